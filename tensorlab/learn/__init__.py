@@ -1,0 +1,42 @@
+"""The course: exercises that are checked, hints, predictions, milestones and progress.
+
+A lesson's ``checks.py`` declares them (see `tensorlab.learn.declare`). Nothing here knows of
+Jupyter: the notebook's magics and the command line are both built on these functions.
+"""
+
+from __future__ import annotations
+
+from tensorlab.learn.declare import (
+    Alternative,
+    Case,
+    Exercise,
+    Failure,
+    Mutant,
+    Raises,
+    alternative,
+    mutant,
+)
+from tensorlab.learn.gradient import numeric_grad
+from tensorlab.learn.judging import compare
+from tensorlab.learn.lesson import Lesson, Milestone, MilestoneResult, Prediction
+from tensorlab.learn.values import as_array
+
+__all__ = [
+    # what a checks.py declares
+    "Alternative",
+    "Case",
+    "Exercise",
+    "Failure",
+    "Lesson",
+    "Milestone",
+    "MilestoneResult",
+    "Mutant",
+    "Prediction",
+    "Raises",
+    "alternative",
+    "mutant",
+    # what helps to write it
+    "as_array",
+    "compare",
+    "numeric_grad",
+]
