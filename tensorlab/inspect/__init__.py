@@ -1,0 +1,11 @@
+"""Look inside a model, a graph or a running cell: rows and arrays, never HTML.
+
+`graph` reads the autograd graph, `summary` lists a model's layers, `profile` times operations. The
+Jupyter magics and the widgets draw what these return; so can your own code.
+"""
+
+from __future__ import annotations
+
+from tensorlab.inspect.autograd_graph import Graph, GraphEdge, GraphNode, graph
+
+__all__ = ["Graph", "GraphEdge", "GraphNode", "graph"]
