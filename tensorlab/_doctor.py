@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Finding", "as_json", "as_text", "examine", "healthy"]
+__all__ = ["Finding", "as_json", "as_text", "examine", "examine_gpu", "healthy"]
 
 State = Literal["ok", "note", "problem"]
 
@@ -109,7 +109,7 @@ def _examiners() -> list[tuple[str, Callable[[], Finding]]]:
         ("course", _course),
         ("CPU", _cpu),
         ("BLAS", _blas),
-        ("GPU", _gpu),
+        ("GPU", examine_gpu),
     ]
 
 
@@ -295,7 +295,7 @@ def _blas() -> Finding:
     )
 
 
-def _gpu() -> Finding:
+def examine_gpu() -> Finding:
     """The GPU that `device="cuda"` would use, or why there is none. Having none is no problem."""
     cupy_installed = importlib.util.find_spec("cupy") is not None
     if not _has_cuda_driver():

@@ -1,0 +1,18 @@
+"""What the commands of the `tensorlab` program do; `tensorlab.cli` is the program itself."""
+
+from __future__ import annotations
+
+__all__ = ["CommandError"]
+
+
+class CommandError(Exception):
+    """A command cannot go on. The message is one line: what was wrong, and what to do.
+
+    Args:
+        message: the line to print.
+        status: the exit status: 1 for something that failed, 2 for a wrong command line.
+    """
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = status

@@ -1,0 +1,90 @@
+"""What every test gets: its own learner's home, its own Jupyter folders, and a seed that it prints."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SEED_VARIABLE = "TENSORLAB_TEST_SEED"
+JUPYTER_FOLDERS = {
+    "JUPYTER_CONFIG_DIR": "config",
+    "JUPYTER_DATA_DIR": "data",
+    "JUPYTER_RUNTIME_DIR": "runtime",
+    "JUPYTERLAB_SETTINGS_DIR": "settings",
+    "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    "IPYTHONDIR": "ipython",
+}
+_scratch = pytest.StashKey[Path]()
+_numbers = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests, and every kernel and server that they start, out of the user's own folders."""
+    scratch = Path(tempfile.mkdtemp(prefix="tensorlab-tests-"))
+    config.stash[_scratch] = scratch
+    for variable, name in JUPYTER_FOLDERS.items():
+        os.environ[variable] = str(scratch / name)
+    os.environ["TENSORLAB_HOME"] = str(scratch / "home")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    shutil.rmtree(config.stash[_scratch], ignore_errors=True)
+
+
+def pytest_report_header() -> str:
+    return f"seeds: random, each test prints its own; {SEED_VARIABLE}=N repeats one"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    reason = _why_no_gpu() if marked else ""
+    if reason:
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _why_no_gpu() -> str:
+    from tensorlab._doctor import examine_gpu
+
+    finding = examine_gpu()
+    return "" if finding.state == "ok" else f"no GPU: {finding.text}"
+
+
+@pytest.fixture
+def seed() -> int:
+    """A fresh seed for this test, shown if it fails."""
+    chosen = int(os.environ.get(SEED_VARIABLE) or secrets.randbits(32))
+    print(f"{SEED_VARIABLE}={chosen}")
+    return chosen
+
+
+@pytest.fixture
+def rng(seed: int) -> np.random.Generator:
+    """NumPy's generator on this test's seed."""
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def _alone(
+    seed: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """Seed the global generators and give the test a learner's home that nobody else has."""
+    random.seed(seed)
+    np.random.seed(seed)
+    # A test that never touches tensorlab does not import it for this.
+    tensorlab = sys.modules.get("tensorlab")
+    if hasattr(tensorlab, "manual_seed"):
+        tensorlab.manual_seed(seed)
+    home = request.config.stash[_scratch] / "homes" / str(next(_numbers))
+    monkeypatch.setenv("TENSORLAB_HOME", str(home))
+    yield
