@@ -9,7 +9,6 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +74,7 @@ def rng(seed: int) -> np.random.Generator:
 
 
 @pytest.fixture(autouse=True)
-def _alone(
-    seed: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Iterator[None]:
+def _alone(seed: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Seed the global generators and give the test a learner's home that nobody else has."""
     random.seed(seed)
     np.random.seed(seed)
@@ -87,4 +84,3 @@ def _alone(
         tensorlab.manual_seed(seed)
     home = request.config.stash[_scratch] / "homes" / str(next(_numbers))
     monkeypatch.setenv("TENSORLAB_HOME", str(home))
-    yield
