@@ -1,0 +1,251 @@
+"""Data types, the default dtype, and PyTorch's rule of type promotion.
+
+NumPy and PyTorch agree on what each type holds but not on what happens when types meet:
+NumPy turns int64 + float32 into float64, PyTorch into float32. The rule here is PyTorch's
+(https://docs.pytorch.org/docs/stable/tensor_attributes.html#type-promotion-doc).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+# The four categories, ordered: a higher category always wins a promotion.
+BOOL, INTEGER, FLOATING, COMPLEX = range(4)
+_CATEGORY = {"b": BOOL, "i": INTEGER, "u": INTEGER, "f": FLOATING, "c": COMPLEX}
+_CATEGORY_OF_NUMBER = {bool: BOOL, int: INTEGER, float: FLOATING, complex: COMPLEX}
+
+
+class dtype:
+    """A tensor's element type, such as `tensorlab.float32`.
+
+    Attributes: `name` ("float32"), `numpy` (the NumPy dtype), `itemsize` (bytes per element),
+    `is_floating_point`, `is_complex`, `is_signed`. There is one object per type: compare with
+    `==` or `is`.
+
+    >>> import tensorlab
+    >>> tensorlab.float32.itemsize
+    4
+    """
+
+    __slots__ = ("category", "is_complex", "is_floating_point", "is_signed", "itemsize", "name", "numpy")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.numpy = np.dtype(name)
+        self.itemsize = self.numpy.itemsize
+        self.category = _CATEGORY[self.numpy.kind]
+        self.is_floating_point = self.category == FLOATING
+        self.is_complex = self.category == COMPLEX
+        self.is_signed = self.numpy.kind in "ifc"
+
+    def to_complex(self) -> dtype:
+        """The complex type of the same precision: float64 → complex128, others → complex64."""
+        return complex128 if self in (float64, complex128) else complex64
+
+    def to_real(self) -> dtype:
+        """The real type of the same precision: complex128 → float64; a real type is itself."""
+        return {complex64: float32, complex128: float64}.get(self, self)
+
+    def __repr__(self) -> str:
+        return f"tensorlab.{self.name}"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return _named, (self.name,)
+
+
+def _named(name: str) -> dtype:
+    return _BY_NUMPY[np.dtype(name)]
+
+
+float16 = half = dtype("float16")
+float32 = float_ = dtype("float32")
+float64 = double = dtype("float64")
+complex64 = cfloat = dtype("complex64")
+complex128 = cdouble = dtype("complex128")
+uint8 = dtype("uint8")
+int8 = dtype("int8")
+int16 = short = dtype("int16")
+int32 = int_ = dtype("int32")
+int64 = long = dtype("int64")
+bool_ = dtype("bool")
+
+DTYPES = (float16, float32, float64, complex64, complex128, uint8, int8, int16, int32, int64, bool_)
+_BY_NUMPY = {d.numpy: d for d in DTYPES}
+_BY_PYTHON: dict[Any, dtype] = {float: float32, int: int64, bool: bool_, complex: complex64}
+
+_default = float32
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make `d` the type of new floating-point tensors; `TypeError` unless it is a float type.
+
+    >>> import tensorlab
+    >>> tensorlab.set_default_dtype(tensorlab.float64)
+    >>> tensorlab.tensor(1.5).dtype
+    tensorlab.float64
+    >>> tensorlab.set_default_dtype(tensorlab.float32)
+    """
+    global _default
+    if not (isinstance(d, dtype) and d.is_floating_point):
+        raise TypeError(f"only floating-point types are supported as the default type, got {d}")
+    _default = d
+
+
+def get_default_dtype() -> dtype:
+    """The type of new floating-point tensors; float32 unless changed.
+
+    >>> import tensorlab
+    >>> tensorlab.get_default_dtype()
+    tensorlab.float32
+    """
+    return _default
+
+
+def from_numpy_dtype(d: np.dtype) -> dtype:
+    """tensorlab's name for a NumPy dtype; `TypeError` names the supported ones."""
+    found = _BY_NUMPY.get(d)
+    if found is None:
+        supported = ", ".join(x.name for x in DTYPES)
+        raise TypeError(
+            f"can't convert an array of type numpy.{d}. The only supported types are: {supported}."
+        )
+    return found
+
+
+def as_dtype(d: Any) -> dtype:
+    """Accept a dtype, a Python number type or anything NumPy reads as a dtype."""
+    if isinstance(d, dtype):
+        return d
+    if d in _BY_PYTHON:
+        # Python's float means the default dtype, as everywhere in PyTorch.
+        return _default if d is float else _default.to_complex() if d is complex else _BY_PYTHON[d]
+    try:
+        return from_numpy_dtype(np.dtype(d))
+    except TypeError:
+        raise TypeError(f"expected a dtype such as tensorlab.float32, got {d!r}") from None
+
+
+def category_of_number(value: bool | int | float | complex) -> int:
+    """The category of a Python number; `KeyError` if it is none."""
+    return _CATEGORY_OF_NUMBER[type(value)]
+
+
+def default_of_category(category: int) -> dtype:
+    """The type a bare Python number of this category takes."""
+    return (bool_, int64, _default, _default.to_complex())[category]
+
+
+_promotions: dict[tuple[dtype, dtype], dtype] = {}
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest type that a value of either type promotes to.
+
+    >>> import tensorlab
+    >>> tensorlab.promote_types(tensorlab.int64, tensorlab.float16)
+    tensorlab.float16
+    """
+    if a is b:
+        return a
+    found = _promotions.get((a, b))
+    if found is None:
+        low, high = sorted((a, b), key=lambda d: d.category)
+        if low.category < high.category and low.category < FLOATING:
+            found = high  # an integer or bool never widens a float: where NumPy and PyTorch differ
+        else:
+            found = _BY_NUMPY[np.promote_types(a.numpy, b.numpy)]
+        _promotions[a, b] = found
+    return found
+
+
+def result_dtype(dimensioned: list[dtype], zero_dim: list[dtype], numbers: list[int]) -> dtype:
+    """PyTorch's three tiers: tensors with dimensions, then 0-dim tensors, then Python numbers.
+
+    A lower tier changes the result only if its category (bool < int < float < complex) is
+    higher than that of all tiers above it; `numbers` holds categories.
+    """
+    result: dtype | None = None
+    for tier in (dimensioned, zero_dim):
+        if not tier:
+            continue
+        best = tier[0]
+        for d in tier[1:]:
+            best = promote_types(best, d)
+        result = _combine(result, best)
+    if numbers:
+        result = _combine(result, default_of_category(max(numbers)))
+    if result is None:
+        raise ValueError("at least one tensor or number is needed")
+    return result
+
+
+def _combine(higher: dtype | None, lower: dtype) -> dtype:
+    if higher is None:
+        return lower
+    if lower.category <= higher.category:
+        return higher
+    if lower.is_complex and higher.is_floating_point:
+        return higher.to_complex()  # float64 with 1j is complex128
+    return lower
+
+
+def can_cast(source: dtype, target: dtype) -> bool:
+    """Whether an in-place result of type `source` may be stored in `target`.
+
+    >>> import tensorlab
+    >>> tensorlab.can_cast(tensorlab.float32, tensorlab.int64)
+    False
+    """
+    if source.category > target.category:
+        return False
+    return not (source.category > BOOL and target.category == BOOL)
+
+
+class finfo:
+    """Limits of a floating-point type: `eps`, `max`, `min`, `tiny`, `smallest_normal`, `resolution`, `bits`.
+
+    >>> import tensorlab
+    >>> tensorlab.finfo(tensorlab.float32).eps
+    1.1920928955078125e-07
+    """
+
+    def __init__(self, type: dtype | None = None) -> None:
+        d = _default if type is None else as_dtype(type)
+        if d.category < FLOATING:
+            raise TypeError(
+                f"finfo() needs a floating-point type, got {d}; use iinfo for integer types"
+            )
+        info = np.finfo(d.numpy)
+        self.dtype = d.to_real().name
+        self.bits = info.bits
+        self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
+        self.tiny = self.smallest_normal = float(info.tiny)
+        self.resolution = float(info.resolution)
+
+    def __repr__(self) -> str:
+        return (
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, "
+            f"eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+        )
+
+
+class iinfo:
+    """Limits of an integer type: `min`, `max`, `bits`.
+
+    >>> import tensorlab
+    >>> tensorlab.iinfo(tensorlab.int8).max
+    127
+    """
+
+    def __init__(self, type: dtype) -> None:
+        d = as_dtype(type)
+        if d.category != INTEGER:
+            raise TypeError(f"iinfo() needs an integer type, got {d}; use finfo for float types")
+        info = np.iinfo(d.numpy)
+        self.dtype = d.name
+        self.bits, self.min, self.max = info.bits, int(info.min), int(info.max)
+
+    def __repr__(self) -> str:
+        return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"

@@ -1,0 +1,154 @@
+"""The records that autograd is made of, and the switch that turns recording on and off.
+
+A `Node` says: this operation ran, on these parents, and kept these values for its gradient
+rule. It is plain data. `_op.apply` writes nodes; the engine, the inspectors and the tests
+read the same records.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+if TYPE_CHECKING:
+    from tensorlab._op import Op
+    from tensorlab._tensor import Tensor
+
+# Creation order is a topological order: a node is made after every node it depends on.
+_next_number = itertools.count().__next__
+
+
+class Saved:
+    """An array kept for a gradient rule: its history, and its version when it was kept.
+
+    The tensor itself is not kept: it may own this very node, and the cycle would keep memory
+    alive until the garbage collector ran.
+    """
+
+    __slots__ = ("array", "cell", "index", "node", "version")
+
+    def __init__(self, array: Any, cell: list[int], node: Node | None, index: int) -> None:
+        self.array = array
+        self.cell = cell  # the version counter shared by all tensors on this storage
+        self.version = cell[0]
+        self.node = node
+        self.index = index
+
+
+class Node:
+    """One recorded operation, or one leaf that collects a gradient.
+
+    Attributes
+    ----------
+    op: the operation; None for a leaf.
+    parents: for each tensor input `(node, output_index)`, or None where no gradient flows.
+    seq: creation number; sorting by it is a topological order.
+    plan: which gradient rules run and what they read; chosen by which inputs need gradients.
+    saved: what the rules need: `Saved` records, numbers and shapes, in the plan's order;
+        None after the graph was freed.
+    params: the call's parameters (`dim`, `keepdim`, …) as a tuple in the op's order.
+    shapes, dtypes: of each output, or of the leaf.
+    hooks: None, or what must run when gradients arrive here (see `autograd.hooks`).
+    leaf_ref: for a leaf, a weak reference to its tensor.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "dtypes",
+        "hooks",
+        "leaf_ref",
+        "metadata",
+        "op",
+        "params",
+        "parents",
+        "plan",
+        "saved",
+        "seq",
+        "shapes",
+    )
+    op: Op | None
+    parents: tuple[tuple[Node, int] | None, ...]
+    saved: tuple[Any, ...] | None
+    hooks: Any
+    leaf_ref: ref[Tensor] | None
+    metadata: dict[str, Any] | None
+
+    def __init__(
+        self,
+        op: Op | None,
+        parents: tuple[tuple[Node, int] | None, ...],
+        plan: Any,
+        saved: tuple[Any, ...],
+        params: tuple[Any, ...],
+        shapes: tuple[tuple[int, ...], ...],
+        dtypes: tuple[Any, ...],
+    ) -> None:
+        self.op = op
+        self.parents = parents
+        self.plan = plan
+        self.saved = saved
+        self.params = params
+        self.shapes = shapes
+        self.dtypes = dtypes
+        self.hooks = None
+        self.leaf_ref = None
+        self.metadata = None
+        self.seq = _next_number()
+
+    def name(self) -> str:
+        """PyTorch's name of the node: `MulBackward0`, or `AccumulateGrad` for a leaf."""
+        return "AccumulateGrad" if self.op is None else self.op.backward_name
+
+    def leaf(self) -> Tensor | None:
+        """The leaf tensor this node collects for; None for an operation or a leaf that is gone."""
+        return None if self.leaf_ref is None else self.leaf_ref()
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf tensor, as PyTorch's AccumulateGrad has it."""
+        found = self.leaf()
+        if found is None:
+            raise AttributeError(f"{self.name()} has no attribute 'variable'")
+        return found
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes this one passes gradients to, in PyTorch's form."""
+        return tuple((None, 0) if p is None else p for p in self.parents)
+
+    def register_hook(self, hook: Any) -> Any:
+        """Run `hook(grad_inputs, grad_outputs)` after this node; it may return new grad_inputs."""
+        from tensorlab.autograd.hooks import node_hooks
+
+        return node_hooks(self).add_post(hook)
+
+    def register_prehook(self, hook: Any) -> Any:
+        """Run `hook(grad_outputs)` before this node; it may return new grad_outputs."""
+        from tensorlab.autograd.hooks import node_hooks
+
+        return node_hooks(self).add_pre(hook)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()}>"
+
+
+def leaf_node(tensor: Tensor) -> Node:
+    """The node that collects `tensor.grad`, made on first use.
+
+    It refers to the tensor weakly: the tensor owns the node, not the other way round.
+    """
+    array = tensor._data
+    node = Node(None, (), None, (), (), (array.shape,), (array.dtype,))
+    node.leaf_ref = ref(tensor)
+    tensor._node = node
+    return node
+
+
+class _Mode(threading.local):
+    grad = True
+    inference = False
+
+
+mode = _Mode()

@@ -1,0 +1,713 @@
+"""Operations: how one is declared, and what happens when one is called.
+
+An operation is declared once, in a file of `tensorlab.ops`, by its forward on arrays:
+
+    @op(samples=…, ref=np.multiply, method=True, dunder=("__mul__", "__rmul__"), inplace=True)
+    def mul(xp, input, other, /):
+        return xp.multiply(input, other)
+
+    mul.vjp(input=lambda g, other: g * other, other=lambda g, input: g * input)
+
+Parameters before the `/` are tensors, those after it are the call's parameters. A gradient
+rule ("vector-Jacobian product") receives the gradient `g` of the output and returns the
+gradient of one input. The names of its parameters are what the graph has to keep for it:
+
+    g              the gradient of the output (a tuple when there are several outputs)
+    input, other   the value of an input
+    out            the value of the output
+    dim, keepdim   a parameter of the call
+    input_shape    the shape of an input, which costs no memory
+    needs          for a joint rule: which inputs want a gradient
+
+In a plain `backward()` rules receive raw arrays; under `create_graph=True` they receive
+tensors. So a rule is written with operators and with other operations, which accept both.
+
+`apply` is the hot path of the whole library. It inspects no signature and builds no node
+unless a gradient will be wanted.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from tensorlab import _dtypes
+from tensorlab._backend import backend_of, describe_devices
+from tensorlab._dtypes import dtype, from_numpy_dtype
+from tensorlab._graph import Node, Saved, leaf_node, mode
+from tensorlab._tensor import Tensor, View, current_history, shares_storage, wrap
+
+ndarray = np.ndarray
+
+#: Every operation by name, in the order of declaration.
+OPS: dict[str, Op] = {}
+
+#: Called with each new operation; `tensorlab.autograd` adds the in-place forms this way.
+on_register: list[Callable[[Op], None]] = []
+
+#: Who watches operations run; see `observe`. Empty almost always, so looking costs nothing.
+observers: tuple[Any, ...] = ()
+
+
+class Sample:
+    """One call of an operation for the generic tests: `Sample(r(3, 1), r(1, 4), dim=0)`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+    def __repr__(self) -> str:
+        shown = [_describe(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
+        return f"Sample({', '.join(shown)})"
+
+
+class ErrorSample(Sample):
+    """A call that must fail with `error`, its message matching the pattern `match`."""
+
+    def __init__(self, *args: Any, error: type[Exception], match: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.error = error
+        self.match = match
+
+
+def _describe(value: Any) -> str:
+    return f"{value.dtype}{list(value.shape)}" if isinstance(value, ndarray) else repr(value)
+
+
+class Plan(NamedTuple):
+    """What one set of inputs that need gradients makes the graph keep and run.
+
+    A rule reads its arguments by position from the list `[g, *saved, *params, needs]`.
+    """
+
+    saves: tuple[tuple[str, int], ...]  # ("input" | "output" | "shape", which)
+    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]  # (input, rule, reads)
+    joint: tuple[Callable[..., Any], tuple[int, ...]] | None
+    needs: tuple[bool, ...]
+
+
+class Op:
+    """An operation: its forward, gradient rules, kernels, and what tests need to know.
+
+    Attributes: `name`, `forward(xp, *inputs, *params)`, `inputs` and `params` (names),
+    `result` (how the output's dtype follows from the inputs': "same", "float", "bool",
+    "int64", or None where the forward decides), `rules` by input name, `joint` rule,
+    `kernels` by device type, `samples`, `errors`, `ref`, `call` (the public function).
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        name: str | None = None,
+        node_name: str | None = None,
+        result: str | None = "same",
+        promote: tuple[str, ...] | None = None,
+        view: bool = False,
+        variadic: bool = False,
+        inplace: bool = False,
+        method: bool = False,
+        dunder: tuple[str, ...] = (),
+        samples: Callable[..., list[Sample]] | None = None,
+        errors: Callable[..., list[ErrorSample]] | None = None,
+        ref: Callable[..., Any] | None = None,
+        torch: str | None = None,
+        named_tuple: Any = None,
+    ) -> None:
+        self.forward = forward
+        self.name = name or forward.__name__
+        words = "".join(w.title() for w in self.name.split("_"))
+        self.backward_name = f"{node_name or words}Backward0"
+        self.result = result
+        self.view = view
+        self.variadic = variadic
+        self.inplace = inplace
+        self.method = method
+        self.dunder = dunder
+        self.samples = samples
+        self.errors = errors
+        self.ref = ref
+        self.torch = torch
+        self.named_tuple = named_tuple
+
+        signature = list(inspect.signature(forward).parameters.values())[1:]
+        self.inputs = tuple(p.name for p in signature if p.kind is p.POSITIONAL_ONLY)
+        self.optional_inputs = {p.name: p.default for p in signature if p.default is not p.empty}
+        self.parameters = [p for p in signature if p.kind is not p.POSITIONAL_ONLY]
+        self.params = tuple(p.name for p in self.parameters)
+        if any(p.kind is p.KEYWORD_ONLY for p in self.parameters):
+            self.forward = _positional(forward, self.inputs, self.parameters)
+        self.promoted = None if promote is None else tuple(n in promote for n in self.inputs)
+
+        self.rules: dict[str, Callable[..., Any]] = {}
+        self.joint: Callable[..., Any] | None = None
+        self.kernels: dict[str, Callable[..., Any]] = {}
+        self.plans: dict[int, Plan] = {}
+        self.differentiable = 0  # bit i: input i has a rule
+        self.call: Callable[..., Any] = forward  # replaced at registration
+
+    def vjp(self, joint: Callable[..., Any] | None = None, /, **rules: Callable[..., Any]) -> None:
+        """Declare gradient rules: one per input by name, or one joint rule that returns all."""
+        if joint is not None:
+            self.joint = joint
+            self.differentiable = -1
+            return
+        for name, rule in rules.items():
+            if name not in self.inputs:
+                raise TypeError(f"{self.name} has no input {name!r}; its inputs are {self.inputs}")
+            self.rules[name] = rule
+            self.differentiable |= 1 << self.inputs.index(name)
+
+    def plan(self, mask: int, count: int) -> Plan:
+        """The plan for the inputs whose bits are set in `mask`, made once per mask."""
+        saves: list[tuple[str, int]] = []
+        needs = tuple(bool(mask >> i & 1) for i in range(count))
+
+        def position(name: str) -> int:
+            if name == "g":
+                return 0
+            if name == "needs":
+                return -1
+            if name in self.params:
+                return ~(1 + self.params.index(name))  # resolved when all saves are known
+            if name == "out":
+                what = ("output", 0)
+            elif name in self.inputs:
+                what = ("inputs", 0) if self.variadic else ("input", self.inputs.index(name))
+            elif name.endswith("_shape") and name[:-6] in self.inputs:
+                what = ("shapes", 0) if self.variadic else ("shape", self.inputs.index(name[:-6]))
+            else:
+                raise TypeError(
+                    f"a gradient rule of {self.name} reads {name!r}, which is neither g, out, "
+                    f"needs, an input {self.inputs} nor a parameter {self.params}"
+                )
+            if what not in saves:
+                saves.append(what)
+            return 1 + saves.index(what)
+
+        def reads(rule: Callable[..., Any]) -> tuple[int, ...]:
+            return tuple(position(n) for n in inspect.signature(rule).parameters)
+
+        wanted = [(i, self.rules[n]) for i, n in enumerate(self.inputs) if n in self.rules and mask >> i & 1]
+        drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
+        joint = None if self.joint is None else (self.joint, reads(self.joint))
+
+        def resolve(positions: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(p if p >= -1 else 1 + len(saves) + (~p - 1) for p in positions)
+
+        found = Plan(
+            tuple(saves),
+            tuple((i, rule, resolve(p)) for i, rule, p in drafts),
+            None if joint is None else (joint[0], resolve(joint[1])),
+            needs,
+        )
+        self.plans[mask if not self.variadic else (count << 64) | mask] = found
+        return found
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
+    """Run `op`: unwrap, promote, compute, wrap, and record a node if a gradient may be wanted.
+
+    With no tensor among `inputs` the operation is computed on raw arrays and nothing else
+    happens: gradient rules use operations that way.
+    """
+    arrays, mask, xp = unwrap(op, inputs)
+    if mask < 0:
+        return _apply_raw(op, arrays, params)
+    if observers:
+        return _observed(op, inputs, arrays, params, mask, xp)
+    if op.kernels or op.variadic:
+        out = compute(op, xp, arrays, params)
+    else:
+        out = op.forward(xp, *arrays, *params)
+    return _finish(op, inputs, arrays, params, mask, xp, out)
+
+
+def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
+    """The promoted arrays of a call, which inputs require grad (bits), and their array module.
+
+    The bits are -1 when there is no tensor among the inputs.
+    """
+    mask = 0
+    bit = 1
+    tensors = False
+    arrays = []
+    for x in inputs:
+        if isinstance(x, Tensor):
+            tensors = True
+            arrays.append(x._data)
+            if x._view is not None:
+                current_history(x)
+            if x._requires_grad:
+                mask |= bit
+        else:
+            arrays.append(x)
+        bit <<= 1
+    if not tensors:
+        return arrays, -1, None
+    first = arrays[0]
+    if len(arrays) == 2:
+        second = arrays[1]
+        if type(first) is ndarray and type(second) is ndarray and first.dtype is second.dtype:
+            if op.result != "float" or first.dtype.kind in "fc":
+                return arrays, mask, np
+    elif len(arrays) == 1 and type(first) is ndarray:
+        if op.result == "float" and first.dtype.kind not in "fc":
+            arrays[0] = first.astype(_dtypes.get_default_dtype().numpy)
+        return arrays, mask, np
+    return arrays, mask, _prepare(op, inputs, arrays)
+
+
+def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) -> Any:
+    """The result on arrays: the registered kernel's, or the generic forward's if it declines."""
+    given = (arrays,) if op.variadic else arrays
+    kernel = op.kernels.get("cpu" if xp is np else "cuda")
+    if kernel is not None:
+        out = kernel(*given, *params)
+        if out is not NotImplemented:
+            return out
+    return op.forward(xp, *given, *params)
+
+
+def _apply_raw(op: Op, arrays: list[Any], params: tuple[Any, ...]) -> Any:
+    for a in arrays:
+        if type(a) is ndarray or isinstance(a, np.generic):
+            out = compute(op, np, arrays, params)
+            return np.asarray(out) if isinstance(out, np.generic) else out
+    for a in arrays:
+        if a is not None and not isinstance(a, (bool, int, float, complex, str, list)):
+            return compute(op, backend_of(a).xp, arrays, params)
+    name = op.inputs[0] if op.inputs else "input"
+    got = type(arrays[0]).__name__ if arrays else "nothing"
+    raise TypeError(f"{op.name}(): argument '{name}' (position 1) must be Tensor, not {got}")
+
+
+def _finish(
+    op: Op, inputs: Sequence[Any], arrays: list[Any], params: tuple[Any, ...], mask: int, xp: ModuleType, out: Any
+) -> Any:
+    """Wrap the result; record the node when an input requires grad."""
+    mask &= op.differentiable
+    if type(out) is tuple:
+        return _finish_many(op, inputs, arrays, params, mask if mode.grad else 0, xp, out)
+    if type(out) is not ndarray and isinstance(out, (np.generic, bool, int, float, complex)):
+        out = np.asarray(out)  # NumPy turns 0-dim results into scalars
+    is_view = op.view and shares_storage(out, arrays[0])
+    result = object.__new__(Tensor)
+    result._data = out
+    result._index = 0
+    result._version_cell = cell = inputs[0]._version_cell if is_view else [0]
+    result._view = None
+    result._grad = None
+    if mask and mode.grad:
+        result._requires_grad = True
+        result._node = record(
+            op, inputs, arrays, params, mask, (out.shape,), (out.dtype,), ((out, cell),)
+        )
+    else:
+        result._requires_grad = False
+        result._node = None
+    if is_view:
+        result._view = _view_of(op, inputs[0], params)
+    return result
+
+
+def _finish_many(
+    op: Op, inputs: Sequence[Any], arrays: list[Any], params: tuple[Any, ...], mask: int, xp: ModuleType, outs: tuple[Any, ...]
+) -> Any:
+    results = [wrap(xp.asarray(out)) for out in outs]
+    if op.view:
+        for i, r in enumerate(results):
+            if shares_storage(r._data, arrays[0]):
+                r._version_cell = inputs[0]._version_cell
+                r._view = _view_of(op, inputs[0], params, output=i)
+    if mask and any(r._data.dtype.kind in "fc" for r in results):
+        shapes = tuple(r._data.shape for r in results)
+        dtypes = tuple(r._data.dtype for r in results)
+        kept = tuple((r._data, r._version_cell) for r in results)
+        node = record(op, inputs, arrays, params, mask, shapes, dtypes, kept)
+        for i, r in enumerate(results):
+            if r._data.dtype.kind in "fc":
+                r._requires_grad, r._node, r._index = True, node, i
+        for r in results:  # a leaf's node may be new, so the views learn it now
+            if r._view is not None:
+                r._view = r._view._replace(node=r._view.base._node)
+    return tuple(results) if op.named_tuple is None else op.named_tuple(*results)
+
+
+def record(
+    op: Op,
+    inputs: Sequence[Any],
+    arrays: list[Any],
+    params: tuple[Any, ...],
+    mask: int,
+    shapes: tuple[tuple[int, ...], ...],
+    dtypes: tuple[Any, ...],
+    outs: tuple[tuple[Any, list[int]], ...],
+) -> Node:
+    """The node of one call: parents of the inputs in `mask`, and just the values its rules read."""
+    plan = op.plans.get(mask if not op.variadic else (len(inputs) << 64) | mask)
+    if plan is None:
+        plan = op.plan(mask, len(inputs))
+    parents = []
+    for x, need in zip(inputs, plan.needs, strict=True):
+        if need:
+            parents.append((x._node or leaf_node(x), x._index))
+        else:
+            parents.append(None)
+    saved = []
+    for what, i in plan.saves:
+        if what == "input":
+            x = inputs[i]
+            saved.append(_save(x, arrays[i]) if isinstance(x, Tensor) else arrays[i])
+        elif what == "output":
+            # The node itself stands in for "made by this node": a record of it would be a cycle.
+            kept = tuple(Saved(a, cell, None, ~j) for j, (a, cell) in enumerate(outs))
+            saved.append(kept[0] if len(kept) == 1 else kept)
+        elif what == "shape":
+            saved.append(getattr(arrays[i], "shape", ()))
+        elif what == "shapes":
+            saved.append(tuple(a.shape for a in arrays))
+        else:
+            saved.append(tuple(map(_save, inputs, arrays)))
+    return Node(op, tuple(parents), plan, tuple(saved), params, shapes, dtypes)
+
+
+def _save(x: Tensor, array: Any) -> Saved:
+    node = (x._node or leaf_node(x)) if x._requires_grad else None
+    return Saved(array, x._version_cell, node, x._index)
+
+
+def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None = None) -> View:
+    """The record of a view on `source`: its base, and how to make it from there again."""
+    if source._view is None:
+        return View(source, ((op, params, output),), source._node, output is not None)
+    base = source._view.base
+    steps = (*source._view.steps, (op, params, output))
+    return View(base, steps, base._node, output is not None or source._view.multi)
+
+
+# Arguments that are not two tensors of one dtype -----------------------------------------
+
+
+def _prepare(op: Op, inputs: Sequence[Any], arrays: list[Any]) -> ModuleType:
+    """Check argument kinds and devices, promote dtypes; changes `arrays`, returns `xp`."""
+    xp: ModuleType | None = None
+    dimensioned: list[dtype] = []
+    zero_dim: list[dtype] = []
+    numbers: list[int] = []
+    promoted = op.promoted
+    if op.variadic:
+        promoted = None
+    for i, a in enumerate(arrays):
+        if a is None and (op.variadic or op.inputs[i] in op.optional_inputs):
+            continue
+        kind = type(a)
+        if kind is float or kind is int or kind is bool or kind is complex:
+            number = True
+        elif isinstance(a, np.generic):
+            arrays[i] = a = a.item()
+            number = True
+        else:
+            number = False
+            if not isinstance(inputs[i], Tensor):
+                if not isinstance(a, ndarray):
+                    name = op.inputs[0 if op.variadic else i]
+                    raise TypeError(
+                        f"{op.name}(): argument '{name}' (position {i + 1}) must be Tensor"
+                        f"{'' if op.variadic else ' or number'}, not {kind.__name__}"
+                    )
+        if promoted is not None and not promoted[i]:
+            if not number and xp is None:
+                xp = backend_of(a).xp
+            continue
+        if number:
+            numbers.append(_dtypes.category_of_number(a))
+            continue
+        here = backend_of(a).xp
+        if xp is None:
+            xp = here
+        elif xp is not here:
+            xp = _one_device(op, arrays)
+        (dimensioned if a.ndim else zero_dim).append(from_numpy_dtype(a.dtype))
+    assert xp is not None
+    if op.result is None or not (dimensioned or zero_dim):
+        return xp
+    target = _dtypes.result_dtype(dimensioned, zero_dim, numbers)
+    if op.result == "float" and target.category < _dtypes.FLOATING:
+        target = _dtypes.get_default_dtype()
+    to = target.numpy
+    for i, a in enumerate(arrays):
+        if a is None or (promoted is not None and not promoted[i]):
+            continue
+        if type(a) in (float, int, bool, complex):
+            # NumPy takes a Python number at the array's dtype, except integers out of its range.
+            if to.kind in "iub" or (a is True or a is False):
+                arrays[i] = xp.asarray(a).astype(to)
+            elif numbers and target.category > max((d.category for d in dimensioned + zero_dim)):
+                arrays[i] = xp.asarray(a, dtype=to)
+        elif a.dtype != to:
+            arrays[i] = a.astype(to)
+    return xp
+
+
+def _one_device(op: Op, arrays: list[Any]) -> ModuleType:
+    """Move 0-dim CPU tensors to the others' device; `RuntimeError` if that does not make one device."""
+    found = [a for a in arrays if hasattr(a, "dtype") and hasattr(a, "shape")]
+    away = next((backend_of(a) for a in found if backend_of(a).kind != "cpu"), None)
+    if away is None or any(a.ndim and backend_of(a) is not away for a in found):
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{describe_devices(found)}! ({op.name}); move them with .to(device)"
+        )
+    for i, a in enumerate(arrays):
+        if isinstance(a, ndarray):
+            arrays[i] = away.xp.asarray(a)
+    return away.xp
+
+
+# Watching ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def observe(observer: Any) -> Iterator[Any]:
+    """Let `observer` see every operation while the block runs, in every thread.
+
+    It has `before(op, arrays)` and `after(op, arrays, outputs, node)` around each forward,
+    and `before_backward(node)` and `after_backward(node, grads)` around each node of
+    `backward`. The profiler is such an observer.
+    """
+    global observers
+    observers = (*observers, observer)
+    try:
+        yield observer
+    finally:
+        observers = tuple(o for o in observers if o is not observer)
+
+
+def _observed(
+    op: Op, inputs: Sequence[Any], arrays: list[Any], params: tuple[Any, ...], mask: int, xp: ModuleType
+) -> Any:
+    watching = observers
+    for o in watching:
+        o.before(op, arrays)
+    result = _finish(op, inputs, arrays, params, mask, xp, compute(op, xp, arrays, params))
+    outs = result if isinstance(result, tuple) else (result,)
+    for o in reversed(watching):
+        o.after(op, arrays, tuple(t._data for t in outs), outs[0]._node)
+    return result
+
+
+# Declaring --------------------------------------------------------------------------------
+
+
+def op(
+    *,
+    samples: Callable[..., list[Sample]],
+    errors: Callable[..., list[ErrorSample]] | None = None,
+    ref: Callable[..., Any] | None = None,
+    torch: str | None = None,
+    name: str | None = None,
+    node_name: str | None = None,
+    result: str | None = "same",
+    promote: tuple[str, ...] | None = None,
+    view: bool = False,
+    variadic: bool = False,
+    inplace: bool = False,
+    method: bool = False,
+    dunder: tuple[str, ...] = (),
+    varargs: str | None = None,
+    aliases: tuple[str, ...] = (),
+    named_tuple: Any = None,
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declare an operation by its generic forward.
+
+    samples: `samples(r)` gives `Sample`s; `r(*shape, …)` makes random arrays. Tests need them.
+    errors: calls that must fail, as `ErrorSample`s.
+    ref: an independent NumPy or SciPy function of the same arguments, if there is one.
+    torch: PyTorch's dotted name, if it is not `torch.<name>`.
+    node_name: the name that `grad_fn` shows, if it is not the op's.
+    result: "same" (promote), "float" (integers become the default float type), "bool" and
+        "int64" (promote the inputs; the forward makes that type), None (promote nothing).
+    promote: the inputs that take part in promotion; all, unless named.
+    view: the output shows the first input's memory whenever NumPy can do that.
+    variadic: the first argument is a sequence of tensors.
+    inplace: also make `name_`. method: also make `Tensor.name`. dunder: and these operators.
+    varargs: the parameter that the method accepts spread out, as in `x.view(2, 3)`.
+    """
+
+    def declare(forward: Callable[..., Any]) -> Any:
+        record = Op(
+            forward, name=name, node_name=node_name, result=result, promote=promote, view=view,
+            variadic=variadic, inplace=inplace, samples=samples, errors=errors, ref=ref,
+            torch=torch, method=method, dunder=dunder, named_tuple=named_tuple,
+        )  # fmt: skip
+        function = make_function(record, record.name, apply)
+        function.vjp = record.vjp  # type: ignore[attr-defined]
+        record.call = function
+        OPS[record.name] = record
+        if method:
+            as_method = function if varargs is None else _spread(function, varargs, record)
+            for n in (record.name, *aliases):
+                setattr(Tensor, n, as_method)
+        for n in dunder:
+            setattr(Tensor, n, _reflected(record) if n.startswith("__r") and len(record.inputs) == 2 else _operator(record))
+        for listener in on_register:
+            listener(record)
+        return function
+
+    return declare
+
+
+def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Use the decorated function as the fast path of operation `name` on device type `kind`.
+
+    It is called with the arrays and parameters, without `xp`; it may return `NotImplemented`
+    to decline a case, and the generic forward runs.
+    """
+
+    def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        OPS[name].kernels[kind] = kernel
+        return kernel
+
+    return register
+
+
+def _positional(
+    forward: Callable[..., Any], inputs: tuple[str, ...], parameters: list[inspect.Parameter]
+) -> Callable[..., Any]:
+    """`forward` with its keyword-only parameters taken by position, as `apply` passes them."""
+    names = ["xp", *inputs, *(p.name for p in parameters)]
+    passed = ["xp", *inputs] + [
+        f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters
+    ]
+    scope = {"forward": forward}
+    exec(f"def positional({', '.join(names)}):\n    return forward({', '.join(passed)})\n", scope)
+    positional = cast("Callable[..., Any]", scope["positional"])
+    positional.__doc__ = forward.__doc__
+    positional.__module__ = forward.__module__
+    positional.__wrapped__ = forward  # type: ignore[attr-defined]
+    return positional
+
+
+def make_function(record: Op, name: str, run: Callable[..., Any], out: bool = True) -> Callable[..., Any]:
+    """The public function of an operation, with its true signature.
+
+    It is generated, as `dataclasses` generates `__init__`: the arguments then arrive in order
+    without any inspection per call, and a wrong keyword is Python's own clear error.
+    """
+    scope: dict[str, Any] = {"run": run, "record": record, "out_to": _out_to}
+    arguments = []
+    for n in record.inputs:
+        if n in record.optional_inputs:
+            scope[f"default_{n}"] = record.optional_inputs[n]
+            n = f"{n}=default_{n}"
+        arguments.append(n)
+    keyword_only = False
+    for p in record.parameters:
+        if p.kind is p.KEYWORD_ONLY and not keyword_only:
+            arguments.append("*")
+            keyword_only = True
+        if p.default is not p.empty:
+            scope[f"default_{p.name}"] = p.default
+        arguments.append(p.name if p.default is p.empty else f"{p.name}=default_{p.name}")
+    if record.variadic:
+        inputs = record.inputs[0]
+    else:
+        inputs = f"({', '.join(record.inputs)},)" if record.inputs else "()"
+    params = f"({', '.join(record.params)},)" if record.params else "()"
+    call = f"run(record, {inputs}, {params})"
+    body = f"    return {call}\n"
+    if out:
+        arguments += ["out=None"] if keyword_only else ["*", "out=None"]
+        body = f"    if out is not None:\n        return out_to(out, {call})\n{body}"
+    source = f"def {name}({', '.join(arguments)}):\n{body}"
+    exec(compile(source, f"<tensorlab op {name}>", "exec"), scope)
+    function = scope[name]
+    function.__doc__ = record.forward.__doc__
+    function.__module__ = record.forward.__module__
+    function.op = record
+    return function
+
+
+def _out_to(out: Any, result: Any) -> Any:
+    """Store a result in the tensors given as `out=`, resizing empty ones, as PyTorch does."""
+    if isinstance(result, tuple):
+        return type(result)(*map(_out_to, out, result)) if hasattr(result, "_fields") else tuple(map(_out_to, out, result))
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if result._requires_grad or (out._requires_grad and mode.grad):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    if not _dtypes.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
+    if out._data.shape != result._data.shape:
+        if out._data.size:
+            raise RuntimeError(
+                f"out= has shape {list(out.shape)} but the result has shape {list(result.shape)}; "
+                "give an empty tensor or one of the right shape"
+            )
+        out._data = result._data.astype(out._data.dtype)
+    else:
+        out._data[...] = result._data
+    out._version_cell[0] += 1
+    return out
+
+
+def _spread(function: Callable[..., Any], varargs: str, record: Op) -> Callable[..., Any]:
+    """The method form that takes `x.view(2, 3)` as well as `x.view((2, 3))`."""
+
+    def method(self, *args, **kwargs):  # noqa: ANN
+        if args:
+            first = args[0]
+            if len(args) == 1 and not isinstance(first, int) and not (isinstance(first, Tensor) and first._data.ndim == 0):
+                return function(self, first, **kwargs)
+            return function(self, args, **kwargs)
+        if varargs not in kwargs and record.parameters[0].default is inspect.Parameter.empty:
+            return function(self, (), **kwargs)
+        return function(self, **kwargs)
+
+    method.__name__ = record.name
+    method.__qualname__ = f"Tensor.{record.name}"
+    method.__doc__ = function.__doc__
+    return method
+
+
+_NUMERIC = (Tensor, bool, int, float, complex, np.generic, ndarray)
+
+
+def _operator(record: Op) -> Callable[..., Any]:
+    if len(record.inputs) == 1:
+
+        def unary(self):  # noqa: ANN
+            return apply(record, (self,), ())
+
+        return unary
+    params = tuple(p.default for p in record.parameters)
+
+    def binary(self, other):  # noqa: ANN
+        if isinstance(other, _NUMERIC):
+            return apply(record, (self, other), params)
+        return NotImplemented
+
+    return binary
+
+
+def _reflected(record: Op) -> Callable[..., Any]:
+    params = tuple(p.default for p in record.parameters)
+
+    def reflected(self, other):  # noqa: ANN
+        if isinstance(other, _NUMERIC):
+            return apply(record, (other, self), params)
+        return NotImplemented
+
+    return reflected

@@ -1,0 +1,193 @@
+"""Automatic differentiation: `backward`, `grad`, modes, hooks, user functions, gradient checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tensorlab._backend import backend_of
+from tensorlab._graph import leaf_node
+from tensorlab._tensor import Tensor, current_history, wrap
+from tensorlab.autograd import graph, hooks, inplace
+from tensorlab.autograd.engine import run
+from tensorlab.autograd.function import Function
+from tensorlab.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from tensorlab.autograd.mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "Variable",
+    "backward",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
+    "hooks",
+    "inference_mode",
+    "inplace",
+    "is_grad_enabled",
+    "no_grad",
+    "set_grad_enabled",
+]
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of `tensors` to the `.grad` of the leaves they were computed from.
+
+    grad_tensors: the vectors of the vector-Jacobian product, one per tensor, of its shape;
+        a tensor of one element may go without (1).
+    retain_graph: keep the graph for another backward; default: `create_graph`.
+    create_graph: record the gradient computation, for higher derivatives.
+    inputs: accumulate into these leaves only.
+
+    Raises `RuntimeError` if a tensor does not require grad, if a vector is missing or has the
+    wrong shape, if the graph was freed, or if a saved value was changed in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([1.0, 2.0], requires_grad=True)
+    >>> tensorlab.autograd.backward((x * x).sum())
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    vectors = _vectors(outputs, grad_tensors)
+    roots, seeds = _roots(outputs, vectors, create_graph)
+    keep = create_graph if retain_graph is None else retain_graph
+    if inputs is None:
+        run(roots, seeds, keep_graph=keep, create_graph=create_graph)
+        return
+    leaves = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if not leaves:
+        raise RuntimeError("'inputs' argument to backward() cannot be empty.")
+    found = _gradients(roots, seeds, leaves, keep, create_graph)
+    for leaf, g in zip(leaves, found, strict=True):
+        if g is None:
+            continue
+        if leaf._grad is None:
+            leaf._grad = g
+        elif create_graph:
+            leaf._grad = leaf._grad + g
+        else:
+            leaf._grad._data += g._data
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """The gradients of `outputs` by `inputs`, returned and not accumulated.
+
+    grad_outputs, retain_graph, create_graph: as in `backward`.
+    allow_unused: give None for an input that the outputs do not depend on, rather than raise.
+    materialize_grads: give zeros instead of None.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor(3.0, requires_grad=True)
+    >>> (first,) = tensorlab.autograd.grad(x**3, x, create_graph=True)
+    >>> tensorlab.autograd.grad(first, x)
+    (tensor(18.),)
+    """
+    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if materialize_grads:
+        if allow_unused is False:
+            raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False")
+        allow_unused = True
+    vectors = _vectors(outs, grad_outputs)
+    roots, seeds = _roots(outs, vectors, create_graph)
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _gradients(roots, seeds, ins, keep, create_graph)
+    if not allow_unused and any(g is None for g in found):
+        missing = next(i for i, g in enumerate(found) if g is None)
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph "
+            f"(inputs[{missing}]). Set allow_unused=True if this is the desired behavior."
+        )
+    if materialize_grads:
+        found = [wrap(x._data * 0) if g is None else g for g, x in zip(found, ins, strict=True)]
+    return tuple(found)
+
+
+def _gradients(roots: Any, seeds: Any, inputs: list[Tensor], keep: bool, create_graph: bool) -> list[Tensor | None]:
+    wanted: dict[Any, int] = {}
+    positions = []
+    for x in inputs:
+        if x._view is not None:
+            current_history(x)
+        if not x._requires_grad:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        where = (x._node or leaf_node(x), x._index)
+        positions.append(wanted.setdefault(where, len(wanted)))
+    found = run(roots, seeds, keep_graph=keep, create_graph=create_graph, wanted=wanted)
+    out: list[Tensor | None] = []
+    for p in positions:
+        g = found[p]
+        if g is not None and not isinstance(g, Tensor):
+            g = wrap(g.copy() if any(g is s for s in seeds) or g.base is not None else g)
+        out.append(g)
+    return out
+
+
+def _vectors(outputs: list[Tensor], given: Any) -> list[Tensor | None]:
+    if given is None:
+        return [None] * len(outputs)
+    vectors = [given] if isinstance(given, Tensor) else list(given)
+    if len(vectors) != len(outputs):
+        raise RuntimeError(f"got {len(outputs)} tensors and {len(vectors)} gradients")
+    return vectors
+
+
+def _roots(outputs: list[Tensor], vectors: list[Tensor | None], create_graph: bool) -> tuple[list[Any], list[Any]]:
+    roots, seeds = [], []
+    for i, (out, v) in enumerate(zip(outputs, vectors, strict=True)):
+        if out._view is not None:
+            current_history(out)
+        if not out._requires_grad:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+        if v is None:
+            if out._data.size != 1:
+                raise RuntimeError(
+                    "grad can be implicitly created only for scalar outputs, this one has shape "
+                    f"{list(out.shape)}: reduce it (.sum(), .mean()) or give a gradient of that shape"
+                )
+            xp = backend_of(out._data).xp
+            v = wrap(xp.ones(out._data.shape, out._data.dtype))
+        elif v._data.shape != out._data.shape:
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of {out.shape}."
+            )
+        roots.append((out._node or leaf_node(out), out._index))
+        seeds.append(v if create_graph else v._data)
+    return roots, seeds
+
+
+def _tensor_backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of this tensor to the `.grad` of its leaves; see `autograd.backward`."""
+    backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+Tensor.backward = _tensor_backward  # type: ignore[attr-defined]
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """PyTorch's old constructor, kept for old code: `data`, detached, with the flag set."""
+    return data.detach().requires_grad_(requires_grad)

@@ -1,0 +1,193 @@
+"""User-defined operations: `Function` with a `forward` and a `backward` of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlab._graph import Node, Saved, leaf_node, mode
+from tensorlab._op import Op, Plan
+from tensorlab._tensor import Tensor, current_history, wrap
+
+
+class FunctionCtx:
+    """What `forward` hands to `backward`: saved tensors and any attribute the user sets."""
+
+    def __init__(self) -> None:
+        self.needs_input_grad: tuple[bool, ...] = ()
+        self._to_save: tuple[Any, ...] = ()
+        self._saved: tuple[Any, ...] | None = None
+        self._non_differentiable: set[int] = set()
+        self._dirty: tuple[Tensor, ...] = ()
+        self._materialize = True
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Keep input or output tensors for `backward`; call it at most once, in `forward`."""
+        for t in tensors:
+            if t is not None and not isinstance(t, Tensor):
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}; "
+                    "set other values as attributes of ctx"
+                )
+        self._to_save = tensors
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """The saved tensors; `RuntimeError` if one was changed in place or the graph was freed."""
+        return self._to_save if self._saved is None else self._saved
+
+    def mark_non_differentiable(self, *outputs: Tensor) -> None:
+        """Say which outputs carry no gradient (indices, say)."""
+        self._non_differentiable = {id(t) for t in outputs}
+
+    def mark_dirty(self, *inputs: Tensor) -> None:
+        """Say which inputs `forward` changed in place and returns."""
+        self._dirty = inputs
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether the gradient of an unused output comes as zeros (default) or as None."""
+        self._materialize = value
+
+
+class Function:
+    """Base of user-defined differentiable operations. Subclass it and call `apply`.
+
+    >>> import tensorlab
+    >>> class Square(tensorlab.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x * x
+    ...     @staticmethod
+    ...     def backward(ctx, grad):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 2 * x * grad
+    >>> x = tensorlab.tensor([3.0], requires_grad=True)
+    >>> Square.apply(x).backward()
+    >>> x.grad
+    tensor([6.])
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs. To be defined by the subclass."""
+        raise NotImplementedError(  # the contract of PyTorch's class
+            "You must implement the forward function for custom autograd.Function."
+        )
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Return one gradient (or None) per argument of `forward`. To be defined by the subclass."""
+        raise NotImplementedError(
+            "You must implement the backward function for your custom autograd.Function to use it "
+            "in a graph."
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Fill `ctx` after a `forward` that takes no ctx itself. Optional."""
+
+    @classmethod
+    def apply(cls, *args: Any) -> Any:
+        """Run `forward` and record this function in the graph."""
+        for a in args:
+            if isinstance(a, Tensor) and a._view is not None:
+                current_history(a)
+        ctx = FunctionCtx()
+        ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
+        recording, mode.grad = mode.grad, False
+        try:
+            if cls.setup_context is Function.setup_context:
+                outputs = cls.forward(ctx, *args)
+            else:
+                outputs = cls.forward(*args)
+                cls.setup_context(ctx, args, outputs)
+        finally:
+            mode.grad = recording
+        if not (recording and any(ctx.needs_input_grad)):
+            return outputs
+        return cls._record(ctx, args, outputs)
+
+    @classmethod
+    def _record(cls, ctx: FunctionCtx, args: tuple[Any, ...], outputs: Any) -> Any:
+        many = isinstance(outputs, tuple)
+        given = outputs if many else (outputs,)
+        results = []
+        inputs = {id(a) for a in args if isinstance(a, Tensor)}
+        for t in given:
+            dirty = any(t is d for d in ctx._dirty)
+            # An input that is returned unchanged must not get this node as its own history.
+            results.append(t.detach() if isinstance(t, Tensor) and id(t) in inputs and not dirty else t)
+        tensors = [t for t in results if isinstance(t, Tensor)]
+        parents = tuple(
+            (a._node or leaf_node(a), a._index) if need else None
+            for a, need in zip(args, ctx.needs_input_grad, strict=True)
+        )
+        node = Node(
+            cls._op(), parents, Plan((), (), (_backward_rule, (0, 1, 2, 3)), ctx.needs_input_grad),
+            (), (ctx, cls), tuple(t._data.shape for t in tensors), tuple(t._data.dtype for t in tensors),
+        )  # fmt: skip
+        produced = {id(t): i for i, t in enumerate(given)}
+        for i, t in enumerate(tensors):
+            if t._data.dtype.kind in "fc" and id(given[i]) not in ctx._non_differentiable:
+                t._node, t._index, t._requires_grad = node, i, True
+                if any(t is d for d in ctx._dirty):
+                    t._version_cell[0] += 1
+        kept = []
+        for t in ctx._to_save:
+            if t is None:
+                kept.append(None)
+            elif id(t) in produced and id(t) not in inputs:
+                kept.append(Saved(t._data, t._version_cell, None, ~produced[id(t)]))
+            else:
+                history = (t._node or leaf_node(t)) if t._requires_grad else None
+                kept.append(Saved(t._data, t._version_cell, history, t._index))
+        # A leading None would hide the Saved records from the engine, so they come first.
+        order = sorted(range(len(kept)), key=lambda i: kept[i] is None)
+        ctx._to_save = ()
+        ctx._order = order  # type: ignore[attr-defined]
+        node.saved = (tuple(kept[i] for i in order if kept[i] is not None),)
+        return tuple(results) if many else results[0]
+
+    @classmethod
+    def _op(cls) -> Op:
+        found = cls.__dict__.get("_op_record")
+        if found is None:
+            found = Op(_no_forward, name=cls.__name__)
+            found.backward_name = f"{cls.__name__}Backward"
+            cls._op_record = found  # type: ignore[attr-defined]
+        return found
+
+
+def _no_forward(xp: Any, /) -> Any:
+    """A user function is recorded by `Function.apply`; nothing else calls it."""
+    raise TypeError("call the Function's apply method")
+
+
+def _backward_rule(g: Any, saved: tuple[Any, ...], ctx: FunctionCtx, cls: type[Function]) -> tuple[Any, ...]:
+    """Run the user's `backward` on tensors, and give the engine what it works in."""
+    grads = g if isinstance(g, tuple) else (g,)
+    raw = not any(isinstance(x, Tensor) for x in grads)
+    order = ctx._order  # type: ignore[attr-defined]
+    restored: list[Any] = [None] * len(order)
+    for i, value in zip(order, saved, strict=False):
+        restored[i] = value if isinstance(value, Tensor) else wrap(value)
+    ctx._saved = tuple(restored)
+    try:
+        out = cls.backward(ctx, *(x if x is None or isinstance(x, Tensor) else wrap(x) for x in grads))
+    finally:
+        ctx._saved = None
+    out = out if isinstance(out, tuple) else (out,)
+    count = len(ctx.needs_input_grad)
+    if len(out) > count and all(x is None for x in out[count:]):
+        out = out[:count]
+    if len(out) != count:
+        raise RuntimeError(
+            f"function {cls.__name__}Backward returned an incorrect number of gradients "
+            f"(expected {count}, got {len(out)})"
+        )
+    for x in out:
+        if x is not None and not isinstance(x, Tensor):
+            raise TypeError(
+                f"function {cls.__name__}Backward: expected a Tensor or None as gradient, got {type(x).__name__}"
+            )
+    return tuple(x._data if raw and x is not None else x for x in out)

@@ -1,0 +1,210 @@
+"""Operations that write into their first argument, and what that does to the graph.
+
+`x.mul_(y)` computes `x * y` and stores it in x's memory. Three things must stay true:
+
+1. Whoever saved the old x for a gradient finds out. Every storage has a version counter; a
+   write adds one; the engine compares.
+2. x's history is now that of the product. So x gets the node that `x * y` would have had.
+3. If x is a view, its base changed too, in the part that x shows. So the base gets a node
+   `CopySlices(old base, new values)`, and x, like every other view of the base, gets its
+   history again by replaying its steps on the new base (`_tensor.current_history`).
+
+This is PyTorch's design (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorlab import _dtypes
+from tensorlab._graph import Node, leaf_node, mode
+from tensorlab._op import Op, Plan, compute, make_function, on_register, record, unwrap
+from tensorlab._tensor import Tensor, address, current_history, replay, root_array, shares_storage, wrap
+
+
+def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Tensor:
+    """Run `op` and store the result in `inputs[0]`, which is returned."""
+    target = inputs[0]
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{op.name}_(): argument 'input' (position 1) must be Tensor, not {type(target).__name__}")
+    arrays, mask, xp = unwrap(op, inputs)
+    mask = mask & op.differentiable if mode.grad else 0
+    if mode.grad and (mask or target._requires_grad):
+        _check_history(target)
+    _check_overlap(target, inputs[1:])
+    if mask:
+        inputs, arrays = _keep_old_values(op, inputs, arrays, mask)
+    out = compute(op, xp, arrays, params)
+    _store(op, target, out)
+    if mask:
+        shown = (target._data, target._version_cell)
+        node = record(op, inputs, arrays, params, mask, (target._data.shape,), (target._data.dtype,), (shown,))
+        _rebase(target, node)
+    return target
+
+
+def write(target: Tensor, array: Any) -> Tensor:
+    """Overwrite all of `target` with `array`, which carries no gradient: `normal_`, `fill_` and such."""
+    from tensorlab._op import OPS
+
+    return apply_inplace(OPS["copy"], (target, wrap(array)), ())
+
+
+def _store(op: Op, target: Tensor, out: Any) -> None:
+    data = target._data
+    shape = getattr(out, "shape", ())
+    if shape != data.shape:
+        raise RuntimeError(
+            f"output with shape {list(data.shape)} doesn't match the broadcast shape {list(shape)}: "
+            f"{op.name}_() cannot change the shape of the tensor it writes to"
+        )
+    if op.result is not None:
+        source = _dtypes.from_numpy_dtype(out.dtype)
+        if not _dtypes.can_cast(source, target.dtype):
+            raise RuntimeError(
+                f"result type {_type_name(source)} can't be cast to the desired output type {_type_name(target.dtype)}"
+            )
+    data[...] = out
+    target._version_cell[0] += 1
+
+
+def _type_name(d: _dtypes.dtype) -> str:
+    """PyTorch's name of a type in this error: Float, Long, Bool …"""
+    names = {
+        "float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int",
+        "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
+        "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+    }  # fmt: skip
+    return names[d.name]
+
+
+def _check_history(target: Tensor) -> None:
+    """Refuse writes that autograd could not follow."""
+    if target._requires_grad and target.is_leaf:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    view = target._view
+    if view is None:
+        return
+    if view.multi:
+        raise RuntimeError(
+            f"Output {target._index} of {_maker(target)} is a view and is being modified inplace. This view "
+            "is the output of a function that returns multiple views. Such functions do not allow the "
+            "output views to be modified inplace. You should replace the inplace operation by an "
+            "out-of-place one."
+        )
+    if view.base._requires_grad and view.base.is_leaf:
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
+
+
+def _maker(target: Tensor) -> str:
+    assert target._view is not None
+    return target._view.steps[-1][0].backward_name
+
+
+def _check_overlap(target: Tensor, others: Sequence[Any]) -> None:
+    """Refuse a target with elements on top of each other, or one that overlaps an input in part."""
+    data = target._data
+    if any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
+    for other in others:
+        if not isinstance(other, Tensor) or other._version_cell is not target._version_cell:
+            continue
+        array = other._data
+        if not (data.flags.forc and array.flags.forc) or array.size == 0 or data.size == 0:
+            continue  # strided neighbours: the result is computed apart, so it is right anyway
+        start, begin = address(data), address(array)
+        if start == begin and data.shape == array.shape and data.strides == array.strides:
+            continue
+        if start < begin + array.nbytes and begin < start + data.nbytes:
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor "
+                "refer to a single memory location. Please clone() the tensor before performing the operation."
+            )
+
+
+def _keep_old_values(
+    op: Op, inputs: Sequence[Any], arrays: list[Any], mask: int
+) -> tuple[list[Any], list[Any]]:
+    """Copies of the saved inputs that the write is about to destroy."""
+    inputs, arrays = list(inputs), list(arrays)
+    plan = op.plans.get(mask) or op.plan(mask, len(inputs))
+    target = inputs[0]
+    for what, i in plan.saves:
+        x = inputs[i] if what == "input" else None
+        if isinstance(x, Tensor) and root_array(x._data) is root_array(target._data):
+            copy = wrap(arrays[i].copy())
+            copy._requires_grad, copy._index = x._requires_grad, x._index
+            copy._node = (x._node or leaf_node(x)) if x._requires_grad else None
+            inputs[i], arrays[i] = copy, copy._data
+    return inputs, arrays
+
+
+def _rebase(target: Tensor, node: Node) -> None:
+    """Give `target` the history `node`; through its base, if it is a view."""
+    view = target._view
+    if view is None:
+        target._node, target._index, target._requires_grad = node, 0, True
+        return
+    base = view.base
+    old = (base._node or leaf_node(base), base._index) if base._requires_grad else None
+    layout = tuple(int(i) for i in np.argsort([-s for s in base._data.strides], kind="stable"))
+    plan = Plan((), (), (_copy_slices_rule, (0, 1, 2, 3)), (old is not None, True))
+    base._node = Node(
+        COPY_SLICES, (old, (node, 0)), plan, (), (view.steps, layout), (base._data.shape,), (base._data.dtype,)
+    )
+    base._index, base._requires_grad = 0, True
+    current_history(target)
+
+
+def _copy_slices_rule(g: Any, steps: Any, layout: tuple[int, ...], needs: tuple[bool, bool]) -> tuple[Any, Any]:
+    """The written part passes its gradient to the new values, the rest to the old base."""
+    rest = None
+    if needs[0]:
+        # Memory in the base's order, so that every step of the view is a view here as well.
+        inverse = tuple(int(i) for i in np.argsort(layout))
+        if isinstance(g, Tensor):
+            rest = g.permute(layout).clone().permute(inverse)
+        else:
+            rest = g.transpose(layout).copy().transpose(inverse)
+        region = replay(rest, steps)
+        if not shares_storage(getattr(region, "_data", region), getattr(rest, "_data", rest)):
+            raise RuntimeError("internal error: the steps of a view did not give a view; please report it")
+        if isinstance(region, Tensor):
+            region.zero_()
+        else:
+            region[...] = 0
+    return rest, replay(g, steps)
+
+
+def _copy_slices(xp: Any, base: Any, values: Any, /, steps: Any, layout: Any) -> Any:
+    """The base with the part that `steps` show replaced by `values`."""
+    out = base.copy()
+    replay(out, steps)[...] = values
+    return out
+
+
+COPY_SLICES = Op(_copy_slices, name="copy_slices", node_name="CopySlices", result=None)
+COPY_SLICES.backward_name = "CopySlices"
+
+
+def _add_inplace_forms(record: Op) -> None:
+    """`Tensor.mul_` and `Tensor.__imul__` for an operation that has an in-place form."""
+    if not record.inplace:
+        return
+    method = make_function(record, f"{record.name}_", apply_inplace, out=False)
+    method.__doc__ = f"In-place version of `{record.name}`."
+    setattr(Tensor, f"{record.name}_", method)
+    for name in record.dunder:
+        if not name.startswith("__r") and len(record.inputs) == 2:
+            setattr(Tensor, f"__i{name[2:]}", method)
+
+
+on_register.append(_add_inplace_forms)

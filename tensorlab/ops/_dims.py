@@ -1,0 +1,53 @@
+"""Dimension arguments: checking them, and giving a reduced result its dimensions back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+from tensorlab._tensor import normalize_dim
+
+
+def as_dim(name: str, dim: Any, ndim: int) -> int:
+    """`dim` counted from the front; `TypeError` if it is no integer."""
+    if isinstance(dim, bool) or not isinstance(dim, SupportsIndex):
+        raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
+    return normalize_dim(int(dim), ndim)
+
+
+def as_dims(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """All dimensions that `dim` names: every one for None, one for an int, those of a sequence."""
+    if dim is None:
+        return tuple(range(ndim))
+    if isinstance(dim, (str, bool)) or not isinstance(dim, (Sequence, SupportsIndex)):
+        raise TypeError(f"{name}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")
+    listed = [dim] if isinstance(dim, SupportsIndex) else dim
+    dims = tuple(as_dim(name, d, ndim) for d in listed)
+    for i, d in enumerate(dims):
+        if d in dims[:i]:
+            raise RuntimeError(f"{name}(): dim {d} appears multiple times in the list of dims")
+    # A 0-dim tensor accepts dim 0, but there is no axis to reduce.
+    return dims if ndim else ()
+
+
+def reduced_shape(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
+    """`shape` with 1 at each of `dims`: what a reduction with keepdim=True returns."""
+    return tuple(1 if i in dims else n for i, n in enumerate(shape))
+
+
+def count(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
+    """How many elements go into one element of the result."""
+    n = 1
+    for d in dims:
+        n *= shape[d]
+    return n
+
+
+def restore(g: Any, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any:
+    """Give a reduction's result (or its gradient) the reduced dimensions back, with size 1.
+
+    It then broadcasts against the reduction's input, whose shape is `shape`.
+    """
+    if keepdim or not shape:
+        return g
+    return g.reshape(reduced_shape(shape, as_dims("reduction", dim, len(shape))))

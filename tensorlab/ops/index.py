@@ -1,0 +1,231 @@
+"""Indexing: reading with `x[...]`, writing with `x[...] = y`, in every form that NumPy has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlab._op import ErrorSample, Sample, apply, op
+from tensorlab._tensor import Tensor, wrap
+from tensorlab.autograd.inplace import apply_inplace
+
+
+def _key(index: Any, array: Any) -> tuple[Any, ...]:
+    """An index as a tuple of ints, slices, None, Ellipsis and index arrays, checked."""
+    items = index if isinstance(index, tuple) else (index,)
+    key: list[Any] = []
+    for item in items:
+        if isinstance(item, Tensor):
+            item = item._data
+        elif isinstance(item, (list, range)):
+            item = np.asarray([i._data if isinstance(i, Tensor) else i for i in item])
+            if item.size == 0:
+                item = item.astype(np.int64)
+        elif isinstance(item, slice):
+            item = slice(*(None if v is None else int(v) for v in (item.start, item.stop, item.step)))
+            if item.step is not None and item.step <= 0:
+                raise ValueError("step must be greater than zero")
+        if hasattr(item, "dtype") and hasattr(item, "shape"):
+            if item.dtype.kind not in "iub":
+                raise IndexError(
+                    "tensors used as indices must be long, int, byte or bool tensors, "
+                    f"got {item.dtype.name}"
+                )
+            if item.ndim == 0 and item.dtype.kind in "iu":
+                item = int(item)
+        elif not (item is None or item is Ellipsis or isinstance(item, (bool, int, slice, np.integer))):
+            raise IndexError(
+                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+                f"valid indices (got {type(item).__name__})"
+            )
+        key.append(item)
+    _check(key, array)
+    return tuple(key)
+
+
+def _check(key: list[Any], array: Any) -> None:
+    """Raise PyTorch's errors for too many indices and for indices out of range."""
+    used = 0
+    for item in key:
+        if item is None or item is Ellipsis or item is True or item is False:
+            continue
+        used += item.ndim if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
+    if used > array.ndim:
+        if array.ndim == 0:
+            raise IndexError(
+                "invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number"
+            )
+        raise IndexError(f"too many indices for tensor of dimension {array.ndim}")
+    rest = array.ndim - used
+    axis = 0
+    for item in key:
+        if item is None or item is True or item is False:
+            continue
+        if item is Ellipsis:
+            axis += rest
+            continue
+        n = array.shape[axis]
+        if isinstance(item, (int, np.integer)):
+            if not -n <= item < n:
+                raise IndexError(f"index {item} is out of bounds for dimension {axis} with size {n}")
+        elif isinstance(item, np.ndarray) and item.dtype.kind == "b":
+            for k, (have, want) in enumerate(zip(item.shape, array.shape[axis:], strict=False)):
+                if have != want:
+                    raise IndexError(
+                        f"The shape of the mask {list(item.shape)} at index {k} does not match the shape "
+                        f"of the indexed tensor {list(array.shape)} at index {axis + k}"
+                    )
+            axis += item.ndim - 1
+        elif isinstance(item, np.ndarray) and item.size and not (-n <= item.min() and item.max() < n):
+            bad = item[(item < -n) | (item >= n)].flat[0]
+            raise IndexError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
+        axis += 1
+
+
+def _is_basic(key: tuple[Any, ...]) -> bool:
+    return not any(k is True or k is False or hasattr(k, "dtype") and getattr(k, "shape", None) is not None and not isinstance(k, np.integer) for k in key)
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(4, 3), (1,)), Sample(r(4, 3), (slice(0, 4, 2), None)), Sample(r(4, 3), (Ellipsis, 0)),
+        Sample(r(), (None,)), Sample(r(0, 3), (slice(None),)),
+    ],
+    ref=lambda x, key: x[key], torch="Tensor.__getitem__", view=True, result=None, node_name="Select",
+)  # fmt: skip
+def getitem(xp, input, /, key):
+    """A view by ints, slices, None and Ellipsis: what `x[key]` does for such a key."""
+    return input[key] if type(key) is not tuple or any(k is Ellipsis for k in key) else input[(*key, Ellipsis)]
+
+
+getitem.vjp(input=lambda g, input_shape, key: scatter_to(g, input_shape, key))
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(4, 3), (np.array([0, 2, 2]),)), Sample(r(4, 3), (np.array([True, False, True, True]),)),
+        Sample(r(4, 3, 2), (slice(None), np.array([0, -1]), np.array([1, 1]))), Sample(r(3), (np.array([], int),)),
+    ],
+    ref=lambda x, key: x[key], torch="Tensor.__getitem__", result=None,
+)  # fmt: skip
+def index(xp, input, /, indices):
+    """A copy by index arrays and masks: what `x[indices]` does for such a key."""
+    return input[indices]
+
+
+index.vjp(input=lambda g, input_shape, indices: scatter_to(g, input_shape, indices))
+
+
+@op(
+    samples=lambda r: [Sample(r(3), (4, 3), (1,)), Sample(r(3, 2), (4, 2), (np.array([0, 2, 2]),))],
+    ref=lambda g, shape, key: _scatter_reference(g, shape, key), torch="", result=None,
+)  # fmt: skip
+def scatter_to(xp, input, /, shape, key):
+    """Zeros of `shape` with `input` added at `key`: the gradient of indexing.
+
+    An element that was read several times receives the sum.
+    """
+    out = xp.zeros(shape, input.dtype)
+    if _is_basic(key if isinstance(key, tuple) else (key,)):
+        out[key] = input
+    else:
+        xp.add.at(out, key, input)
+    return out
+
+
+scatter_to.vjp(input=lambda g, key: _read(g, key))
+
+
+def _scatter_reference(g: Any, shape: tuple[int, ...], key: Any) -> np.ndarray:
+    out = np.zeros(shape)
+    positions = np.arange(out.size).reshape(shape)[key]
+    for position, value in zip(positions.reshape(-1), np.asarray(g).reshape(-1), strict=True):
+        out.flat[position] += value
+    return out
+
+
+def _read(x: Any, key: tuple[Any, ...]) -> Any:
+    return getitem(x, key) if _is_basic(key) else index(x, key)
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(4, 3), r(3), (np.array([0, 2]),)), Sample(r(4, 3), r(), (np.array([True, False, True, True]),)),
+    ],
+    ref=lambda x, values, key: _put_reference(x, values, key), torch="", promote=(), inplace=True, result=None,
+    node_name="IndexPut",
+)  # fmt: skip
+def index_set(xp, input, values, /, indices):
+    """A copy of `input` with `values` stored at index arrays: what `x[indices] = values` does."""
+    out = input.copy()
+    out[indices] = values
+    return out
+
+
+index_set.vjp(
+    input=lambda g, indices: index_set(g, 0.0, indices),
+    values=lambda g, indices: index(g, indices),
+)
+
+
+def _put_reference(x: Any, values: Any, key: Any) -> np.ndarray:
+    out = np.array(x)
+    positions = np.arange(out.size).reshape(out.shape)[key]
+    out.reshape(-1)[positions.reshape(-1)] = np.broadcast_to(values, positions.shape).reshape(-1)
+    return out
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(3)), Sample(r(3), 2.0), Sample(r(), r())],
+    errors=lambda r: [ErrorSample(r(2), r(3), error=RuntimeError, match="must match")],
+    ref=lambda x, src: np.broadcast_to(src, x.shape), torch="", promote=(), inplace=True, result=None,
+    node_name="CopyBackwards",
+)  # fmt: skip
+def copy(xp, input, src, /):
+    """`src` broadcast to the shape of `input` and converted to its dtype; `copy_` stores it there."""
+    shape = getattr(src, "shape", ())
+    try:
+        return xp.broadcast_to(xp.asarray(src).astype(input.dtype), input.shape)
+    except ValueError:
+        raise RuntimeError(
+            f"The size of tensor a ({list(input.shape)}) must match the size of tensor b ({list(shape)}) "
+            "or broadcast to it: copy_ cannot change the shape it writes to"
+        ) from None
+
+
+copy.vjp(input=lambda g: None, src=lambda g: g)
+
+
+def __getitem__(self: Tensor, key: Any) -> Tensor:
+    """Read `x[key]`: a view for ints, slices, None and Ellipsis; a copy for index tensors and masks."""
+    if type(key) is int:  # the commonest key, kept fast
+        _check([key], self._data)
+        return apply(getitem.op, (self,), ((key,),))
+    key = _key(key, self._data)
+    return apply(getitem.op if _is_basic(key) else index.op, (self,), (key,))
+
+
+def __setitem__(self: Tensor, key: Any, value: Any) -> None:
+    """Write `x[key] = value`, broadcasting and converting `value`; autograd follows."""
+    key = _key(key, self._data)
+    if not isinstance(value, (Tensor, bool, int, float, complex)):
+        value = wrap(np.asarray(value))
+    if _is_basic(key):
+        part = apply(getitem.op, (self,), (key,))
+        if isinstance(value, Tensor) and value.ndim > part.ndim:
+            # As in NumPy and PyTorch, leading dimensions of size 1 are dropped.
+            extra = value.ndim - part.ndim
+            if all(n == 1 for n in value.shape[:extra]):
+                value = value.reshape(value.shape[extra:])  # type: ignore[attr-defined]
+        apply_inplace(copy.op, (part, value), ())
+        return
+    try:
+        apply_inplace(index_set.op, (self, value), (key,))
+    except ValueError as error:
+        raise RuntimeError(f"shape mismatch: {error}") from None
+
+
+Tensor.__getitem__ = __getitem__  # type: ignore[attr-defined]
+Tensor.__setitem__ = __setitem__  # type: ignore[attr-defined]
