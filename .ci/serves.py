@@ -8,6 +8,7 @@ and the server then ends when it is told to.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -23,41 +24,45 @@ STOP_LIMIT = 30
 
 def main(command: list[str]) -> None:
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    # A server that never speaks ends this program and, with it, the wait below.
-    signal.signal(signal.SIGALRM, lambda *_: stop(server, f"no address after {START_LIMIT} s"))
-    signal.alarm(START_LIMIT)
+    signal.signal(signal.SIGALRM, lambda *_: sys.exit(f"no address after {START_LIMIT} s"))
+    try:
+        visit(address_of(server))
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(STOP_LIMIT)
+    except subprocess.TimeoutExpired:
+        sys.exit(f"the server did not end within {STOP_LIMIT} s")
+    finally:
+        # Whatever went wrong, no server stays behind.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+    print("served, guarded by its token, and ended")
+
+
+def address_of(server: subprocess.Popen[str]) -> str:
+    """The address that the server prints, token included; all it prints until then is shown."""
     assert server.stdout is not None
+    signal.alarm(START_LIMIT)
     for line in server.stdout:
         print(line, end="", flush=True)
         found = re.search(r"http://127\.0\.0\.1:\d+/\S+token=\S+", line)
         if found:
-            break
-    else:
-        sys.exit(f"the command ended with status {server.wait()} before it served anything")
-    signal.alarm(0)
-    url = found.group()
+            signal.alarm(0)
+            return found.group()
+    sys.exit(f"the command ended with status {server.wait()} before it served anything")
+
+
+def visit(url: str) -> None:
+    """Ask for JupyterLab with the token, and for the folder's contents without it."""
     with urllib.request.urlopen(url, timeout=30) as page:
         if b"jupyter-config-data" not in page.read():
-            stop(server, f"{url} is not JupyterLab")
-    address = urlsplit(url)
+            sys.exit(f"{url} is not JupyterLab")
     try:
-        urllib.request.urlopen(f"http://{address.netloc}/api/contents", timeout=30)
+        urllib.request.urlopen(f"http://{urlsplit(url).netloc}/api/contents", timeout=30)
     except urllib.error.HTTPError as error:
         if error.code != 403:
-            stop(server, f"a visitor without the token got status {error.code}, not 403")
+            sys.exit(f"a visitor without the token got status {error.code}, not 403")
     else:
-        stop(server, "a visitor without the token was let in")
-    os.killpg(server.pid, signal.SIGTERM)
-    try:
-        server.wait(STOP_LIMIT)
-    except subprocess.TimeoutExpired:
-        stop(server, f"the server did not end within {STOP_LIMIT} s")
-    print("served, guarded by its token, and ended")
-
-
-def stop(server: subprocess.Popen[str], reason: str) -> None:
-    os.killpg(server.pid, signal.SIGKILL)
-    sys.exit(reason)
+        sys.exit("a visitor without the token was let in")
 
 
 if __name__ == "__main__":

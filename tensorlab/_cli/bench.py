@@ -66,7 +66,11 @@ def bench(names: Sequence[str], *, only_list: bool, seconds: float, as_json: boo
             print(f"{workload.name:<{width}}  {workload.what}")
         return 0
     if as_json:
-        print(json.dumps([asdict(measure(workload, torch, seconds)) for workload in workloads], indent=2))
+        print(
+            json.dumps(
+                [asdict(measure(workload, torch, seconds)) for workload in workloads], indent=2
+            )
+        )
         return 0
     print(f"{'workload':<18}  {'tensorlab':>10}  {'PyTorch':>10}  {'ratio':>6}")
     for workload in workloads:

@@ -154,9 +154,16 @@ def _trust(notebooks: Sequence[Path]) -> None:
     from jupyter_core.paths import jupyter_data_dir
     from nbformat.sign import NotebookNotary
 
-    notary = NotebookNotary(data_dir=jupyter_data_dir())
-    for path in notebooks:
-        notary.sign(nbformat.read(path, as_version=4))
+    data = Path(jupyter_data_dir())
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        notary = NotebookNotary(data_dir=str(data))
+        for path in notebooks:
+            notary.sign(nbformat.read(path, as_version=4))
+        notary.store.close()
+    except OSError as error:
+        # The course works all the same; only rich outputs stay hidden until a cell is run.
+        _say(f"the notebooks could not be marked as trusted: {data}: {error.strerror}")
 
 
 def _check_port(port: int) -> None:
@@ -224,17 +231,20 @@ def _serve(
     arguments = [*quiet, *root, *options, *(f"--{name}={value}" for name, value in own.items())]
     try:
         server = LabApp.initialize_server(argv=arguments)
-        _announce(server.port, server.base_url, server.identity_provider.token, notebook)
+        url = f"http://{LOOPBACK}:{server.port}{server.base_url}lab/tree/{notebook}"
+        # The server opens its port when its loop starts: only then is there something to announce.
+        server.io_loop.add_callback(_announce, f"{url}?token={server.identity_provider.token}")
         server.start()
     except NoStart:
         return 0
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise CommandError(f"JupyterLab could not start: {error}") from error
     return 0
 
 
-def _announce(port: int, base_url: str, token: str, notebook: str) -> None:
-    url = f"http://{LOOPBACK}:{port}{base_url}lab/tree/{notebook}?token={token}"
+def _announce(url: str) -> None:
     _say(f"JupyterLab serves the course at\n    {url}")
     # Where nobody types, there is nobody to press keys.
     if sys.stdin is not None and sys.stdin.isatty():
