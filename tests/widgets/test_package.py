@@ -1,0 +1,47 @@
+"""What is committed: the built files, the lockfile, and what they must not contain."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import tensorlab_widgets
+
+ROOT = Path(__file__).parents[2] / "widgets"
+# JupyterLab saves a widget's code with every widget.
+LIMIT = 150 * 1024
+
+
+@pytest.mark.parametrize("name", ["progress.js", "progress.css"])
+def test_built_files_are_shipped_small_and_self_contained(name: str) -> None:
+    text = resources.files(tensorlab_widgets).joinpath("static", name).read_text("utf-8")
+    assert 500 < len(text.encode()) < LIMIT
+    # The namespace of SVG is a name, not an address that anything is loaded from.
+    addresses = set(re.findall(r"https?://[^\"'`)\s]+", text)) - {"http://www.w3.org/2000/svg"}
+    assert addresses == set()
+    assert "import(" not in text
+    assert "sourceMappingURL" not in text
+
+
+def test_the_lockfile_is_complete_and_names_no_registry() -> None:
+    lock = json.loads((ROOT / "package-lock.json").read_text("utf-8"))
+    packages = {name: data for name, data in lock["packages"].items() if name}
+    assert packages
+    for name, data in packages.items():
+        assert "resolved" not in data, name
+        assert data.get("integrity", "").startswith("sha512-"), name
+
+
+def test_versions_are_pinned() -> None:
+    package = json.loads((ROOT / "package.json").read_text("utf-8"))
+    for name, version in package["devDependencies"].items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+    assert "dependencies" not in package, "everything is bundled"
+
+
+def test_typed() -> None:
+    assert resources.files(tensorlab_widgets).joinpath("py.typed").is_file()

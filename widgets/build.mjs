@@ -1,0 +1,46 @@
+// Builds src/*.ts into tensorlab_widgets/static/, the files that the Python package ships.
+//
+//   node build.mjs           write them
+//   node build.mjs --check   fail if the committed files are not what the sources build
+//
+// esbuild is pinned, so the same sources give the same bytes everywhere.
+
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { build } from "esbuild";
+
+const HERE = import.meta.dirname;
+const STATIC = `${HERE}/tensorlab_widgets/static`;
+// A widget is saved in a notebook with all of its code: small is a feature.
+const LIMIT = 150 * 1024;
+
+const { outputFiles } = await build({
+  absWorkingDir: HERE,
+  entryPoints: ["src/progress.ts", "src/progress.css"],
+  outdir: STATIC,
+  bundle: true,
+  format: "esm",
+  target: ["es2022"],
+  minify: true,
+  charset: "utf8",
+  legalComments: "none",
+  write: false,
+});
+
+const checking = process.argv.includes("--check");
+for (const { path, contents } of outputFiles) {
+  const name = path.slice(HERE.length + 1);
+  if (contents.length > LIMIT) {
+    throw new Error(`${name} has ${contents.length} bytes; the limit is ${LIMIT}`);
+  }
+  const committed = await readFile(path).catch(() => null);
+  if (committed?.equals(contents)) {
+    console.log(`${name}: ${contents.length} bytes, current`);
+  } else if (checking) {
+    console.error(`${name} is not what src/ builds; run: npm run build`);
+    process.exitCode = 1;
+  } else {
+    await writeFile(`${path}.new`, contents);
+    await rename(`${path}.new`, path);
+    console.log(`${name}: ${contents.length} bytes, written`);
+  }
+}

@@ -1,0 +1,112 @@
+// The elements of the widget, and how they follow the state. No framework: a few nodes, reused.
+
+import { duration, rate } from "./format";
+import { sparkPath } from "./spark";
+import { count, fraction, type Metric, type Row } from "./state";
+
+const SVG = "http://www.w3.org/2000/svg";
+const SPARK = { width: 72, height: 14 };
+
+export function element<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  className: string,
+  ...children: (Node | string)[]
+): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.append(...children);
+  return node;
+}
+
+/** Writing the same text again would make screen readers and layout start over. */
+function write(node: Element, text: string): void {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+class MetricView {
+  readonly root: HTMLElement;
+  private readonly value = element("span", "tl-value");
+  private readonly path = document.createElementNS(SVG, "path");
+  private readonly svg = document.createElementNS(SVG, "svg");
+
+  constructor(name: string) {
+    const { width, height } = SPARK;
+    this.svg.setAttribute("class", "tl-spark");
+    this.svg.setAttribute("viewBox", `-2 -2 ${width + 4} ${height + 4}`);
+    this.svg.setAttribute("width", `${width + 4}`);
+    this.svg.setAttribute("height", `${height + 4}`);
+    this.svg.setAttribute("aria-hidden", "true");
+    this.svg.append(this.path);
+    this.root = element("span", "tl-metric", element("span", "tl-name", name), this.value);
+    this.root.append(this.svg);
+  }
+
+  update(metric: Metric): void {
+    this.root.classList.toggle("tl-bad", metric.bad);
+    write(this.value, metric.bad ? `⚠ ${metric.text}` : metric.text);
+    const curve = metric.points.length > 1;
+    this.svg.style.display = curve ? "" : "none";
+    if (curve) this.path.setAttribute("d", sparkPath(metric.points, SPARK.width, SPARK.height));
+  }
+}
+
+export class RowView {
+  readonly root: HTMLElement;
+  private readonly label = element("span", "tl-label");
+  private readonly fill = element("span", "tl-fill");
+  private readonly track = element("span", "tl-track", this.fill);
+  private readonly count = element("span", "tl-count");
+  private readonly time = element("span", "tl-time");
+  private readonly metrics = element("span", "tl-metrics");
+  private readonly views = new Map<string, MetricView>();
+
+  constructor(nested: boolean) {
+    this.track.setAttribute("role", "progressbar");
+    this.root = element("div", nested ? "tl-row tl-nested" : "tl-row");
+    this.root.append(this.label, this.track, this.count, this.metrics, this.time);
+  }
+
+  /** `sinceUpdate`: seconds since Python sent this row; time goes on while a long step runs. */
+  update(row: Row, sinceUpdate: number): void {
+    const done = fraction(row);
+    write(this.label, row.label);
+    write(this.count, count(row));
+    this.track.classList.toggle("tl-endless", done === null && row.status === "running");
+    this.track.setAttribute("aria-label", row.label);
+    this.track.setAttribute("aria-valuetext", count(row));
+    if (done === null) {
+      this.track.removeAttribute("aria-valuenow");
+    } else {
+      this.track.setAttribute("aria-valuenow", `${Math.round(done * 100)}`);
+      this.fill.style.width = `${done * 100}%`;
+    }
+    write(this.time, times(row, sinceUpdate));
+    const names = new Set(row.metrics.map((metric) => metric.name));
+    for (const [name, view] of this.views) {
+      if (!names.has(name)) {
+        view.root.remove();
+        this.views.delete(name);
+      }
+    }
+    for (const metric of row.metrics) {
+      let view = this.views.get(metric.name);
+      if (view === undefined) {
+        view = new MetricView(metric.name);
+        this.views.set(metric.name, view);
+        this.metrics.append(view.root);
+      }
+      view.update(metric);
+    }
+  }
+}
+
+/** "1 min 15 s, 42.3 steps/s, 30 s left" */
+export function times(row: Row, sinceUpdate: number): string {
+  const running = row.status === "running";
+  const parts = [duration(row.elapsed + (running ? sinceUpdate : 0))];
+  if (row.rate !== null) parts.push(rate(row.rate));
+  if (running && row.remaining !== null) {
+    parts.push(`${duration(Math.max(row.remaining - sinceUpdate, 0))} left`);
+  }
+  return parts.join(", ");
+}
