@@ -1,0 +1,109 @@
+"""What importing loads, and which part of the library may import which."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tensorlab
+
+PACKAGE = Path(tensorlab.__file__).parent
+HEAVY = {
+    "IPython", "anywidget", "cupy", "ipykernel", "ipywidgets", "jupyter_client", "jupyter_core", "jupyterlab",
+    "matplotlib", "nbclient", "nbformat", "numba", "pandas", "scipy", "torch", "traitlets", "tensorlab_widgets",
+}  # fmt: skip
+# Lower numbers know nothing of higher ones; the same number may import each other.
+LAYERS = {
+    "_backend": 0,
+    "_dtypes": 1,
+    "_graph": 2, "_op": 2, "_printing": 2, "_random": 2, "_tensor": 2,
+    "autograd": 3,
+    "ops": 4,
+    "nn": 5, "optim": 5, "testing": 5, "utils": 5,
+    "": 5,  # "import tensorlab" itself: the public face of everything up to here
+    "vision": 6,
+    "inspect": 7,
+    "learn": 8,
+    "__main__": 9, "_cli": 9, "_doctor": 9, "cli": 9, "jupyter": 9,
+}  # fmt: skip
+
+
+def _loaded_after(code: str) -> set[str]:
+    code += "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import tensorlab",
+        "import tensorlab.nn, tensorlab.optim, tensorlab.utils.data, tensorlab.vision.datasets",
+        "import tensorlab.learn",
+        "import tensorlab.inspect",
+        "from tensorlab.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass",
+    ],
+)
+def test_loads_numpy_and_nothing_heavier(code):
+    loaded = _loaded_after(code)
+    assert "numpy" in loaded
+    assert not loaded & HEAVY
+
+
+def _modules() -> list[Path]:
+    files = [
+        path for path in PACKAGE.rglob("*.py") if "course" not in path.relative_to(PACKAGE).parts
+    ]
+    return sorted(files)
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """The modules that a file imports when it runs, wherever in it the import stands."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            for other in node.orelse:
+                yield from _imports(other)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield from _imports(node)
+
+
+def _part(name: str) -> str:
+    """The part of tensorlab that a dotted name belongs to; "" for a public name of tensorlab itself."""
+    part = name.split(".")[1] if "." in name else ""
+    return part if part in LAYERS else ""
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in _modules() if p != PACKAGE / "__init__.py"], ids=_relative
+)
+def test_imports_go_down_only(path):
+    here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+    assert here in LAYERS, f"give {here} its place in LAYERS"
+    for name in _imports(ast.parse(path.read_text("utf-8"))):
+        if name.partition(".")[0] == "tensorlab" and name != "tensorlab.__version__":
+            assert LAYERS[_part(name)] <= LAYERS[here], (
+                f"{_relative(path)} imports {name}, which is above it"
+            )
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in _modules() if p.parent.name != "jupyter"], ids=_relative
+)
+def test_only_the_jupyter_part_imports_ipython(path):
+    roots = {name.partition(".")[0] for name in _imports(ast.parse(path.read_text("utf-8")))}
+    assert not roots & {"IPython", "ipykernel", "ipywidgets", "anywidget"}
