@@ -20,23 +20,6 @@ if TYPE_CHECKING:
 _next_number = itertools.count().__next__
 
 
-class Saved:
-    """An array kept for a gradient rule: its history, and its version when it was kept.
-
-    The tensor itself is not kept: it may own this very node, and the cycle would keep memory
-    alive until the garbage collector ran.
-    """
-
-    __slots__ = ("array", "cell", "index", "node", "version")
-
-    def __init__(self, array: Any, cell: list[int], node: Node | None, index: int) -> None:
-        self.array = array
-        self.cell = cell  # the version counter shared by all tensors on this storage
-        self.version = cell[0]
-        self.node = node
-        self.index = index
-
-
 class Node:
     """One recorded operation, or one leaf that collects a gradient.
 
@@ -46,8 +29,10 @@ class Node:
     parents: for each tensor input `(node, output_index)`, or None where no gradient flows.
     seq: creation number; sorting by it is a topological order.
     plan: which gradient rules run and what they read; chosen by which inputs need gradients.
-    saved: what the rules need: `Saved` records, numbers and shapes, in the plan's order;
-        None after the graph was freed.
+    saved: what the rules need, in the order of `plan.saves`; None after the graph was freed.
+        An array is kept as `(array, version_counter, version)`, so that the engine notices when it
+        was changed. The tensor itself is not kept: it may own this very node, and the cycle would
+        hold memory until the garbage collector ran. Its history is among the parents.
     params: the call's parameters (`dim`, `keepdim`, …) as a tuple in the op's order.
     shapes, dtypes: of each output, or of the leaf.
     hooks: None, or what must run when gradients arrive here (see `autograd.hooks`).
@@ -100,6 +85,14 @@ class Node:
     def name(self) -> str:
         """PyTorch's name of the node: `MulBackward0`, or `AccumulateGrad` for a leaf."""
         return "AccumulateGrad" if self.op is None else self.op.backward_name
+
+    def saved_arrays(self) -> list[Any]:
+        """The arrays kept for the gradient rules."""
+        found = []
+        for value in self.saved or ():
+            entries = value if type(value) is tuple and value and type(value[0]) is tuple else (value,)
+            found += [e[0] for e in entries if type(e) is tuple and len(e) > 2 and type(e[1]) is list]
+        return found
 
     def leaf(self) -> Tensor | None:
         """The leaf tensor this node collects for; None for an operation or a leaf that is gone."""

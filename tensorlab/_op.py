@@ -39,7 +39,7 @@ import numpy as np
 from tensorlab import _dtypes
 from tensorlab._backend import backend_of, describe_devices
 from tensorlab._dtypes import dtype, from_numpy_dtype
-from tensorlab._graph import Node, Saved, leaf_node, mode
+from tensorlab._graph import Node, leaf_node, mode
 from tensorlab._tensor import Tensor, View, current_history, shares_storage, wrap
 
 ndarray = np.ndarray
@@ -79,13 +79,18 @@ def _describe(value: Any) -> str:
     return f"{value.dtype}{list(value.shape)}" if isinstance(value, ndarray) else repr(value)
 
 
+# What a plan keeps: the value of an input or of the outputs (guarded by versions), the shape of
+# an input, all inputs or shapes of an op on a sequence of tensors, or what a user's Function saved.
+INPUT, OUTPUT, SHAPE, INPUTS, SHAPES, RECORDS = range(6)
+
+
 class Plan(NamedTuple):
     """What one set of inputs that need gradients makes the graph keep and run.
 
     A rule reads its arguments by position from the list `[g, *saved, *params, needs]`.
     """
 
-    saves: tuple[tuple[str, int], ...]  # ("input" | "output" | "shape", which)
+    saves: tuple[tuple[int, int], ...]  # what to keep (INPUT, OUTPUT, …), and of which input
     rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]  # (input, rule, reads)
     joint: tuple[Callable[..., Any], tuple[int, ...]] | None
     needs: tuple[bool, ...]
@@ -165,7 +170,7 @@ class Op:
 
     def plan(self, mask: int, count: int) -> Plan:
         """The plan for the inputs whose bits are set in `mask`, made once per mask."""
-        saves: list[tuple[str, int]] = []
+        saves: list[tuple[int, int]] = []
         needs = tuple(bool(mask >> i & 1) for i in range(count))
 
         def position(name: str) -> int:
@@ -176,11 +181,11 @@ class Op:
             if name in self.params:
                 return ~(1 + self.params.index(name))  # resolved when all saves are known
             if name == "out":
-                what = ("output", 0)
+                what = (OUTPUT, 0)
             elif name in self.inputs:
-                what = ("inputs", 0) if self.variadic else ("input", self.inputs.index(name))
+                what = (INPUTS, 0) if self.variadic else (INPUT, self.inputs.index(name))
             elif name.endswith("_shape") and name[:-6] in self.inputs:
-                what = ("shapes", 0) if self.variadic else ("shape", self.inputs.index(name[:-6]))
+                what = (SHAPES, 0) if self.variadic else (SHAPE, self.inputs.index(name[:-6]))
             else:
                 raise TypeError(
                     f"a gradient rule of {self.name} reads {name!r}, which is neither g, out, "
@@ -356,33 +361,28 @@ def record(
     plan = op.plans.get(mask if not op.variadic else (len(inputs) << 64) | mask)
     if plan is None:
         plan = op.plan(mask, len(inputs))
-    parents = []
-    for x, need in zip(inputs, plan.needs, strict=True):
-        if need:
-            parents.append((x._node or leaf_node(x), x._index))
-        else:
-            parents.append(None)
+    parents = tuple(
+        [(x._node or leaf_node(x), x._index) if need else None for x, need in zip(inputs, plan.needs)]  # noqa: B905
+    )
     saved = []
     for what, i in plan.saves:
-        if what == "input":
+        if what == INPUT:
             x = inputs[i]
-            saved.append(_save(x, arrays[i]) if isinstance(x, Tensor) else arrays[i])
-        elif what == "output":
-            # The node itself stands in for "made by this node": a record of it would be a cycle.
-            kept = tuple(Saved(a, cell, None, ~j) for j, (a, cell) in enumerate(outs))
+            if isinstance(x, Tensor):
+                cell = x._version_cell
+                saved.append((arrays[i], cell, cell[0]))
+            else:
+                saved.append(arrays[i])
+        elif what == OUTPUT:
+            kept = tuple([(a, cell, cell[0]) for a, cell in outs])
             saved.append(kept[0] if len(kept) == 1 else kept)
-        elif what == "shape":
+        elif what == SHAPE:
             saved.append(getattr(arrays[i], "shape", ()))
-        elif what == "shapes":
-            saved.append(tuple(a.shape for a in arrays))
+        elif what == SHAPES:
+            saved.append(tuple([a.shape for a in arrays]))
         else:
-            saved.append(tuple(map(_save, inputs, arrays)))
-    return Node(op, tuple(parents), plan, tuple(saved), params, shapes, dtypes)
-
-
-def _save(x: Tensor, array: Any) -> Saved:
-    node = (x._node or leaf_node(x)) if x._requires_grad else None
-    return Saved(array, x._version_cell, node, x._index)
+            saved.append(tuple([(a, x._version_cell, x._version) for a, x in zip(arrays, inputs, strict=True)]))
+    return Node(op, parents, plan, tuple(saved), params, shapes, dtypes)
 
 
 def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None = None) -> View:

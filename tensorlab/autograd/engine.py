@@ -22,7 +22,8 @@ import numpy as np
 
 from tensorlab import _op
 from tensorlab._backend import backend_of, sum_to
-from tensorlab._graph import Node, Saved, mode
+from tensorlab._graph import Node, mode
+from tensorlab._op import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
 from tensorlab._tensor import Tensor, wrap
 
 
@@ -57,60 +58,62 @@ def _run(
 ) -> list[Any]:
     useful = None if wanted is None else _ancestry(roots, wanted)
     found: list[Any] = [None] * (0 if wanted is None else 1 + max(wanted.values(), default=-1))
-    # What each node has received so far, per output, and whether that array is ours alone: then
-    # more may be added to it in place.
-    pending: dict[Node, tuple[list[Any], list[bool]]] = {}
+    pending: dict[Node, list[Any]] = {}  # what each node has received so far, per output
     heap: list[tuple[int, Node]] = []
+    # Sums made here, and arrays made by a rule for a leaf: nobody else sees them, so more may be
+    # added to them in place, and a leaf may keep them.
+    ours: set[tuple[Node, int]] = set()
 
-    def send(node: Node, index: int, g: Any, ours: bool) -> None:
-        entry = pending.get(node)
-        if entry is None:
-            n = len(node.shapes)
-            pending[node] = entry = ([None] * n, [False] * n)
+    def send(edge: tuple[Node, int], g: Any) -> None:
+        node, index = edge
+        received = pending.get(node)
+        if received is None:
+            pending[node] = received = [None] * len(node.shapes)
             heappush(heap, (-node.seq, node))
-        received, owned = entry
         before = received[index]
         if before is None:
-            received[index], owned[index] = g, ours
-        elif owned[index]:
+            received[index] = g
+        elif edge in ours:
             before += g
         else:
             total = before + g
             received[index] = np.asarray(total) if isinstance(total, np.generic) else total
-            owned[index] = not create_graph
+            if not create_graph:
+                ours.add(edge)
 
-    for (node, index), seed in zip(roots, seeds, strict=True):
-        send(node, index, seed, False)
+    for edge, seed in zip(roots, seeds, strict=True):
+        send(edge, seed)
 
     while heap:
         node = heappop(heap)[1]
-        received, owned = pending.pop(node)
+        received = pending.pop(node)
         if node.hooks is not None:
-            received, owned = node.hooks.before(received), [False] * len(owned)
+            received = node.hooks.before(received)
+            ours.discard((node, 0))
         if wanted is not None:
             for i, g in enumerate(received):
                 position = wanted.get((node, i))
                 if position is not None:
                     found[position] = g
+            if node not in useful:  # type: ignore[operator]
+                continue
         if node.op is None:
-            if wanted is None:
-                _accumulate(node, received[0], owned[0], create_graph)
-            continue
-        if useful is not None and node not in useful:
+            _accumulate(node, received[0], (node, 0) in ours, create_graph)
             continue
         grads = _apply_rules(node, received, create_graph)
         if node.hooks is not None:
             grads = node.hooks.after(grads, received)
-        for parent, g in zip(node.parents, grads, strict=True):
-            if parent is None or g is None:
+        for edge, g in zip(node.parents, grads):  # noqa: B905 (joint rules are checked)
+            if edge is None or g is None:
                 continue
-            to, index = parent
-            if useful is not None and to not in useful and parent not in wanted:  # type: ignore[operator]
+            to, index = edge
+            if useful is not None and to not in useful and edge not in wanted:  # type: ignore[operator]
                 continue
-            shaped = _match(g, to.shapes[index], to.dtypes[index])
-            # Only leaves keep what they get, so only there it matters whether we may keep it.
-            ours = to.op is None and not create_graph and _is_fresh(shaped, grads, received, node)
-            send(to, index, shaped, ours)
+            if type(g) is not np.ndarray or g.shape != to.shapes[index] or g.dtype is not to.dtypes[index]:
+                g = _match(g, to.shapes[index], to.dtypes[index])
+            if to.op is None and not create_graph and to not in pending and _is_fresh(g, grads, received, node):
+                ours.add(edge)
+            send(edge, g)
         if not keep_graph and node.saved:
             _free(node)
     return found
@@ -118,8 +121,8 @@ def _run(
 
 def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[Any]:
     """The gradient of each parent, from the node's rules."""
-    plan = node.plan
-    if node.saved is None:
+    plan, saved = node.plan, node.saved
+    if saved is None:
         raise RuntimeError(
             "Trying to backward through the graph a second time (or directly access saved tensors "
             "after they have already been freed). Saved intermediate values of the graph are freed "
@@ -130,30 +133,55 @@ def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[An
     observers = _op.observers
     for o in observers:
         o.before_backward(node)
-    g = received[0] if len(received) == 1 else tuple(_fill(received, node))
-    unpack = _unpack_tensor if create_graph else _unpack_array
-    reads = [g]
-    for value in node.saved:
-        if type(value) is Saved:
-            reads.append(unpack(value, node))
-        elif type(value) is tuple and value and type(value[0]) is Saved:
-            reads.append(tuple(unpack(v, node) for v in value))
+    reads = [received[0] if len(received) == 1 else tuple(_fill(received, node))]
+    for (what, i), value in zip(plan.saves, saved):  # noqa: B905 (made together)
+        if what == INPUT and type(value) is tuple:
+            reads.append(_restore(value, node, i, create_graph))
+        elif what == OUTPUT:
+            if type(value[0]) is tuple:
+                reads.append(tuple(_restore(v, node, ~j, create_graph) for j, v in enumerate(value)))
+            else:
+                reads.append(_restore(value, node, ~0, create_graph))
+        elif what == INPUTS:
+            reads.append(tuple(_restore(v, node, j, create_graph) for j, v in enumerate(value)))
         else:
             reads.append(value)
     reads += node.params
     reads.append(plan.needs)
-    grads: list[Any] = [None] * len(node.parents)
-    if plan.joint is not None:
-        rule, positions = plan.joint
-        for i, grad in enumerate(rule(*[reads[p] for p in positions])):
-            if plan.needs[i]:
-                grads[i] = grad
-    else:
+    if plan.joint is None:
+        grads: list[Any] = [None] * len(node.parents)
         for i, rule, positions in plan.rules:
             grads[i] = rule(*[reads[p] for p in positions])
+    else:
+        rule, positions = plan.joint
+        given = rule(*[reads[p] for p in positions])
+        if len(given) != len(plan.needs):
+            raise RuntimeError(
+                f"the joint gradient rule of {node.op} returned {len(given)} gradients for {len(plan.needs)} inputs"
+            )
+        grads = [g if need else None for g, need in zip(given, plan.needs, strict=True)]
     for o in reversed(observers):
         o.after_backward(node, grads)
     return grads
+
+
+def _restore(saved: tuple[Any, list[int], int], node: Node, which: int, create_graph: bool) -> Any:
+    """A saved value, checked to be unchanged: its array or, for a graph of gradients, a tensor.
+
+    `which` counts the inputs from 0 and the outputs from ~0 down.
+    """
+    array, cell, version = saved
+    if cell[0] != version:
+        raise RuntimeError(_modified(saved, node, which))
+    if not create_graph:
+        return array
+    out = wrap(array)
+    out._version_cell = cell
+    edge = node.parents[which] if which >= 0 else (node, ~which)
+    if edge is not None and array.dtype.kind in "fc":
+        out._node, out._index = edge
+        out._requires_grad = True
+    return out
 
 
 def _fill(received: list[Any], node: Node) -> list[Any]:
@@ -201,7 +229,7 @@ def _is_fresh(g: Any, grads: list[Any], received: list[Any], node: Node) -> bool
         return False
     if sum(g is other for other in grads) > 1:
         return False
-    return not any(type(s) is Saved and s.array is g for s in node.saved or ())
+    return not any(type(s) is tuple and s and s[0] is g for s in node.saved or ())
 
 
 def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
@@ -223,47 +251,24 @@ def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
         node.hooks.accumulated(leaf)
 
 
-def _unpack_array(saved: Saved, node: Node) -> Any:
-    if saved.cell[0] != saved.version:
-        raise RuntimeError(_modified(saved, node))
-    return saved.array
-
-
-def _unpack_tensor(saved: Saved, node: Node) -> Tensor:
-    """The saved value as a tensor with its history, so that rules can be differentiated."""
-    if saved.cell[0] != saved.version:
-        raise RuntimeError(_modified(saved, node))
-    out = wrap(saved.array)
-    out._version_cell = saved.cell
-    if saved.index < 0:  # an output of this very node
-        out._node, out._index = node, ~saved.index
-        out._requires_grad = saved.array.dtype.kind in "fc"
-    elif saved.node is not None:
-        out._node, out._index, out._requires_grad = saved.node, saved.index, True
-    return out
-
-
-def _modified(saved: Saved, node: Node) -> str:
-    origin = ""
-    maker = node if saved.index < 0 else saved.node
-    if maker is not None and maker.op is not None:
-        origin = f", which is output {max(saved.index, ~saved.index)} of {maker.name()},"
-    kind = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "int64": "LongTensor"}
-    name = kind.get(saved.array.dtype.name, saved.array.dtype.name)
+def _modified(saved: tuple[Any, list[int], int], node: Node, which: int) -> str:
+    array, cell, version = saved
+    maker, index = (node, ~which) if which < 0 else node.parents[which] or (None, 0)
+    origin = "" if maker is None or maker.op is None else f", which is output {index} of {maker.name()},"
+    kinds = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "int64": "LongTensor"}
+    kind = kinds.get(array.dtype.name, array.dtype.name)
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "
-        f"operation: [tensorlab.{name} {list(saved.array.shape)}]{origin} is at version {saved.cell[0]}; "
-        f"expected version {saved.version} instead. {node.name()} saved it for its gradient rule. "
+        f"operation: [tensorlab.{kind} {list(array.shape)}]{origin} is at version {cell[0]}; "
+        f"expected version {version} instead. {node.name()} saved it for its gradient rule. "
         "Hint: use the out-of-place form of the operation that changed it, or clone() before changing it."
     )
 
 
 def _free(node: Node) -> None:
     """Drop the saved arrays; a node that kept none can run backward again."""
-    for value in node.saved or ():
-        if type(value) is Saved or (type(value) is tuple and value and type(value[0]) is Saved):
-            node.saved = None
-            return
+    if any(type(v) is tuple and what not in (SHAPE, SHAPES) for (what, _), v in zip(node.plan.saves, node.saved)):  # type: ignore[arg-type]
+        node.saved = None
 
 
 def _ancestry(roots: Sequence[tuple[Node, int]], wanted: dict[tuple[Node, int], int]) -> set[Node]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
-from tensorlab._graph import Node, Saved, leaf_node, mode
-from tensorlab._op import Op, Plan
+from tensorlab._graph import Node, leaf_node, mode
+from tensorlab._op import RECORDS, Op, Plan
 from tensorlab._tensor import Tensor, current_history, wrap
 
 
@@ -15,7 +16,7 @@ class FunctionCtx:
     def __init__(self) -> None:
         self.needs_input_grad: tuple[bool, ...] = ()
         self._to_save: tuple[Any, ...] = ()
-        self._saved: tuple[Any, ...] | None = None
+        self._node: Any = None
         self._non_differentiable: set[int] = set()
         self._dirty: tuple[Tensor, ...] = ()
         self._materialize = True
@@ -30,10 +31,52 @@ class FunctionCtx:
                 )
         self._to_save = tensors
 
+    def _keep(self, node: Node, inputs: tuple[Any, ...], outputs: tuple[Any, ...]) -> None:
+        """Turn the saved tensors into records that do not own them: an output owns this node."""
+        records = []
+        for t in self._to_save:
+            if t is None:
+                records.append(None)
+                continue
+            output = next((i for i, o in enumerate(outputs) if o is t), None)
+            is_input = any(x is t for x in inputs)
+            if output is not None and not is_input:
+                edge = ("output", output)
+            else:
+                edge = (t._node or leaf_node(t), t._index) if t._requires_grad else None
+            records.append((t._data, t._version_cell, t._version, edge))
+        self._to_save = ()
+        self._node = ref(node)
+        node.saved = (tuple(records),)
+
     @property
     def saved_tensors(self) -> tuple[Any, ...]:
         """The saved tensors; `RuntimeError` if one was changed in place or the graph was freed."""
-        return self._to_save if self._saved is None else self._saved
+        if self._node is None:
+            return self._to_save
+        node = self._node()
+        if node is None or node.saved is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors "
+                "after they have already been freed). Specify retain_graph=True if you need that."
+            )
+        return tuple(None if r is None else self._restore(r) for r in node.saved[0])
+
+    def _restore(self, record: tuple[Any, list[int], int, Any]) -> Tensor:
+        array, cell, version, edge = record
+        if cell[0] != version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace "
+                f"operation: a saved tensor of shape {list(array.shape)} is at version {cell[0]}; expected "
+                f"version {version} instead. Hint: clone() it before changing it."
+            )
+        out = wrap(array)
+        out._version_cell = cell
+        if edge is not None:
+            node = self._node() if edge[0] == "output" else edge[0]
+            if node is not None and array.dtype.kind in "fc":
+                out._node, out._index, out._requires_grad = node, edge[1], True
+        return out
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
         """Say which outputs carry no gradient (indices, say)."""
@@ -123,29 +166,15 @@ class Function:
             for a, need in zip(args, ctx.needs_input_grad, strict=True)
         )
         node = Node(
-            cls._op(), parents, Plan((), (), (_backward_rule, (0, 1, 2, 3)), ctx.needs_input_grad),
+            cls._op(), parents, Plan(((RECORDS, 0),), (), (_backward_rule, (0, 2, 3)), ctx.needs_input_grad),
             (), (ctx, cls), tuple(t._data.shape for t in tensors), tuple(t._data.dtype for t in tensors),
         )  # fmt: skip
-        produced = {id(t): i for i, t in enumerate(given)}
         for i, t in enumerate(tensors):
             if t._data.dtype.kind in "fc" and id(given[i]) not in ctx._non_differentiable:
                 t._node, t._index, t._requires_grad = node, i, True
                 if any(t is d for d in ctx._dirty):
                     t._version_cell[0] += 1
-        kept = []
-        for t in ctx._to_save:
-            if t is None:
-                kept.append(None)
-            elif id(t) in produced and id(t) not in inputs:
-                kept.append(Saved(t._data, t._version_cell, None, ~produced[id(t)]))
-            else:
-                history = (t._node or leaf_node(t)) if t._requires_grad else None
-                kept.append(Saved(t._data, t._version_cell, history, t._index))
-        # A leading None would hide the Saved records from the engine, so they come first.
-        order = sorted(range(len(kept)), key=lambda i: kept[i] is None)
-        ctx._to_save = ()
-        ctx._order = order  # type: ignore[attr-defined]
-        node.saved = (tuple(kept[i] for i in order if kept[i] is not None),)
+        ctx._keep(node, args, given)
         return tuple(results) if many else results[0]
 
     @classmethod
@@ -163,19 +192,11 @@ def _no_forward(xp: Any, /) -> Any:
     raise TypeError("call the Function's apply method")
 
 
-def _backward_rule(g: Any, saved: tuple[Any, ...], ctx: FunctionCtx, cls: type[Function]) -> tuple[Any, ...]:
+def _backward_rule(g: Any, ctx: FunctionCtx, cls: type[Function]) -> tuple[Any, ...]:
     """Run the user's `backward` on tensors, and give the engine what it works in."""
     grads = g if isinstance(g, tuple) else (g,)
     raw = not any(isinstance(x, Tensor) for x in grads)
-    order = ctx._order  # type: ignore[attr-defined]
-    restored: list[Any] = [None] * len(order)
-    for i, value in zip(order, saved, strict=False):
-        restored[i] = value if isinstance(value, Tensor) else wrap(value)
-    ctx._saved = tuple(restored)
-    try:
-        out = cls.backward(ctx, *(x if x is None or isinstance(x, Tensor) else wrap(x) for x in grads))
-    finally:
-        ctx._saved = None
+    out = cls.backward(ctx, *(x if x is None or isinstance(x, Tensor) else wrap(x) for x in grads))
     out = out if isinstance(out, tuple) else (out,)
     count = len(ctx.needs_input_grad)
     if len(out) > count and all(x is None for x in out[count:]):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tensorlab._graph import Node, Saved, leaf_node
+from tensorlab._graph import Node, leaf_node
 from tensorlab._tensor import Tensor
 
-__all__ = ["Node", "Saved", "leaf_node", "nodes_of"]
+__all__ = ["Node", "leaf_node", "nodes_of"]
 
 
 def nodes_of(outputs: Tensor | Iterable[Tensor]) -> list[Node]:

@@ -21,7 +21,7 @@ import numpy as np
 
 from tensorlab import _dtypes
 from tensorlab._graph import Node, leaf_node, mode
-from tensorlab._op import Op, Plan, compute, make_function, on_register, record, unwrap
+from tensorlab._op import INPUT, Op, Plan, compute, make_function, on_register, record, unwrap
 from tensorlab._tensor import Tensor, address, current_history, replay, root_array, shares_storage, wrap
 
 
@@ -138,7 +138,7 @@ def _keep_old_values(
     plan = op.plans.get(mask) or op.plan(mask, len(inputs))
     target = inputs[0]
     for what, i in plan.saves:
-        x = inputs[i] if what == "input" else None
+        x = inputs[i] if what == INPUT else None
         if isinstance(x, Tensor) and root_array(x._data) is root_array(target._data):
             copy = wrap(arrays[i].copy())
             copy._requires_grad, copy._index = x._requires_grad, x._index
