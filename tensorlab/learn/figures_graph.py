@@ -24,7 +24,7 @@ import numpy as np
 
 from tensorlab.learn.figures import Drawing
 
-__all__ = ["Layout", "backward_steps", "draw_backward", "draw_graph", "layout"]
+__all__ = ["Layout", "backward_steps", "draw_backward", "draw_graph", "draw_reach", "layout"]
 
 # Okabe and Ito's palette: told apart with any common colour blindness. No meaning is carried by
 # colour alone: what is "now" also has a thick frame, and gradients are also labelled as such.
@@ -391,3 +391,61 @@ def draw_backward(
     leaves = [node for node in place.nodes if not node.parents and id(node) in grads]
     ends = ", ".join(f"{labels[id(node)]} has grad {_text(grads[id(node)])}" for node in leaves)
     return Drawing(figure, "\n".join([*words, f"the end: {ends}"]))
+
+
+def draw_reach(m: int, k: int, n: int, *, row: int = 0, inner: int = 0) -> Drawing:
+    """Draw which entries of ``z = x @ y`` a single entry of x reaches, and through what.
+
+    Args:
+        m, k, n: x has shape (m, k), y has (k, n), z has (m, n); at most 8 each.
+        row, inner: the entry ``x[row, inner]`` that is moved.
+
+    >>> draw_reach(3, 2, 4, row=1, inner=0)
+    x[1, 0] reaches the row z[1, :] (4 entries), through the row y[0, :]
+    """
+    for name, size in (("m", m), ("k", k), ("n", n)):
+        if not 1 <= size <= 8:
+            raise ValueError(f"{name} must be from 1 to 8 to be legible, got {size}")
+    if not (0 <= row < m and 0 <= inner < k):
+        raise ValueError(f"x[{row}, {inner}] is not an entry of a {m}×{k} matrix")
+    from matplotlib.patches import Rectangle
+
+    figure, grid = _canvas(0.42 * (k + 2 * n + 5.5), 0.42 * (max(m, k) + 1.7))
+    axes = grid[0, 0]
+    parts = [
+        ("x", m, k, lambda i, j: NOW if (i, j) == (row, inner) else "white"),
+        ("y", k, n, lambda i, j: LEAF if i == inner else "white"),
+        ("z", m, n, lambda i, j: NOW if i == row else "white"),
+    ]
+    left, tall = 0.0, max(m, k)
+    for sign, (name, rows, columns, colour) in zip(("", "@", "="), parts, strict=True):
+        left += 1.4 if sign else 0.0
+        top = (tall - rows) / 2
+        if sign:
+            axes.text(left - 0.7, tall / 2, sign, fontsize=15, ha="center", va="center", color=INK)
+        for i, j in np.ndindex(rows, columns):
+            face = colour(i, j)
+            bold = face == NOW
+            cell = Rectangle(
+                (left + j, top + i),
+                1,
+                1,
+                facecolor=face,
+                edgecolor=BACK if bold else INK,
+                linewidth=2 if bold else 0.8,
+                zorder=3 if bold else 2,
+            )
+            axes.add_patch(cell)
+        title = f"{name}  {rows}×{columns}"
+        middle = left + columns / 2
+        axes.text(middle, top - 0.35, title, fontsize=10, ha="center", color=INK)
+        left += columns
+    axes.set_xlim(-0.2, left + 0.2)
+    axes.set_ylim(tall + 0.2, -1.1)
+    axes.set_aspect("equal")
+    axes.axis("off")
+    words = (
+        f"x[{row}, {inner}] reaches the row z[{row}, :] ({n} entries), "
+        f"through the row y[{inner}, :]"
+    )
+    return Drawing(figure, words)
