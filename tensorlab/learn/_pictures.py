@@ -120,7 +120,11 @@ class _Grid:
 
 
 def tape_figure(
-    seen: list[Seen], mark: Sequence[int] | None, path: bool, below: Sequence[Any] | None
+    seen: list[Seen],
+    mark: Sequence[int] | None,
+    path: bool,
+    cells: Any,
+    below: Sequence[Any] | None,
 ) -> Any:
     tape = seen[0].buffer
     margin, head, between = 0.35, 1.25, 1.1
@@ -144,7 +148,8 @@ def tape_figure(
     colours = _colours(tape.size)
 
     for grid in grids:
-        _draw_grid(axes, grid, colours, scale)
+        first = cells is not None and grid is grids[0]
+        _draw_grid(axes, grid, colours, scale, np.asarray(cells) if first else None)
     for place, value in enumerate(tape):
         used = counts[place] > 0
         _box(axes, tape_x + place, tape_y, colours[place] if used else "white")
@@ -186,7 +191,9 @@ def tape_figure(
     return figure
 
 
-def _draw_grid(axes: Any, grid: _Grid, colours: list[Any], scale: float) -> None:
+def _draw_grid(
+    axes: Any, grid: _Grid, colours: list[Any], scale: float, cells: np.ndarray | None
+) -> None:
     view = grid.view
     axes.text(
         grid.x,
@@ -226,7 +233,7 @@ def _draw_grid(axes: Any, grid: _Grid, colours: list[Any], scale: float) -> None
         axes.text(
             x + 0.5,
             y + 0.42,
-            number(view.buffer[place]),
+            number(view.buffer[place] if cells is None else cells[index]),
             ha="center",
             va="center",
             fontsize=11 * scale,

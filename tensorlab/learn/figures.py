@@ -62,6 +62,7 @@ def draw_tape(
     labels: Sequence[str] | None = None,
     mark: Sequence[int] | None = None,
     path: bool = False,
+    cells: Any = None,
     below: Sequence[Any] | None = None,
 ) -> Drawing:
     """Draw views as tables of numbers above the tape (the buffer) they share.
@@ -77,6 +78,8 @@ def draw_tape(
         mark: an index into the first view; its way to the tape is drawn and
             written out as a sum.
         path: draw the order in which the last view visits the tape.
+        cells: an array of the first view's shape, written into its cells instead of
+            the numbers on the tape (for example the gradient of each element).
         below: one entry per place, written under the tape instead of the
             counts (``None`` leaves the place empty).
 
@@ -103,7 +106,12 @@ def draw_tape(
             raise ValueError(f"draw_tape draws up to 3 dimensions, got shape {view.shape}")
     if below is not None and len(below) != tape.size:
         raise ValueError(f"below needs one entry per place: {tape.size}, got {len(below)}")
-    return Drawing(tape_figure(seen, mark, path, below), _tape_text(seen, mark, below))
+    if cells is not None and np.shape(cells) != seen[0].shape:
+        raise ValueError(
+            f"cells needs the first view's shape {seen[0].shape}, got {np.shape(cells)}"
+        )
+    figure = tape_figure(seen, mark, path, cells, below)
+    return Drawing(figure, _tape_text(seen, mark, cells, below))
 
 
 def draw_cache_lines(*views: Any, labels: Sequence[str] | None = None, line: int = 16) -> Drawing:
@@ -191,11 +199,15 @@ def _same_memory(a: np.ndarray, b: np.ndarray) -> bool:
 # Words ----------------------------------------------------------------------
 
 
-def _tape_text(seen: list[Seen], mark: Sequence[int] | None, below: Sequence[Any] | None) -> str:
+def _tape_text(
+    seen: list[Seen], mark: Sequence[int] | None, cells: Any, below: Sequence[Any] | None
+) -> str:
     lines = []
-    for view in seen:
+    for position, view in enumerate(seen):
         prefix = f"{view.label}: " if view.label else ""
         lines += [prefix + view.heading(), f"  places {view.places().tolist()}"]
+        if cells is not None and position == 0:
+            lines.append(f"  cells {np.asarray(cells).tolist()}")
     if mark is not None:
         lines.append(sum_text(seen[0], mark))
     tape = seen[0].buffer

@@ -67,6 +67,15 @@ def test_words_name_the_marked_place_and_the_numbers_below():
     ]
 
 
+def test_cells_replace_the_numbers_in_the_first_table_only():
+    wide = np.broadcast_to(np.array([5, 6]), (2, 2))
+    drawing = draw_tape(wide, cells=[[1, 2], [10, 20]], below=[11, 22])
+    assert "  cells [[1, 2], [10, 20]]" in str(drawing).splitlines()
+    written = [text.get_text() for text in drawing.figure.axes[0].texts]
+    assert written.count("10") == 1  # in the table alone
+    assert written.count("5") == 1  # on the tape alone
+
+
 def test_cache_lines_count_what_is_fetched():
     tape = np.zeros(100, np.float32)
     drawing = draw_cache_lines(
@@ -94,6 +103,7 @@ def test_cache_lines_count_what_is_fetched():
         (lambda: draw_tape(np.zeros((1, 1, 1, 1))), ValueError, "3 dimensions"),
         (lambda: draw_tape(np.arange(3), mark=(3,)), ValueError, r"\(3,\) is not in \(3,\)"),
         (lambda: draw_tape(np.arange(3), below=[1]), ValueError, "one entry per place: 3, got 1"),
+        (lambda: draw_tape(np.arange(3), cells=[1]), ValueError, r"shape \(3,\), got \(1,\)"),
         (lambda: draw_tape(view(np.arange(3), (2,), (3,))), ValueError, "places 0 to 3"),
         (lambda: draw_tape(view(np.arange(3), (2,), (1, 1))), ValueError, "one stride per dim"),
         (lambda: draw_cache_lines(np.arange(3), line=0), ValueError, "at least 1 element"),
