@@ -7,5 +7,19 @@ Jupyter magics and the widgets draw what these return; so can your own code.
 from __future__ import annotations
 
 from tensorlab.inspect.autograd_graph import Graph, GraphEdge, GraphNode, graph
+from tensorlab.inspect.module_summary import ModuleRow, Summary, summary
+from tensorlab.inspect.profiler import OUTSIDE, ProfileEvent, ProfileRow, profile
 
-__all__ = ["Graph", "GraphEdge", "GraphNode", "graph"]
+__all__ = [
+    "OUTSIDE",
+    "Graph",
+    "GraphEdge",
+    "GraphNode",
+    "ModuleRow",
+    "ProfileEvent",
+    "ProfileRow",
+    "Summary",
+    "graph",
+    "profile",
+    "summary",
+]

@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tensorlab._tensor import Tensor
+from tensorlab.autograd.graph import nodes_of
+from tensorlab.inspect._memory import Ledger
+
 if TYPE_CHECKING:
     from tensorlab._graph import Node
-    from tensorlab._tensor import Tensor
     from tensorlab.nn import Module
 
 __all__ = ["Graph", "GraphEdge", "GraphNode", "graph"]
@@ -24,8 +27,9 @@ class GraphNode:
         op: the operation (`mul`); empty for a leaf.
         label: the name of a leaf's tensor where it is known (`0.weight`), else empty.
         shapes, dtypes: of each output of the operation, or of the leaf.
-        saved_bytes: memory that this node keeps for its gradient rule. An array that several nodes
-            keep is counted at the first of them.
+        saved_bytes: memory of the arrays that this node keeps for its gradient rule. An array that
+            several nodes keep is counted at the first of them.
+        freed: whether `backward()` has let go of what it kept.
         is_output: whether it computed one of the tensors that were asked for.
     """
 
@@ -36,6 +40,7 @@ class GraphNode:
     shapes: tuple[tuple[int, ...], ...]
     dtypes: tuple[str, ...]
     saved_bytes: int
+    freed: bool
     is_output: bool
 
     @property
@@ -72,6 +77,11 @@ class Graph:
         return sum(node.saved_bytes for node in self.nodes)
 
     @property
+    def freed(self) -> bool:
+        """Whether `backward()` has run through it, so that it can't run again."""
+        return any(node.freed for node in self.nodes)
+
+    @property
     def operations(self) -> tuple[GraphNode, ...]:
         return tuple(node for node in self.nodes if not node.is_leaf)
 
@@ -95,7 +105,7 @@ def graph(
 
     Raises:
         TypeError: an output is not a tensor.
-        ValueError: an output has no graph, or `backward()` has freed it already.
+        ValueError: an output has no graph.
 
     Example:
         >>> import tensorlab as tl
@@ -106,12 +116,12 @@ def graph(
         >>> [(edge.source, edge.target) for edge in g.edges]
         [(0, 1), (1, 2)]
     """
-    roots = [_root(tensor) for tensor in _as_list(outputs)]
+    tensors = _as_list(outputs)
+    ends = {id(_root(tensor)) for tensor in tensors}
     names = _names(params)
-    found = _reachable(roots)
+    found = nodes_of(tensors)
     place = {id(node): index for index, node in enumerate(found)}
-    ends = {id(node) for node in roots}
-    counted: set[int] = set()
+    ledger = Ledger()
     nodes = tuple(
         GraphNode(
             index=index,
@@ -120,7 +130,8 @@ def graph(
             label=names.get(id(node.leaf()), "") if node.op is None else "",
             shapes=tuple(tuple(shape) for shape in node.shapes),
             dtypes=tuple(str(dtype).removeprefix("tensorlab.") for dtype in node.dtypes),
-            saved_bytes=_saved_bytes(node, counted),
+            saved_bytes=ledger.add(node.saved_arrays()),
+            freed=node.saved is None,
             is_output=id(node) in ends,
         )
         for index, node in enumerate(found)
@@ -135,8 +146,6 @@ def graph(
 
 
 def _as_list(outputs: Any) -> list[Tensor]:
-    from tensorlab._tensor import Tensor
-
     tensors = [outputs] if isinstance(outputs, Tensor) else outputs
     if not isinstance(tensors, Iterable) or isinstance(tensors, (str, bytes, Mapping)):
         raise TypeError(f"graph expects a tensor or several, got {type(outputs).__name__}")
@@ -161,11 +170,6 @@ def _root(tensor: Tensor) -> Node:
             "outside no_grad()"
         )
         raise ValueError(f"this tensor has no autograd graph: {reason}")
-    if node.saved is None:
-        raise ValueError(
-            "backward() has freed this graph: look at it before backward(), "
-            "or call backward(retain_graph=True)"
-        )
     return node
 
 
@@ -178,31 +182,3 @@ def _names(params: Any) -> dict[int, str]:
     for name, tensor in pairs:
         names.setdefault(id(tensor), name)
     return names
-
-
-def _reachable(roots: list[Node]) -> list[Node]:
-    """All nodes below the roots by creation number, which is a topological order.
-
-    A stack and not recursion: chains of 100,000 operations are normal in a training loop.
-    """
-    seen: dict[int, Node] = {}
-    stack = list(roots)
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen[id(node)] = node
-        stack += [parent[0] for parent in node.parents if parent is not None]
-    # A leaf's node is made when it is first used, so it can be younger than nodes it does not feed
-    # but never than one it feeds.
-    return sorted(seen.values(), key=lambda node: node.seq)
-
-
-def _saved_bytes(node: Node, counted: set[int]) -> int:
-    total = 0
-    for value in node.saved or ():
-        array = getattr(value, "array", None)
-        if array is not None and id(array) not in counted:
-            counted.add(id(array))
-            total += array.nbytes
-    return total
