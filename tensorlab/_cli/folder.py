@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tensorlab._cli import CommandError
+from tensorlab._files import write_text
 
 __all__ = ["CourseFolder", "Delivery", "LearnerNotebook", "fingerprint"]
 
@@ -175,7 +176,7 @@ class CourseFolder:
         return self.path / f"{notebook.name}.ipynb"
 
     def _put(self, path: Path, notebook: LearnerNotebook, version: str) -> None:
-        _write(path, notebook.content)
+        write_text(path, notebook.content)
         self._record(path, fingerprint(notebook.content), version)
 
     def _record(self, path: Path, shipped: str, version: str) -> None:
@@ -203,7 +204,7 @@ class CourseFolder:
         file = self.path / MANIFEST
         try:
             if not file.exists() or _read(file) != text:
-                _write(file, text)
+                write_text(file, text)
         except OSError as error:
             raise self._refused(error) from error
 
@@ -226,25 +227,3 @@ def _numbered(path: Path) -> Iterator[Path]:
 def _read(path: Path) -> str:
     # Whatever bytes a learner's file has, reading it must not fail.
     return path.read_text("utf-8", "surrogateescape")
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a crash never leaves half of one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-def _umask() -> int:
-    """The permissions new files are denied; the system tells only by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -22,7 +22,7 @@ from tensorlab._cli import CommandError
 from tensorlab._cli.folder import CourseFolder, Delivery, LearnerNotebook
 
 if TYPE_CHECKING:
-    from tensorlab.learn import Course, Lesson
+    from tensorlab.learn import Lesson
 
 __all__ = ["lab"]
 
@@ -77,14 +77,11 @@ def lab(
         if port:
             _check_port(port)
 
-    from tensorlab.learn import find_course
-
-    course = find_course()
-    to_reset = [find_lesson(course, name) for name in reset]
+    lessons, to_reset = _lessons(reset)
     folder = CourseFolder(directory)
     if folder.lost_manifest:
         _say("the record of delivered notebooks was unreadable: every notebook now counts as yours")
-    deliveries = folder.deliver([_notebook(lesson) for lesson in course.lessons], __version__)
+    deliveries = folder.deliver([_notebook(lesson) for lesson in lessons], __version__)
     deliveries += [folder.reset(_notebook(lesson), __version__) for lesson in to_reset]
     _report(deliveries, directory)
     _trust([delivery.ours for delivery in deliveries if delivery.ours])
@@ -103,19 +100,18 @@ def need(package: str) -> None:
         )
 
 
-def find_lesson(course: Course, name: str) -> Lesson:
-    """The lesson a learner means by `01`, `1`, `tensors`, `01_tensors` or `01_tensors.ipynb`."""
-    wanted = name.removesuffix(".ipynb").lower()
-    names = {}
-    for lesson in course.lessons:
-        for spelling in (lesson.id, str(int(lesson.id)), lesson.slug, lesson.folder_name):
-            names[spelling] = lesson
-    if wanted in names:
-        return names[wanted]
-    close = difflib.get_close_matches(wanted, names, n=1)
-    known = ", ".join(lesson.folder_name for lesson in course.lessons)
-    hint = f"did you mean {names[close[0]].folder_name}?" if close else f"the lessons are {known}"
-    raise CommandError(f"there is no lesson {name!r}; {hint}", status=2)
+def _lessons(reset: Sequence[str]) -> tuple[list[Lesson], list[Lesson]]:
+    """All lessons of the course, and those that `reset` names."""
+    from tensorlab.learn import CourseError, UnknownLesson, find_course
+
+    try:
+        course = find_course()
+        lessons = course.lessons
+        return lessons, [course.lesson(name.removesuffix(".ipynb")) for name in reset]
+    except UnknownLesson as error:
+        raise CommandError(str(error), 2) from error
+    except CourseError as error:
+        raise CommandError(f"the installed course is broken: {error}") from error
 
 
 def _notebook(lesson: Lesson) -> LearnerNotebook:

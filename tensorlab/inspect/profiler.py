@@ -20,7 +20,7 @@ from weakref import WeakKeyDictionary
 
 from tensorlab import _op
 from tensorlab._backend import NUMPY, backend_of
-from tensorlab.inspect._files import write_text
+from tensorlab._files import write_text
 from tensorlab.inspect._memory import Ledger, flat
 from tensorlab.nn.modules.module import (
     Module,
