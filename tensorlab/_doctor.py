@@ -262,8 +262,8 @@ def _course() -> Finding:
     course = find_course()
     count = len(course.lessons)
     if not count:
-        return Finding("problem", "course", f"no lesson in {course.path}", "reinstall tensorlab")
-    return Finding("ok", "course", f"{count} lesson{'s' if count > 1 else ''}, {course.path}")
+        return Finding("problem", "course", f"no lesson in {course.folder}", "reinstall tensorlab")
+    return Finding("ok", "course", f"{count} lesson{'s' if count > 1 else ''}, {course.folder}")
 
 
 def _numpy_build() -> dict[str, Any]:
