@@ -31,6 +31,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
@@ -87,13 +88,22 @@ INPUT, OUTPUT, SHAPE, INPUTS, SHAPES, RECORDS = range(6)
 class Plan(NamedTuple):
     """What one set of inputs that need gradients makes the graph keep and run.
 
-    A rule reads its arguments by position from the list `[g, *saved, *params, needs]`.
+    `pick(reads)` gives a rule's arguments out of the list `[g, *saved, *params]`, to which `needs`
+    is added for a joint rule.
     """
 
     saves: tuple[tuple[int, int], ...]  # what to keep (INPUT, OUTPUT, …), and of which input
-    rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...]  # (input, rule, reads)
-    joint: tuple[Callable[..., Any], tuple[int, ...]] | None
+    rules: tuple[tuple[int, Callable[..., Any], Callable[..., Any]], ...]  # (input, rule, pick)
+    joint: tuple[Callable[..., Any], Callable[..., Any]] | None  # (rule, pick)
     needs: tuple[bool, ...]
+
+
+def picker(*positions: int) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """A function that picks these positions out of a list, as a tuple."""
+    if len(positions) == 1:
+        (only,) = positions
+        return lambda reads: (reads[only],)
+    return itemgetter(*positions) if positions else lambda reads: ()
 
 
 class Op:
@@ -153,6 +163,8 @@ class Op:
         self.joint: Callable[..., Any] | None = None
         self.kernels: dict[str, Callable[..., Any]] = {}
         self.plans: dict[int, Plan] = {}
+        # One plain array out, no kernel to ask: see apply_one and apply_two.
+        self.simple = not (view or variadic or named_tuple or self.promoted) and result is not None
         self.differentiable = 0  # bit i: input i has a rule
         self.call: Callable[..., Any] = forward  # replaced at registration
 
@@ -202,8 +214,8 @@ class Op:
         drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
         joint = None if self.joint is None else (self.joint, reads(self.joint))
 
-        def resolve(positions: tuple[int, ...]) -> tuple[int, ...]:
-            return tuple(p if p >= -1 else 1 + len(saves) + (~p - 1) for p in positions)
+        def resolve(positions: tuple[int, ...]) -> Callable[..., Any]:
+            return picker(*(p if p >= -1 else 1 + len(saves) + (~p - 1) for p in positions))
 
         found = Plan(
             tuple(saves),
@@ -236,6 +248,51 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     return _finish(op, inputs, arrays, params, mask, xp, out)
 
 
+def apply_two(op: Op, x: Any, y: Any, params: tuple[Any, ...]) -> Any:
+    """`apply` for two operands. Two CPU tensors of one dtype, which is most calls, need no loop."""
+    if isinstance(x, Tensor) and isinstance(y, Tensor) and op.simple and not observers:
+        a, b = x._data, y._data
+        if (
+            type(a) is ndarray
+            and type(b) is ndarray
+            and a.dtype is b.dtype
+            and x._view is None
+            and y._view is None
+            and (op.result != "float" or a.dtype.kind in "fc")
+        ):
+            out = op.forward(np, a, b, *params)
+            if type(out) is not ndarray:
+                out = np.asarray(out)  # NumPy turns 0-dim results into scalars
+            result = wrap(out)
+            if mode.grad and (x._requires_grad or y._requires_grad):
+                mask = (x._requires_grad + 2 * y._requires_grad) & op.differentiable
+                if mask:
+                    result._requires_grad = True
+                    result._node = record(
+                        op, (x, y), (a, b), params, mask, (out.shape,), (out.dtype,), ((out, result._version_cell),)
+                    )
+            return result
+    return apply(op, (x, y), params)
+
+
+def apply_one(op: Op, x: Any, params: tuple[Any, ...]) -> Any:
+    """`apply` for one operand, likewise."""
+    if isinstance(x, Tensor) and op.simple and not observers:
+        a = x._data
+        if type(a) is ndarray and x._view is None and (op.result != "float" or a.dtype.kind in "fc"):
+            out = op.forward(np, a, *params)
+            if type(out) is not ndarray:
+                out = np.asarray(out)
+            result = wrap(out)
+            if x._requires_grad and op.differentiable and mode.grad:
+                result._requires_grad = True
+                result._node = record(
+                    op, (x,), (a,), params, 1, (out.shape,), (out.dtype,), ((out, result._version_cell),)
+                )
+            return result
+    return apply(op, (x,), params)
+
+
 def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
     """The promoted arrays of a call, which inputs require grad (bits), and their array module.
 
@@ -261,9 +318,14 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
     first = arrays[0]
     if len(arrays) == 2:
         second = arrays[1]
-        if type(first) is ndarray and type(second) is ndarray and first.dtype is second.dtype:
-            if op.result != "float" or first.dtype.kind in "fc":
-                return arrays, mask, np
+        if type(first) is not ndarray:
+            first, second = second, first
+        if type(first) is ndarray:
+            if type(second) is ndarray:
+                if first.dtype is second.dtype and (op.result != "float" or first.dtype.kind in "fc"):
+                    return arrays, mask, np
+            elif first.dtype.kind == "f" and type(second) in (float, int):
+                return arrays, mask, np  # NumPy, too, takes the number at the array's precision
     elif len(arrays) == 1 and type(first) is ndarray:
         if op.result == "float" and first.dtype.kind not in "fc":
             arrays[0] = first.astype(_dtypes.get_default_dtype().numpy)
@@ -350,7 +412,7 @@ def _finish_many(
 def record(
     op: Op,
     inputs: Sequence[Any],
-    arrays: list[Any],
+    arrays: Sequence[Any],
     params: tuple[Any, ...],
     mask: int,
     shapes: tuple[tuple[int, ...], ...],
@@ -361,9 +423,13 @@ def record(
     plan = op.plans.get(mask if not op.variadic else (len(inputs) << 64) | mask)
     if plan is None:
         plan = op.plan(mask, len(inputs))
-    parents = tuple(
-        [(x._node or leaf_node(x), x._index) if need else None for x, need in zip(inputs, plan.needs)]  # noqa: B905
-    )
+    parents = []
+    for x, need in zip(inputs, plan.needs):  # noqa: B905 (the plan was made for these inputs)
+        if need:
+            node = x._node
+            parents.append((leaf_node(x) if node is None else node, x._index))
+        else:
+            parents.append(None)
     saved = []
     for what, i in plan.saves:
         if what == INPUT:
@@ -382,7 +448,7 @@ def record(
             saved.append(tuple([a.shape for a in arrays]))
         else:
             saved.append(tuple([(a, x._version_cell, x._version) for a, x in zip(arrays, inputs, strict=True)]))
-    return Node(op, parents, plan, tuple(saved), params, shapes, dtypes)
+    return Node(op, tuple(parents), plan, tuple(saved), params, shapes, dtypes)
 
 
 def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None = None) -> View:
@@ -575,6 +641,7 @@ def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Call
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
         OPS[name].kernels[kind] = kernel
+        OPS[name].simple = False
         return kernel
 
     return register
@@ -604,6 +671,7 @@ def make_function(record: Op, name: str, run: Callable[..., Any], out: bool = Tr
     without any inspection per call, and a wrong keyword is Python's own clear error.
     """
     scope: dict[str, Any] = {"run": run, "record": record, "out_to": _out_to}
+    lane = {1: apply_one, 2: apply_two}.get(len(record.inputs)) if record.simple and run is apply else None
     arguments = []
     for n in record.inputs:
         if n in record.optional_inputs:
@@ -624,6 +692,9 @@ def make_function(record: Op, name: str, run: Callable[..., Any], out: bool = Tr
         inputs = f"({', '.join(record.inputs)},)" if record.inputs else "()"
     params = f"({', '.join(record.params)},)" if record.params else "()"
     call = f"run(record, {inputs}, {params})"
+    if lane is not None:
+        scope["run"] = lane
+        call = f"run(record, {', '.join(record.inputs)}, {params})"
     body = f"    return {call}\n"
     if out:
         arguments += ["out=None"] if keyword_only else ["*", "out=None"]
@@ -689,14 +760,14 @@ def _operator(record: Op) -> Callable[..., Any]:
     if len(record.inputs) == 1:
 
         def unary(self):  # noqa: ANN
-            return apply(record, (self,), ())
+            return apply_one(record, self, ())
 
         return unary
     params = tuple(p.default for p in record.parameters)
 
     def binary(self, other):  # noqa: ANN
         if isinstance(other, _NUMERIC):
-            return apply(record, (self, other), params)
+            return apply_two(record, self, other, params)
         return NotImplemented
 
     return binary
@@ -707,7 +778,7 @@ def _reflected(record: Op) -> Callable[..., Any]:
 
     def reflected(self, other):  # noqa: ANN
         if isinstance(other, _NUMERIC):
-            return apply(record, (other, self), params)
+            return apply_two(record, other, self, params)
         return NotImplemented
 
     return reflected

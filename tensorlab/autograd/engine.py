@@ -135,8 +135,13 @@ def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[An
         o.before_backward(node)
     reads = [received[0] if len(received) == 1 else tuple(_fill(received, node))]
     for (what, i), value in zip(plan.saves, saved):  # noqa: B905 (made together)
-        if what == INPUT and type(value) is tuple:
-            reads.append(_restore(value, node, i, create_graph))
+        if what == INPUT:
+            if type(value) is tuple:
+                if create_graph or value[1][0] != value[2]:
+                    value = _restore(value, node, i, create_graph)
+                else:  # the same, without a call: this is every saved value of a plain backward
+                    value = value[0]
+            reads.append(value)
         elif what == OUTPUT:
             if type(value[0]) is tuple:
                 reads.append(tuple(_restore(v, node, ~j, create_graph) for j, v in enumerate(value)))
@@ -147,14 +152,14 @@ def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[An
         else:
             reads.append(value)
     reads += node.params
-    reads.append(plan.needs)
     if plan.joint is None:
         grads: list[Any] = [None] * len(node.parents)
-        for i, rule, positions in plan.rules:
-            grads[i] = rule(*[reads[p] for p in positions])
+        for i, rule, pick in plan.rules:
+            grads[i] = rule(*pick(reads))
     else:
-        rule, positions = plan.joint
-        given = rule(*[reads[p] for p in positions])
+        reads.append(plan.needs)
+        rule, pick = plan.joint
+        given = rule(*pick(reads))
         if len(given) != len(plan.needs):
             raise RuntimeError(
                 f"the joint gradient rule of {node.op} returned {len(given)} gradients for {len(plan.needs)} inputs"
@@ -267,8 +272,10 @@ def _modified(saved: tuple[Any, list[int], int], node: Node, which: int) -> str:
 
 def _free(node: Node) -> None:
     """Drop the saved arrays; a node that kept none can run backward again."""
-    if any(type(v) is tuple and what not in (SHAPE, SHAPES) for (what, _), v in zip(node.plan.saves, node.saved)):  # type: ignore[arg-type]
-        node.saved = None
+    for (what, _), value in zip(node.plan.saves, node.saved):  # type: ignore[arg-type]  # noqa: B905
+        if type(value) is tuple and what != SHAPE and what != SHAPES:
+            node.saved = None
+            return
 
 
 def _ancestry(roots: Sequence[tuple[Node, int]], wanted: dict[tuple[Node, int], int]) -> set[Node]:

@@ -6,7 +6,7 @@ from typing import Any
 from weakref import ref
 
 from tensorlab._graph import Node, leaf_node, mode
-from tensorlab._op import RECORDS, Op, Plan
+from tensorlab._op import RECORDS, Op, Plan, picker
 from tensorlab._tensor import Tensor, current_history, wrap
 
 
@@ -166,7 +166,7 @@ class Function:
             for a, need in zip(args, ctx.needs_input_grad, strict=True)
         )
         node = Node(
-            cls._op(), parents, Plan(((RECORDS, 0),), (), (_backward_rule, (0, 2, 3)), ctx.needs_input_grad),
+            cls._op(), parents, Plan(((RECORDS, 0),), (), (_backward_rule, picker(0, 2, 3)), ctx.needs_input_grad),
             (), (ctx, cls), tuple(t._data.shape for t in tensors), tuple(t._data.dtype for t in tensors),
         )  # fmt: skip
         for i, t in enumerate(tensors):

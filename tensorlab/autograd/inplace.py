@@ -21,7 +21,7 @@ import numpy as np
 
 from tensorlab import _dtypes
 from tensorlab._graph import Node, leaf_node, mode
-from tensorlab._op import INPUT, Op, Plan, compute, make_function, on_register, record, unwrap
+from tensorlab._op import INPUT, Op, Plan, compute, make_function, on_register, picker, record, unwrap
 from tensorlab._tensor import Tensor, address, current_history, replay, root_array, shares_storage, wrap
 
 
@@ -156,7 +156,7 @@ def _rebase(target: Tensor, node: Node) -> None:
     base = view.base
     old = (base._node or leaf_node(base), base._index) if base._requires_grad else None
     layout = tuple(int(i) for i in np.argsort([-s for s in base._data.strides], kind="stable"))
-    plan = Plan((), (), (_copy_slices_rule, (0, 1, 2, 3)), (old is not None, True))
+    plan = Plan((), (), (_copy_slices_rule, picker(0, 1, 2, 3)), (old is not None, True))
     base._node = Node(
         COPY_SLICES, (old, (node, 0)), plan, (), (view.steps, layout), (base._data.shape,), (base._data.dtype,)
     )
