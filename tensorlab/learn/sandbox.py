@@ -1,0 +1,278 @@
+"""Keep a learner's code from leaving traces: output, names, patches, random states.
+
+This guards against accidents (a deleted name, a patched ``np.sum``, a million printed lines),
+not against malice: learners run their code on their own machine.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import os
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.linalg
+
+__all__ = ["Capture", "Guard", "redirected"]
+
+# What IPython, Jupyter and the site module replace in builtins of their own accord.
+_NOT_GUARDED = {"input", "exit", "quit", "help", "copyright", "credits", "license", "display"}
+
+
+def _public(module: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if name not in _NOT_GUARDED and (not name.startswith("_") or name == "__import__")
+    }
+
+
+#: The modules that oracles are written with, as they were when the course was loaded.
+_PRISTINE = {module: _public(module) for module in (builtins, math, np, numpy.linalg)}
+
+
+class Capture:
+    """The first part of what code prints; the rest is only counted.
+
+    >>> captured = Capture(limit=10)
+    >>> captured.write("0123456789 and more\\n"), captured.text, captured.lines
+    (20, '0123456789', 1)
+    """
+
+    def __init__(self, limit: int = 4000) -> None:
+        self._limit = limit
+        self._parts: list[str] = []
+        self._kept = 0
+        #: All characters and lines that were printed.
+        self.characters = 0
+        self.lines = 0
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        room = self._limit - self._kept
+        if room > 0 and text:
+            self._parts.append(text[:room])
+            self._kept += len(self._parts[-1])
+        self.characters += len(text)
+        self.lines += text.count("\n")
+        return len(text)
+
+    @property
+    def text(self) -> str:
+        return "".join(self._parts)
+
+    @property
+    def left_out(self) -> bool:
+        return self.characters > self._kept
+
+
+class _Routed:
+    """Stands in for sys.stdout: one thread's output is captured, all other goes on as before."""
+
+    def __init__(self, stream: Any, thread: int, capture: Capture) -> None:
+        self._stream, self._thread, self._capture = stream, thread, capture
+
+    def write(self, text: str) -> int:
+        if threading.get_ident() == self._thread:
+            return self._capture.write(text)
+        return self._stream.write(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        if threading.get_ident() != self._thread and self._stream is not None:
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def redirected(thread: int, capture: Capture, still_running: Callable[[], bool]) -> Iterator[None]:
+    """Capture what one thread prints.
+
+    If its code could not be stopped, the redirection stays: an abandoned endless loop of
+    prints must not flood the notebook.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout = _Routed(sys.stdout, thread, capture)
+    sys.stderr = _Routed(sys.stderr, thread, capture)
+    routed = sys.stdout, sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = routed if still_running() else before
+
+
+class Guard:
+    """Puts back what a learner's code changed around it, and says what that was.
+
+    While the guard is entered, the modules that oracles are written with are as they were when
+    the course was loaded; patches from before come back on leaving.
+
+    Args:
+        namespace: the learner's namespace.
+
+    >>> names = {"f": abs}
+    >>> with Guard(names) as guard:
+    ...     del names["f"]
+    ...     np.sum = None
+    ...     changes = guard.restore()
+    >>> changes
+    ['Your code deleted the name `f`; it was put back.', 'Your code replaced numpy.sum; it was put back.']
+    >>> names["f"] is abs
+    True
+    """
+
+    def __init__(self, namespace: MutableMapping[str, Any]) -> None:
+        self._namespace = namespace
+        #: Patches that stood before, by module and name.
+        self.patched: dict[Any, dict[str, Any]] = {}
+
+    def __enter__(self) -> Guard:
+        self._modules = dict(_PRISTINE)
+        for name in [n for n in sys.modules if n == "tensorlab" or n.startswith("tensorlab.")]:
+            module = sys.modules[name]
+            if module not in self._modules and not name.startswith("tensorlab.learn"):
+                self._modules[module] = _public(module)
+        self._states = _random_states()
+        self._settings = sys.getrecursionlimit(), _working_directory()
+        self._warnings = warnings.catch_warnings()
+        self._warnings.__enter__()
+        warnings.simplefilter("default")
+        self._exits = {
+            name: self._namespace[name] for name in ("exit", "quit") if name in self._namespace
+        }
+        self._replaced = {
+            (place, name): getattr(place, name)
+            for place, name in [
+                (builtins, "input"),
+                (builtins, "exit"),
+                (builtins, "quit"),
+                (os, "_exit"),
+            ]
+            if hasattr(place, name)
+        }
+        self.patched = {
+            module: found
+            for module, names in _PRISTINE.items()
+            if (found := {n: getattr(module, n, _GONE) for n in _changed(vars(module), names)})
+        }
+        self._put_back_modules()
+        for place, name in self._replaced:
+            setattr(place, name, _no_input if name == "input" else _leave)
+        for name in self._exits:
+            self._namespace[name] = _leave
+        self._snapshot = dict(self._namespace)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        try:
+            self._leave()
+        except KeyboardInterrupt:  # Stop was pressed twice: finish first, then obey
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        self.restore()
+        for (place, name), value in self._replaced.items():
+            setattr(place, name, value)
+        self._namespace.update(self._exits)
+        for module, names in self.patched.items():
+            for name, value in names.items():
+                if value is _GONE:
+                    vars(module).pop(name, None)
+                else:
+                    setattr(module, name, value)
+        if self._warnings is not None:
+            self._warnings.__exit__(None, None, None)
+            self._warnings = None
+        _restore_random_states(self._states)
+
+    def seed(self, seed: int) -> None:
+        """Seed the global random generators: the same for every code that gets this case."""
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        tensorlab = sys.modules.get("tensorlab")
+        manual_seed = getattr(tensorlab, "manual_seed", None)
+        if manual_seed is not None:
+            manual_seed(seed)
+
+    def restore(self) -> list[str]:
+        """Put everything back; returns one sentence for each change."""
+        told = []
+        current, snapshot = self._namespace, self._snapshot
+        for name in _changed(current, snapshot):
+            verb = "replaced" if name in current else "deleted"
+            told.append(f"Your code {verb} the name `{name}`; it was put back.")
+            current[name] = snapshot[name]
+        for name in [name for name in current if name not in snapshot]:
+            told.append(f"Your code made the global name `{name}`; it was removed.")
+            del current[name]
+        told += self._put_back_modules()
+        limit, folder = self._settings
+        if sys.getrecursionlimit() != limit:
+            told.append(f"Your code changed the recursion limit; it is {limit} again.")
+            sys.setrecursionlimit(limit)
+        if folder is not None and _working_directory() != folder:
+            told.append("Your code changed the working directory; it was set back.")
+            os.chdir(folder)
+        return told
+
+    def _put_back_modules(self) -> list[str]:
+        told = []
+        for module, names in self._modules.items():
+            for name in _changed(vars(module), names):
+                told.append(f"Your code replaced {module.__name__}.{name}; it was put back.")
+                setattr(module, name, names[name])
+        return told
+
+
+_GONE: Any = object()
+
+
+def _changed(current: MutableMapping[str, Any], kept: dict[str, Any]) -> list[str]:
+    return [name for name, value in kept.items() if current.get(name, _GONE) is not value]
+
+
+def _working_directory() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was deleted
+        return None
+
+
+def _no_input(prompt: object = "") -> str:
+    raise RuntimeError("input() can't be asked for inside a check: take what you need as arguments")
+
+
+def _leave(*_: object, **__: object) -> None:
+    raise SystemExit
+
+
+def _random_states() -> list[tuple[Callable[[Any], Any], Any]]:
+    """Pairs of (function that sets a state, the state now) of all global generators."""
+    states: list[tuple[Callable[[Any], Any], Any]] = [
+        (random.setstate, random.getstate()),
+        (np.random.set_state, np.random.get_state()),
+    ]
+    tensorlab = sys.modules.get("tensorlab")
+    get, put = (getattr(tensorlab, f"{verb}_rng_state", None) for verb in ("get", "set"))
+    if get is not None and put is not None:
+        states.append((put, get()))
+    return states
+
+
+def _restore_random_states(states: list[tuple[Callable[[Any], Any], Any]]) -> None:
+    for put, state in states:
+        put(state)
