@@ -1,0 +1,86 @@
+"""A learner's first quarter of an hour in JupyterLab: run all, solve an exercise, make a mistake.
+
+The tests stand in the order in which the learner does these things, on one open notebook.
+"""
+
+from __future__ import annotations
+
+import re
+
+import nbformat
+import pytest
+
+from tensorlab.learn import find_course
+
+EXERCISE = "01.1"
+
+
+@pytest.fixture(scope="module")
+def solution() -> str:
+    """The course's own solution of the exercise, as a learner would type it."""
+    notebook = nbformat.read(find_course().lesson("01").notebook_path, as_version=4)
+    (source,) = [
+        cell.source
+        for cell in notebook.cells
+        if cell.metadata.get("nbgrader", {}).get("grade_id") == f"ex-{EXERCISE}"
+    ]
+    return re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", source)
+
+
+@pytest.fixture(scope="module")
+def mistake(solution: str) -> str:
+    """The solution with the line left out that exchanges the strides."""
+    wrong = re.sub(r" *strides\[dim0\], strides\[dim1\] = .*\n", "", solution)
+    assert wrong != solution
+    return wrong
+
+
+def test_the_lesson_opens(lesson):
+    assert lesson.page.title().startswith("01_tensors")
+    assert lesson.index(f"ex-{EXERCISE}") > 0
+    lesson.screenshot("1-opened")
+
+
+def test_run_all_raises_nothing_and_every_check_says_unattempted(lesson):
+    lesson.run_all()
+    cells = lesson.cells()
+    lesson.show(f"ex-{EXERCISE}")
+    lesson.screenshot("2-run-all")
+    assert not [cell["source"] for cell in cells if cell["errors"]]
+    assert not [
+        c["source"] for c in cells if c["kind"] == "code" and c["source"] and not c["count"]
+    ]
+    checks = [cell for cell in cells if cell["name"].startswith("check-")]
+    assert len(checks) >= len(find_course().lesson("01").exercises)
+    assert not [cell["name"] for cell in checks if "unattempted" not in cell["text"]]
+
+
+def test_a_right_solution_passes(lesson, solution):
+    lesson.write_and_run(f"ex-{EXERCISE}", solution)
+    text = lesson.run(f"check-{EXERCISE}")
+    lesson.show(f"ex-{EXERCISE}")
+    lesson.screenshot("3-passed")
+    assert f"✓ {EXERCISE}" in text
+    assert "passed" in text
+
+
+def test_a_mistake_fails_with_the_hint_made_for_it(lesson, mistake):
+    lesson.write_and_run(f"ex-{EXERCISE}", mistake)
+    text = lesson.run(f"check-{EXERCISE}")
+    lesson.show(f"ex-{EXERCISE}")
+    lesson.screenshot("4-failed")
+    assert f"✗ {EXERCISE}" in text
+    assert "failed" in text
+    assert "You exchange the sizes but not the strides." in " ".join(text.split())
+
+
+def test_what_the_page_shows_is_what_the_kernel_said(lesson):
+    """The check's own HTML is drawn: nothing is hidden because the notebook were not trusted."""
+    drawn = lesson.page.locator(".jp-Cell .jp-OutputArea-output").filter(
+        has_text=re.compile(r"You exchange the sizes but not the strides")
+    )
+    assert drawn.first.is_visible()
+
+
+def test_nobody_was_asked_about_news(lesson):
+    assert lesson.page.locator(".Toastify__toast").count() == 0
