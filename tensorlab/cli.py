@@ -58,13 +58,14 @@ def _run(words: list[str]) -> int:
         hint = f"did you mean {close[0]!r}?" if close else f"the commands are {', '.join(commands)}"
         raise CommandError(f"there is no command {first!r}; {hint}", 2)
     arguments, unknown = parser.parse_known_args(words)
-    if not hasattr(arguments, "run"):
+    further = [*unknown, *passed_on]
+    if arguments.command == "lab":
+        arguments.options = further
+    elif further:
+        commands.get(arguments.command, parser).error(f"unexpected argument {further[0]!r}")
+    if arguments.command is None:
         parser.print_help()
         return 2
-    if arguments.command == "lab":
-        arguments.options = [*unknown, *passed_on]
-    elif unknown or passed_on:
-        commands[arguments.command].error(f"unexpected argument {[*unknown, *passed_on][0]!r}")
     return arguments.run(arguments)
 
 
