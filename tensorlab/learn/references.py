@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 import linecache
 import symtable
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 from tensorlab.learn.attempts import CourseError
 from tensorlab.learn.lesson import Lesson
+from tensorlab.learn.regions import grade_id, read_cells
 
 __all__ = ["code_cells", "reference_namespace", "sliced_source", "without_magics"]
 
@@ -28,15 +28,11 @@ def code_cells(path: Path, until: str | None = None) -> list[str]:
     Raises:
         CourseError: the file is missing or no notebook.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            cells = json.load(file)["cells"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CourseError(f"{path} can't be read as a notebook: {error!r}") from error
-    ids = [cell["metadata"].get("nbgrader", {}).get("grade_id") for cell in cells]
+    cells = read_cells(path)
+    ids = [grade_id(cell) for cell in cells]
     if until is not None and f"ex-{until}" in ids:
         cells = cells[: ids.index(f"ex-{until}") + 1]
-    return ["".join(cell["source"]) for cell in cells if cell.get("cell_type") == "code"]
+    return [cell["source"] for cell in cells if cell.get("cell_type") == "code"]
 
 
 def without_magics(source: str) -> str:
