@@ -8,6 +8,6 @@ products · `loss` softmax and loss functions · `creation` new tensors · `rand
 
 from __future__ import annotations
 
-from tensorlab.ops import elementwise, index, shape
+from tensorlab.ops import convert, creation, elementwise, index, shape
 
-__all__ = ["elementwise", "index", "shape"]
+__all__ = ["convert", "creation", "elementwise", "index", "shape"]

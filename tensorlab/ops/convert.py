@@ -1,0 +1,173 @@
+"""Copies and conversions: clone, contiguous, dtype and device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlab import _backend, _dtypes
+from tensorlab._backend import Device
+from tensorlab._dtypes import dtype as DType
+from tensorlab._op import OPS, Sample, op
+from tensorlab._tensor import Tensor
+from tensorlab.ops.creation import TYPED
+
+
+class memory_format:
+    """How elements lie in memory. Only row-major exists here; the names are accepted for old code."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"tensorlab.{self.name}"
+
+
+preserve_format = memory_format("preserve_format")
+contiguous_format = memory_format("contiguous_format")
+channels_last = memory_format("channels_last")
+
+
+@op(samples=lambda r: [Sample(r(2, 3)), Sample(r()), Sample(r(0, 2))], method=True, result=None)
+def clone(xp, input, /, *, memory_format=None):
+    """A copy with memory of its own; gradients pass through.
+
+    >>> import tensorlab
+    >>> x = tensorlab.ones(2)
+    >>> y = x.clone()
+    >>> y[0] = 5
+    >>> x
+    tensor([1., 1.])
+    """
+    return input.copy()
+
+
+clone.vjp(input=lambda g: g)
+
+
+@op(samples=lambda r: [Sample(r(2, 3), "cpu", "cpu")], method=False, result=None, node_name="ToCopy", torch="")
+def transfer(xp, input, /, device, source):
+    """The values of a tensor on device `source` on another one; `Tensor.to` is the public form.
+
+    The gradient travels back.
+    """
+    return _backend.to_device(input, Device(device))
+
+
+transfer.vjp(input=lambda g, device, source: transfer(g, source, device))
+
+
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor if its elements lie in row-major order without gaps, else a copy that does.
+
+    >>> import tensorlab
+    >>> tensorlab.ones(2, 3).T.contiguous().stride()
+    (2, 1)
+    """
+    return self if self.is_contiguous() else OPS["clone"].call(self)
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """This tensor with another dtype, on another device, or both; itself if nothing changes.
+
+    Called as `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other_tensor)`, each with
+    `non_blocking=False` (no effect) and `copy=False` (True: always a copy). Differentiable.
+
+    >>> import tensorlab
+    >>> tensorlab.tensor([1, 2]).to(tensorlab.float32)
+    tensor([1., 2.])
+    """
+    device, dtype, copy = _target(*args, **kwargs)
+    out = self
+    if dtype is not None and dtype.numpy != self._data.dtype:
+        out = OPS["cast"].call(out, dtype.numpy)
+    if device is not None and device != self.device:
+        if not (device.type == self.device.type and device.index is None):
+            out = transfer(out, str(device), str(self.device))
+    return OPS["clone"].call(self) if copy and out is self else out
+
+
+def _target(
+    *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, copy: bool = False,
+    memory_format: Any = None, other: Any = None,
+) -> tuple[Device | None, DType | None, bool]:  # fmt: skip
+    rest = list(args)
+    first = rest.pop(0) if rest else other
+    if isinstance(first, Tensor):
+        device, dtype = first.device, first.dtype
+    elif isinstance(first, (str, Device)) or (isinstance(first, int) and not isinstance(first, bool)):
+        device = first
+        if rest and not isinstance(rest[0], bool):
+            dtype = rest.pop(0)
+    elif first is not None or args:
+        if first is None and rest and not isinstance(rest[0], bool):
+            first = rest.pop(0)
+        dtype = dtype if first is None else first
+    if rest:
+        non_blocking = rest.pop(0)
+    if rest:
+        copy = rest.pop(0)
+    return (
+        None if device is None else Device(device),
+        None if dtype is None else _dtypes.as_dtype(dtype),
+        copy,
+    )
+
+
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The type's name, such as "tensorlab.FloatTensor"; with an argument, the tensor converted to it.
+
+    >>> import tensorlab
+    >>> tensorlab.ones(1).type()
+    'tensorlab.FloatTensor'
+    """
+    if dtype is None:
+        prefix = "tensorlab.cuda." if self.is_cuda else "tensorlab."
+        return prefix + TYPED.get(self.dtype, f"{self.dtype.name.title()}Tensor")
+    if isinstance(dtype, str):
+        name = dtype.rsplit(".", 1)[-1]
+        found = next((d for d, n in TYPED.items() if n == name), None)
+        if found is None:
+            raise ValueError(f"invalid type: '{dtype}'; expected one such as 'tensorlab.FloatTensor'")
+        return to(self, found)
+    return to(self, getattr(dtype, "to", dtype))
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """This tensor converted to `other`'s dtype and device."""
+    return to(self, other)
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor in main memory: itself if it is there, else a copy."""
+    return to(self, "cpu")
+
+
+def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """This tensor on a CUDA device; `RuntimeError` if there is none."""
+    return to(self, "cuda" if device is None else device)
+
+
+def pin_memory(self: Tensor, device: Any = None) -> Tensor:
+    """This tensor: page-locked memory is CuPy's business here, so there is nothing to do."""
+    return self
+
+
+def _converter(name: str, target: DType) -> Any:
+    def convert(self: Tensor, memory_format: Any = None) -> Tensor:
+        return to(self, target)
+
+    convert.__name__ = name
+    convert.__qualname__ = f"Tensor.{name}"
+    convert.__doc__ = f"This tensor as {target.name}: itself if it is, else a converted copy."
+    return convert
+
+
+for _name, _target_type in {
+    "half": _dtypes.float16, "float": _dtypes.float32, "double": _dtypes.float64, "long": _dtypes.int64,
+    "int": _dtypes.int32, "short": _dtypes.int16, "char": _dtypes.int8, "byte": _dtypes.uint8,
+    "bool": _dtypes.bool_, "cfloat": _dtypes.complex64, "cdouble": _dtypes.complex128,
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _converter(_name, _target_type))
+for _method in (contiguous, to, type_as, cpu, cuda, pin_memory):
+    setattr(Tensor, _method.__name__, _method)
+Tensor.type = type_  # type: ignore[attr-defined]

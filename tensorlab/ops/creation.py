@@ -1,0 +1,543 @@
+"""Making tensors: from data, filled, counted. Random ones are in `random`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorlab import _backend, _dtypes
+from tensorlab._backend import Device
+from tensorlab._dtypes import dtype as DType
+from tensorlab._op import ErrorSample, Sample, op
+from tensorlab._tensor import Size, Tensor, wrap
+
+# From data --------------------------------------------------------------------------------
+
+
+def tensor(
+    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
+    """A new tensor with a copy of `data`: numbers, nested sequences, arrays or tensors.
+
+    dtype: default: Python floats take the default dtype (float32), ints int64, bools bool; arrays
+        keep theirs.
+    device: default: the CPU, or where `data` is.
+    requires_grad: record operations on the result. pin_memory is accepted and has no effect.
+
+    Raises `ValueError` for ragged sequences and `TypeError` for what is no number.
+
+    >>> import tensorlab
+    >>> tensorlab.tensor([[1.0, 2.0], [3.0, 4.0]])
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    array = _array_of(data, None if dtype is None else _dtypes.as_dtype(dtype), copy=True)
+    return _finish(array, device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """`data` as a tensor, without a copy when dtype and device allow: a tensor stays itself, and a
+    NumPy array shares its memory.
+
+    >>> import numpy, tensorlab
+    >>> array = numpy.zeros(2)
+    >>> tensorlab.as_tensor(array)[0] = 5
+    >>> array.tolist()
+    [5.0, 0.0]
+    """
+    if isinstance(data, Tensor):
+        return data.to(device=device, dtype=dtype)  # type: ignore[attr-defined]
+    array = _array_of(data, None if dtype is None else _dtypes.as_dtype(dtype), copy=False)
+    return _finish(array, device, False)
+
+
+asarray = as_tensor
+
+
+def from_numpy(array: np.ndarray) -> Tensor:
+    """A tensor on the memory of a NumPy array: a change of either is a change of both.
+
+    Raises `TypeError` for other objects and for dtypes that tensors do not have.
+
+    >>> import numpy, tensorlab
+    >>> tensorlab.from_numpy(numpy.arange(3))
+    tensor([0, 1, 2])
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    _dtypes.from_numpy_dtype(array.dtype)
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy of your array with array.copy().)"
+        )
+    return wrap(array)
+
+
+def from_dlpack(source: Any) -> Tensor:
+    """A tensor on the memory of any CPU array that speaks DLPack.
+
+    >>> import numpy, tensorlab
+    >>> tensorlab.from_dlpack(numpy.ones(2))
+    tensor([1., 1.], dtype=tensorlab.float64)
+    """
+    return wrap(np.from_dlpack(source))
+
+
+def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A 0-dim tensor of the default dtype (or `dtype`).
+
+    >>> import tensorlab
+    >>> tensorlab.scalar_tensor(3)
+    tensor(3.)
+    """
+    return full((), value, dtype=_dtypes.get_default_dtype() if dtype is None else dtype, device=device, requires_grad=requires_grad)
+
+
+def _array_of(data: Any, to: DType | None, copy: bool) -> Any:
+    if isinstance(data, Tensor):
+        data = data._data
+    if isinstance(data, np.generic):
+        data = np.asarray(data)
+    if hasattr(data, "dtype") and hasattr(data, "shape") and hasattr(data, "astype"):
+        target = _dtypes.from_numpy_dtype(data.dtype) if to is None else to
+        return data.astype(target.numpy, copy=copy)
+    if not isinstance(data, (Sequence, bool, int, float, complex)) or isinstance(data, str):
+        if hasattr(data, "__array__"):
+            return _array_of(np.asarray(data), to, copy)
+        if isinstance(data, str):
+            raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+    _check_sequence(data, 0)
+    array = np.array(_plain(data))
+    if to is None:
+        to = _inferred(array, data)
+    if to.category == _dtypes.INTEGER and array.dtype.kind in "iu" and array.size:
+        low, high = np.iinfo(to.numpy).min, np.iinfo(to.numpy).max
+        if array.min() < low or array.max() > high:
+            raise RuntimeError(
+                f"value cannot be converted to type {to.name} without overflow: expected numbers from "
+                f"{low} to {high}, got {array.min() if array.min() < low else array.max()}"
+            )
+    return array.astype(to.numpy)
+
+
+def _inferred(array: np.ndarray, data: Any) -> DType:
+    """The dtype of Python data: that of its numbers, floats being of the default dtype."""
+    if array.size == 0:
+        return _dtypes.get_default_dtype()
+    category = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}.get(array.dtype.kind)
+    if category is None:
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}: the numbers do not fit in 64 bits")
+    inner = _inner_dtype(data)
+    return inner or _dtypes.default_of_category(category)
+
+
+def _inner_dtype(data: Any) -> DType | None:
+    """The dtype of the first array in nested sequences: it, not the default, then decides."""
+    while isinstance(data, Sequence) and len(data):
+        data = data[0]
+    if isinstance(data, Tensor):
+        return data.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        return _dtypes.from_numpy_dtype(data.dtype)
+    return None
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with every tensor in them as a NumPy array."""
+    if isinstance(data, Tensor):
+        return _backend.to_numpy(data._data)
+    if isinstance(data, Sequence) and not isinstance(data, str):
+        return [_plain(item) for item in data]
+    return data
+
+
+def _length(data: Any) -> int | None:
+    if isinstance(data, (Tensor, np.ndarray)):
+        return data.shape[0] if data.ndim else None
+    return len(data) if isinstance(data, Sequence) and not isinstance(data, str) else None
+
+
+def _check_sequence(data: Any, depth: int) -> None:
+    """Refuse ragged sequences and elements that are no numbers, in PyTorch's words."""
+    if not isinstance(data, Sequence) or isinstance(data, str):
+        if isinstance(data, str):
+            raise ValueError("too many dimensions 'str'")
+        if not isinstance(data, (bool, int, float, complex, np.generic, np.ndarray, Tensor)):
+            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+        return
+    if not data:
+        return
+    first = _length(data[0])
+    for item in data:
+        n = _length(item)
+        if n != first:
+            if first is None or n is None:
+                kind = type(item if n is None else data[0]).__name__
+                raise TypeError(f"expected a sequence of sequences or of numbers at dim {depth + 1}, got a {kind} among others")
+            raise ValueError(f"expected sequence of length {first} at dim {depth + 1} (got {n})")
+        if type(item) not in (float, int):
+            _check_sequence(item, depth + 1)
+
+
+def _finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
+    if device is not None:
+        array = _backend.to_device(array, Device(device))
+    out = wrap(array)
+    return out.requires_grad_() if requires_grad else out
+
+
+# Filled -----------------------------------------------------------------------------------
+
+
+def _size(size: tuple[Any, ...]) -> tuple[int, ...]:
+    """`zeros(2, 3)` and `zeros((2, 3))` alike."""
+    if len(size) == 1 and not isinstance(size[0], (int, np.integer, Tensor)):
+        size = tuple(size[0])
+    out = tuple(int(n) for n in size)
+    if any(n < 0 for n in out):
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(out)}: {list(out)}")
+    return out
+
+
+def _made(fill: Any, shape: tuple[int, ...], dtype: Any, device: Any, requires_grad: bool, out: Tensor | None) -> Tensor:
+    to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
+    if out is not None:
+        out._data = np.full(shape, fill, out._data.dtype)
+        out._version_cell[0] += 1
+        return out
+    xp = _backend.NUMPY.xp if device is None else _backend.backend_for(Device(device)).xp
+    array = xp.zeros(shape, to.numpy) if fill == 0 else xp.full(shape, fill, to.numpy)
+    return _finish(array, device, requires_grad)
+
+
+def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of shape `size`, of the default dtype unless `dtype` says otherwise.
+
+    >>> import tensorlab
+    >>> tensorlab.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
+    return _made(0, _size(size), dtype, device, requires_grad, out)
+
+
+def ones(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of shape `size`.
+
+    >>> import tensorlab
+    >>> tensorlab.ones(2, dtype=tensorlab.int64)
+    tensor([1, 1])
+    """
+    return _made(1, _size(size), dtype, device, requires_grad, out)
+
+
+def empty(
+    *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """A tensor of shape `size` whose values are not specified: write before you read.
+
+    >>> import tensorlab
+    >>> tensorlab.empty(2, 3).shape
+    tensorlab.Size([2, 3])
+    """
+    to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
+    xp = _backend.NUMPY.xp if device is None else _backend.backend_for(Device(device)).xp
+    return _finish(xp.empty(_size(size), to.numpy), device, requires_grad)
+
+
+def full(
+    size: Any, fill_value: Any, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`fill_value` repeated in shape `size`; its kind of number decides the dtype, if none is given.
+
+    >>> import tensorlab
+    >>> tensorlab.full((2,), 7)
+    tensor([7, 7])
+    """
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    if dtype is None:
+        dtype = _dtypes.default_of_category(_dtypes.category_of_number(fill_value))
+    return _made(fill_value, _size((size,)), dtype, device, requires_grad, out)
+
+
+def _like(input: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    return {
+        "dtype": input.dtype if dtype is None else dtype,
+        "device": input.device if device is None else device,
+    }
+
+
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """Zeros of `input`'s shape, dtype and device.
+
+    >>> import tensorlab
+    >>> tensorlab.zeros_like(tensorlab.tensor([1, 2]))
+    tensor([0, 0])
+    """
+    return zeros(input._data.shape, requires_grad=requires_grad, **_like(input, dtype, device))
+
+
+def ones_like(
+    input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """Ones of `input`'s shape, dtype and device.
+
+    >>> import tensorlab
+    >>> tensorlab.ones_like(tensorlab.tensor([5.0]))
+    tensor([1.])
+    """
+    return ones(input._data.shape, requires_grad=requires_grad, **_like(input, dtype, device))
+
+
+def empty_like(
+    input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """An unspecified tensor of `input`'s shape, dtype and device.
+
+    >>> import tensorlab
+    >>> tensorlab.empty_like(tensorlab.ones(3)).shape
+    tensorlab.Size([3])
+    """
+    return empty(input._data.shape, requires_grad=requires_grad, **_like(input, dtype, device))
+
+
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False, memory_format: Any = None,
+) -> Tensor:  # fmt: skip
+    """`fill_value` in `input`'s shape, dtype and device.
+
+    >>> import tensorlab
+    >>> tensorlab.full_like(tensorlab.tensor([1.0, 2.0]), 9)
+    tensor([9., 9.])
+    """
+    return full(input._data.shape, fill_value, requires_grad=requires_grad, **_like(input, dtype, device))
+
+
+# Counted ----------------------------------------------------------------------------------
+
+
+def eye(
+    n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """Ones on the diagonal of an n × m matrix of zeros; m defaults to n.
+
+    >>> import tensorlab
+    >>> tensorlab.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    for name, size in (("n", n), ("m", m)):
+        if size is not None and size < 0:
+            raise RuntimeError(f"{name} must be greater or equal to 0, got {size}")
+    to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
+    return _finish(np.eye(n, m, dtype=to.numpy), device, requires_grad)
+
+
+def arange(
+    start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """The numbers `start + i · step` below `end`: ⌈(end − start) / step⌉ of them.
+
+    `arange(end)` starts at 0. Whole numbers give int64, others the default dtype.
+    Raises `RuntimeError` if `step` is 0 or leads away from `end`.
+
+    >>> import tensorlab
+    >>> tensorlab.arange(1, 7, 2)
+    tensor([1, 3, 5])
+    """
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (step > 0 and start > end) or (step < 0 and start < end):
+        raise RuntimeError(
+            f"upper bound and lower bound inconsistent with step sign: arange({start}, {end}, {step})"
+        )
+    whole = all(isinstance(x, int) for x in (start, end, step))
+    to = (_dtypes.int64 if whole else _dtypes.get_default_dtype()) if dtype is None else _dtypes.as_dtype(dtype)
+    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
+    # Like PyTorch, compute in the result's precision from the index, so errors do not build up.
+    wide = np.int64 if to.category == _dtypes.INTEGER else np.float64
+    array = (start + np.arange(count, dtype=wide) * wide(step)).astype(to.numpy)
+    return _finish(array, device, requires_grad)
+
+
+def linspace(
+    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`steps` numbers evenly spaced from `start` to `end`, both included.
+
+    >>> import tensorlab
+    >>> tensorlab.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    start, end = (x.item() if isinstance(x, Tensor) else x for x in (start, end))
+    if steps < 0:
+        raise RuntimeError(f"number of steps must be non-negative, got {steps}")
+    to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
+    if to.category != _dtypes.FLOATING:
+        array = np.linspace(start, end, steps).astype(to.numpy)
+        return _finish(array, device, requires_grad)
+    # PyTorch counts the first half from the start and the second from the end, in the result's
+    # precision, so that both ends are met exactly.
+    number = to.numpy.type
+    index = np.arange(steps, dtype=to.numpy)
+    step = number((end - start) / (steps - 1)) if steps > 1 else number(0)
+    half = steps // 2
+    array = np.where(index < half, number(start) + step * index, number(end) - step * (steps - 1 - index))
+    if steps == 1:
+        array = np.array([start], to.numpy)
+    return _finish(array.astype(to.numpy), device, requires_grad)
+
+
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False,
+) -> Tensor:  # fmt: skip
+    """`base` to the power of `linspace(start, end, steps)`.
+
+    >>> import tensorlab
+    >>> tensorlab.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
+    exponents = linspace(start, end, steps, dtype=_dtypes.float64)._data
+    return _finish(np.power(float(base), exponents).astype(to.numpy), device, requires_grad)
+
+
+# Methods: tensors like this one -----------------------------------------------------------
+
+
+def _new(self: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
+    return _like(self, dtype, device)
+
+
+def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Zeros of shape `size` with this tensor's dtype and device."""
+    return zeros(*size, requires_grad=requires_grad, **_new(self, dtype, device))
+
+
+def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Ones of shape `size` with this tensor's dtype and device."""
+    return ones(*size, requires_grad=requires_grad, **_new(self, dtype, device))
+
+
+def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """An unspecified tensor of shape `size` with this tensor's dtype and device."""
+    return empty(*size, requires_grad=requires_grad, **_new(self, dtype, device))
+
+
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """`fill_value` in shape `size` with this tensor's dtype and device."""
+    return full(size, fill_value, requires_grad=requires_grad, **_new(self, dtype, device))
+
+
+def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A copy of `data` with this tensor's dtype and device."""
+    return tensor(data, requires_grad=requires_grad, **_new(self, dtype, device))
+
+
+for _method in (new_zeros, new_ones, new_empty, new_full, new_tensor):
+    setattr(Tensor, _method.__name__, _method)
+
+
+# Overwriting --------------------------------------------------------------------------------
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), 2.0), Sample(r(2, 3), r())],
+    errors=lambda r: [ErrorSample(r(2), r(2), error=RuntimeError, match="0-dimension")],
+    ref=np.full_like, torch="fill", promote=(), result=None, inplace=True,
+)  # fmt: skip
+def fill(xp, input, value, /):
+    """`value` in every element of a tensor like `input`; `fill_` stores it there.
+
+    >>> import tensorlab
+    >>> tensorlab.zeros(2).fill_(3)
+    tensor([3., 3.])
+    """
+    if getattr(value, "ndim", 0):
+        raise RuntimeError(
+            f"fill_ only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions."
+        )
+    return xp.full_like(input, value)
+
+
+fill.vjp(input=lambda g: None, value=lambda g: g)
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Overwrite every element with 0."""
+    return self.fill_(0)  # type: ignore[attr-defined]
+
+
+def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tensor:
+    """Overwrite the main diagonal of a matrix (or of a tensor with equal dimensions)."""
+    if self.ndim < 2:
+        raise RuntimeError(f"dimensions must larger than 1, got {self.ndim}")
+    if self.ndim > 2 and len(set(self.shape)) > 1:
+        raise RuntimeError(f"all dimensions of input must be of equal length, got {list(self.shape)}")
+    np.fill_diagonal(self._data, fill_value, wrap=wrap)
+    self._version_cell[0] += 1
+    return self
+
+
+Tensor.zero_ = zero_  # type: ignore[attr-defined]
+Tensor.fill_diagonal_ = fill_diagonal_  # type: ignore[attr-defined]
+
+
+# Old names --------------------------------------------------------------------------------
+
+
+class _TypedTensor(type):
+    """`FloatTensor` and its like: constructors of old code, that answer `isinstance` by dtype."""
+
+    to: DType
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Tensor:
+        if len(args) == 1 and not isinstance(args[0], (int, Size)):
+            return tensor(args[0], dtype=cls.to)
+        return zeros(*(args or (0,)), dtype=cls.to)
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.to
+
+
+def _typed(name: str, to: DType) -> Any:
+    doc = f"Old constructor of {to.name} tensors: `{name}(data)` or `{name}(*sizes)`. Prefer `tensor(data, dtype=…)`."
+    made = _TypedTensor(name, (), {"__doc__": doc})
+    made.to = to
+    return made
+
+
+FloatTensor = _typed("FloatTensor", _dtypes.float32)
+DoubleTensor = _typed("DoubleTensor", _dtypes.float64)
+HalfTensor = _typed("HalfTensor", _dtypes.float16)
+LongTensor = _typed("LongTensor", _dtypes.int64)
+IntTensor = _typed("IntTensor", _dtypes.int32)
+ShortTensor = _typed("ShortTensor", _dtypes.int16)
+CharTensor = _typed("CharTensor", _dtypes.int8)
+ByteTensor = _typed("ByteTensor", _dtypes.uint8)
+BoolTensor = _typed("BoolTensor", _dtypes.bool_)
+TYPED = {t.to: t.__name__ for t in (FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor, BoolTensor)}
