@@ -329,8 +329,10 @@ def _objects_of(
     mutant: Mutant, exercise: Exercise, objects: Mapping[str, Any], base: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     own = {name: base[name] for name in exercise.names if name in base}
+    # What the exercise only uses is the learner's own: a mutant must act on that very object.
+    used = {name: objects[name] for name in exercise.uses}
     try:
-        return {**objects, **own, **mutant.objects(exercise.names[0], base)}
+        return {**objects, **own, **mutant.objects(exercise.names[0], {**base, **used})}
     except Exception as error:
         warnings.warn(f"mutant {mutant.label} of {exercise.id}: {error!r}", stacklevel=2)
         return None
