@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from IPython.core.error import UsageError
 
 import tensorlab
 from tensorlab import inspect
-from tensorlab.inspect import OUTSIDE, ModuleRow, ProfileRow
 from tensorlab._files import write_text
+from tensorlab.inspect import OUTSIDE, ModuleRow, ProfileRow
 
 from . import graph_svg
 from .graph_svg import size
@@ -22,19 +23,19 @@ from .report import Items, Markup, Paragraph, Report, State, Table, escape
 __all__ = ["doctor", "graph", "profile", "seed", "summary"]
 
 
-def seed(notebook: Notebook, args: Namespace) -> Report:
+def seed(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """Seed the three sources of random numbers that a lesson uses."""
     if args.number >= 2**32:
         raise UsageError(f"seed: NumPy takes seeds below 2**32, got {args.number}")
     random.seed(args.number)
     np.random.seed(args.number)
     tensorlab.manual_seed(args.number)
-    return Report(
+    yield Report(
         f"Random numbers of Python, NumPy and tensorlab now start from seed {args.number}."
     )
 
 
-def doctor(notebook: Notebook, args: Namespace) -> Report:
+def doctor(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """Show what `tensorlab doctor` finds."""
     from tensorlab import _doctor
 
@@ -48,13 +49,14 @@ def doctor(notebook: Notebook, args: Namespace) -> Report:
         for finding in findings
     ]
     if _doctor.healthy(findings):
-        return Report(
+        yield Report(
             "Healthy: nothing stands in the way of the course.", [Items(items)], State.GOOD
         )
-    return Report("Not healthy: see what is marked ✗.", [Items(items)], State.BAD)
+    else:
+        yield Report("Not healthy: see what is marked ✗.", [Items(items)], State.BAD)
 
 
-def graph(notebook: Notebook, args: Namespace) -> Report:
+def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """Draw the graph behind an expression."""
     expression = " ".join(args.expression)
     value = notebook.evaluate(expression)
@@ -80,12 +82,12 @@ def graph(notebook: Notebook, args: Namespace) -> Report:
         f'<figure><div class="tl-scroll" tabindex="0" style="max-height:80vh;overflow:auto">{picture}</div>'
         f"</figure><details><summary>The same in words</summary><pre>{escape(words)}</pre></details>"
     )
-    return Report(
+    yield Report(
         title, [Paragraph(graph_svg.alternative(records) + "."), *notes, Markup(figure, words)]
     )
 
 
-def summary(notebook: Notebook, args: Namespace) -> Report:
+def summary(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """List the layers of a model."""
     model = notebook.evaluate(args.model)
     inputs = [notebook.evaluate(each) for each in args.inputs]
@@ -115,7 +117,7 @@ def summary(notebook: Notebook, args: Namespace) -> Report:
     notes = [Paragraph(f"Input {shapes}, {size(found.input_bytes)}.")]
     if any(row.shares_parameters for row in found.rows):
         notes.append(Paragraph("Shared parameters are counted where they come first.", State.WARN))
-    return Report(f"Summary of {args.model}", [*notes, table])
+    yield Report(f"Summary of {args.model}", [*notes, table])
 
 
 def _summary_row(row: ModuleRow, model: str) -> tuple[str, ...]:
@@ -132,15 +134,14 @@ def _summary_row(row: ModuleRow, model: str) -> tuple[str, ...]:
     )
 
 
-def profile(notebook: Notebook, args: Namespace, body: str) -> Report:
+def profile(notebook: Notebook, args: Namespace, body: str) -> Iterator[object]:
     """Run a cell's body and show where its time went."""
     with inspect.profile(names=notebook.models()) as measured:
         notebook.run(body)
     rows = measured.by_op() if args.by == "op" else measured.by_module()
     if not rows:
-        return Report(
-            "The cell ran no operations of tensorlab: there is nothing to show.", state=State.WARN
-        )
+        yield Report("The cell ran no operations of tensorlab: nothing to show.", state=State.WARN)
+        return
     in_ops = sum(row.seconds for row in rows)
     total = ProfileRow(
         "total",
@@ -167,7 +168,7 @@ def profile(notebook: Notebook, args: Namespace, body: str) -> Report:
         path = _save(args.trace, ".json", measured.chrome_trace())
         missing = f" The last {measured.dropped:,} events did not fit." if measured.dropped else ""
         notes.append(Paragraph(f"Trace saved as {path}: open it in ui.perfetto.dev.{missing}"))
-    return Report(f"Profile by {args.by}", [table, *notes])
+    yield Report(f"Profile by {args.by}", [table, *notes])
 
 
 _ORDERS = {

@@ -140,9 +140,9 @@ class Table:
 
     def _cells(self, row: Sequence[str]) -> str:
         first, *rest = row
-        cells = [f'<th scope="row"{self._side(0)}>{_spaced(first)}</th>']
+        cells = [f'<th scope="row"{self._side(0)}>{_lines(first)}</th>']
         cells += [
-            f"<td{self._side(column)}>{_spaced(cell)}</td>"
+            f"<td{self._side(column)}>{_lines(cell)}</td>"
             for column, cell in enumerate(rest, start=1)
         ]
         return "".join(cells)
@@ -161,13 +161,9 @@ def _mark(state: State | None) -> str:
 
 
 def _lines(words: str) -> str:
-    return escape(words).replace("\n", "<br>")
-
-
-def _spaced(cell: str) -> str:
-    """A cell's text with its leading blanks kept: they show the nesting of modules."""
-    body = cell.lstrip(" ")
-    return "&nbsp;" * (len(cell) - len(body)) + _lines(body)
+    """Text with its line breaks and indents kept: they show nesting."""
+    lines = ((line, line.lstrip(" ")) for line in words.split("\n"))
+    return "<br>".join("&nbsp;" * (len(line) - len(body)) + escape(body) for line, body in lines)
 
 
 # Every colour comes from JupyterLab's theme, with a fallback for other front ends. Marks differ by
@@ -211,6 +207,12 @@ class Report:
     title: str
     blocks: Sequence[Block] = ()
     state: State | None = None
+
+    @classmethod
+    def of_text(cls, text: str, state: State | None = None) -> Report:
+        """A report of a ready text: its first line is the title."""
+        title, _, rest = text.partition("\n")
+        return cls(title, [Paragraph(rest)] if rest else [], state)
 
     def __str__(self) -> str:
         head = f"{self.state.mark} {self.title}" if self.state else self.title

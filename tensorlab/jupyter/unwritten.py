@@ -12,18 +12,18 @@ clearing its error there is what makes the reply "ok".
 
 from __future__ import annotations
 
-import re
 from types import TracebackType
 from typing import Any
 
 from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from IPython.display import display
 
+from tensorlab.learn.attempts import stub_id
+
 from .report import Paragraph, Report, State
 
 __all__ = ["UnwrittenExercises", "unwritten_exercise"]
 
-_STUB_MESSAGE = re.compile(r"exercise (\d\d\.\w+): replace this line by your code")
 _MARK = "_tensorlab_unwritten"
 
 
@@ -33,13 +33,13 @@ def unwritten_exercise(error: BaseException, namespace: dict[str, Any]) -> str |
     Two things must agree: the stub's own words, and that the innermost frame runs code defined in
     the notebook, whose globals are the notebook's namespace.
     """
-    match = _STUB_MESSAGE.match(str(error)) if type(error) is NotImplementedError else None
+    exercise = stub_id(str(error)) if type(error) is NotImplementedError else None
     trace = error.__traceback__
-    if match is None or trace is None:
+    if exercise is None or trace is None:
         return None
     while trace.tb_next is not None:
         trace = trace.tb_next
-    return match[1] if trace.tb_frame.f_globals is namespace else None
+    return exercise if trace.tb_frame.f_globals is namespace else None
 
 
 class UnwrittenExercises:

@@ -1,0 +1,186 @@
+"""inspect.profile: operations counted and timed, forward and backward, by op and by module."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+import tensorlab as tl
+from tensorlab import _op, nn
+from tensorlab.inspect import OUTSIDE, profile
+
+
+def counts(rows) -> dict[str, tuple[int, int]]:
+    return {row.name: (row.forward_calls, row.backward_calls) for row in rows}
+
+
+def test_calls_by_operation() -> None:
+    w = tl.ones(4, requires_grad=True)
+    with profile() as p:
+        y = (w * 2 + w * 3).sum()
+        y.backward()
+    assert counts(p.by_op()) == {"mul": (2, 2), "add": (1, 1), "sum": (1, 1)}
+    assert all(row.forward_seconds > 0 and row.backward_seconds > 0 for row in p.by_op())
+    in_ops = sum(row.seconds for row in p.by_op())
+    assert 0 < in_ops <= p.seconds
+    assert p.by_op() == sorted(p.by_op(), key=lambda row: -row.seconds)
+
+
+def test_calls_by_module_forward_and_backward() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 2)))
+    with profile(names={"model": model}) as p:
+        model(tl.ones(2, 4)).sum().backward()
+    rows = counts(p.by_module())
+    assert set(rows) == {"model.0", "model.1.0", "model.1.1", OUTSIDE}
+    assert rows["model.1.0"] == (1, 1)
+    assert rows[OUTSIDE] == (1, 1)  # the sum
+    assert rows["model.0"][0] == rows["model.1.1"][0] > 0
+    by_op, by_module = p.by_op(), p.by_module()
+    assert sum(row.calls for row in by_op) == sum(row.calls for row in by_module)
+    assert sum(row.bytes for row in by_op) == sum(row.bytes for row in by_module)
+
+
+def test_a_model_without_a_name_is_called_by_its_class() -> None:
+    with profile() as p:
+        nn.Sequential(nn.ReLU())(tl.ones(2))
+    assert counts(p.by_module()) == {"Sequential.0": (1, 0)}
+
+
+def test_a_child_in_a_list_has_its_dotted_name() -> None:
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.Sequential(nn.ReLU(), nn.ReLU())
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    with profile() as p:
+        Stack()(tl.ones(2))
+    assert counts(p.by_module()) == {"Stack.layers.0": (1, 0), "Stack.layers.1": (1, 0)}
+
+
+def test_memory_of_new_results_only() -> None:
+    x = tl.ones(8, 8)
+    with profile() as p:
+        y = x * 2
+        y.reshape(64)
+        y.t()
+        y.add_(1)
+    rows = {row.name: row.bytes for row in p.by_op()}
+    assert rows.pop("mul") == 256
+    assert set(rows.values()) == {0}
+
+
+def test_nested_operations_are_not_counted_twice() -> None:
+    x = tl.ones(3, requires_grad=True)
+    with profile() as p:
+        (g,) = tl.autograd.grad((x * x * x).sum(), x, create_graph=True)
+        g.sum().backward()
+    assert sum(row.seconds for row in p.by_op()) <= p.seconds
+    outer = [event for event in p.events if event.phase == "backward"]
+    assert outer
+
+
+def test_nothing_is_left_behind_and_errors_pass_through() -> None:
+    from tensorlab.nn.modules import _hooks
+
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(4, 3))
+    p = profile()
+    with pytest.raises(RuntimeError), p:
+        model(tl.ones(1, 4))
+    assert _op.observers == ()
+    assert not _hooks.global_forward_hooks
+    assert not _hooks.global_forward_pre_hooks
+    assert p.by_op()  # what ran before the error is still there
+    with profile() as again:
+        tl.ones(2) * 2
+    assert counts(again.by_module()) == {OUTSIDE: (1, 0)}
+
+
+def test_the_module_after_a_failed_one_is_found_right() -> None:
+    class Careful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bad = nn.Linear(9, 9)
+            self.good = nn.ReLU()
+
+        def forward(self, x):
+            try:
+                return self.bad(x)
+            except RuntimeError:
+                return self.good(x)
+
+    with profile() as p:
+        Careful()(tl.ones(2)) * 2
+    assert counts(p.by_module())["Careful.good"] == (1, 0)
+    assert counts(p.by_module())[OUTSIDE] == (1, 0)
+
+
+def test_a_profile_is_used_once() -> None:
+    p = profile()
+    with p:
+        pass
+    with pytest.raises(RuntimeError, match="used already"), p:
+        pass
+
+
+def test_profiles_nest() -> None:
+    with profile() as outer:
+        tl.ones(2) * 2
+        with profile() as inner:
+            tl.ones(2) * 3
+    assert counts(outer.by_op())["mul"] == (2, 0)
+    assert counts(inner.by_op())["mul"] == (1, 0)
+
+
+def test_threads_do_not_mix() -> None:
+    model = nn.Sequential(nn.ReLU(), nn.ReLU())
+
+    def work() -> None:
+        for _ in range(50):
+            model(tl.ones(4))
+
+    with profile() as p:
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert counts(p.by_module())["Sequential.0"] == (200, 0)
+    assert counts(p.by_module())["Sequential.1"] == (200, 0)
+    assert len({event.thread for event in p.events}) == 4
+
+
+def test_events_have_a_limit_and_rows_do_not() -> None:
+    with profile(most_events=10) as p:
+        for _ in range(25):
+            tl.ones(1) * 2
+    assert len(p.events) == 10
+    assert p.dropped > 0
+    assert counts(p.by_op())["mul"] == (25, 0)
+
+
+def test_the_chrome_trace(tmp_path) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU())
+    with profile(names={"model": model}) as p:
+        model(tl.ones(2, 4)).sum().backward()
+    path = p.export_chrome_trace(tmp_path / "trace.json")
+    document = json.loads(path.read_text(encoding="utf-8"))
+    spans = [event for event in document["traceEvents"] if event["ph"] == "X"]
+    assert {event["cat"] for event in spans} == {"forward", "backward", "module"}
+    assert "relu backward" in {event["name"] for event in spans}
+    assert all(event["dur"] >= 0 and event["ts"] >= 0 for event in spans)
+    module = next(e for e in spans if e["cat"] == "module" and e["name"] == "model.0")
+    inside = [e for e in spans if e["cat"] == "forward" and e["args"]["module"] == "model.0"]
+    assert inside
+    for event in inside:
+        assert module["ts"] <= event["ts"]
+        assert event["ts"] + event["dur"] <= module["ts"] + module["dur"] + 0.01
+    assert list(tmp_path.iterdir()) == [path]  # no temporary file is left
+    with pytest.raises(OSError):
+        p.export_chrome_trace(tmp_path / "missing" / "trace.json")
