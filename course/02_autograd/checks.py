@@ -48,12 +48,16 @@ def complex_step(fn, arrays, g=1.0):
 
 
 def spread(rng, shape, dtype, layout="plain"):
-    """Numbers between -2 and 2 in an array of the given shape and memory layout."""
+    """Quarters between -2 and 2, never 0, in an array of the given shape and memory layout."""
+
+    def quarters(shape):
+        return (rng.choice([-1, 1], shape) * rng.integers(1, 9, shape) / 4).astype(dtype)
+
     if layout == "transposed":
-        return rng.uniform(-2, 2, shape[::-1]).astype(dtype).T
+        return quarters(shape[::-1]).T
     if layout == "strided":
-        return rng.uniform(-2, 2, (*shape[:-1], 2 * shape[-1])).astype(dtype)[..., ::2]
-    return rng.uniform(-2, 2, shape).astype(dtype)
+        return quarters((*shape[:-1], 2 * shape[-1]))[..., ::2]
+    return np.asarray(quarters(shape))
 
 
 def sized(shape):
@@ -497,7 +501,7 @@ class Node:
         return f"<tensor {self.name}>"
 
 
-class Sketch:
+class Graph:
     """A graph as plain data: for each tensor the numbers of its parents; the last is the root."""
 
     def __init__(self, *parents):
@@ -525,14 +529,14 @@ class Sketch:
 
 
 def chain(length):
-    return Sketch((), *((i,) for i in range(length - 1)))
+    return Graph((), *((i,) for i in range(length - 1)))
 
 
 def ladder(rungs):
-    return Sketch((), *((i, i) for i in range(rungs)))
+    return Graph((), *((i, i) for i in range(rungs)))
 
 
-def random_sketch(rng, size):
+def random_graph(rng, size):
     """A random graph in which every tensor is on some way to the root."""
     parents, unused = [()], {0}
     for i in range(1, size):
@@ -540,7 +544,7 @@ def random_sketch(rng, size):
         parents.append(tuple(picked))
         unused = (unused - set(picked)) | {i}
     last = sorted(unused)
-    return Sketch(*parents, tuple(last) if len(last) > 1 else (last[0], 0))
+    return Graph(*parents, tuple(last) if len(last) > 1 else (last[0], 0))
 
 
 def kahn(root):
@@ -577,43 +581,43 @@ class TopologicalOrder(Exercise):
 
     def cases(self, rng):
         named = {
-            "a leaf alone": Sketch(()),
+            "a leaf alone": Graph(()),
             "a chain of 3": chain(3),
-            "one tensor used twice by the same op": Sketch((), (0, 0)),
-            "two leaves": Sketch((), (), (0, 1)),
-            "a diamond": Sketch((), (0,), (0,), (1, 2)),
-            "a short and a long way": Sketch((), (0,), (0, 1)),
-            "a long and a short way": Sketch((), (0,), (1, 0)),
-            "a leaf used early and late": Sketch((), (), (0, 1), (2, 0), (3, 1)),
-            "the picture of the lesson": Sketch((), (), (0, 1), (2, 0), (2, 3)),
+            "one tensor used twice by the same op": Graph((), (0, 0)),
+            "two leaves": Graph((), (), (0, 1)),
+            "a diamond": Graph((), (0,), (0,), (1, 2)),
+            "a short and a long way": Graph((), (0,), (0, 1)),
+            "a long and a short way": Graph((), (0,), (1, 0)),
+            "a leaf used early and late": Graph((), (), (0, 1), (2, 0), (3, 1)),
+            "the picture of the lesson": Graph((), (), (0, 1), (2, 0), (2, 3)),
             "a ladder of 16 rungs": ladder(16),
         }
-        for label, sketch in named.items():
-            yield self._case(sketch, label)
+        for label, graph in named.items():
+            yield self._case(graph, label)
         for size in range(4, 16):
-            yield self._case(random_sketch(rng, size), f"random graph of {size + 1} tensors")
-        yield self._case(random_sketch(rng, 300), "random graph of 301 tensors")
+            yield self._case(random_graph(rng, size), f"random graph of {size + 1} tensors")
+        yield self._case(random_graph(rng, 300), "random graph of 301 tensors")
         yield self._case(chain(10_000), "a chain of 10,000 tensors")
 
-    def _case(self, sketch, label):
-        return Case((sketch,), label=label, size=len(sketch.parents))
+    def _case(self, graph, label):
+        return Case((graph,), label=label, size=len(graph.parents))
 
     def call(self, ns, case):
-        (sketch,) = case.args
-        nodes = sketch.build()
+        (graph,) = case.args
+        nodes = graph.build()
         order = ns["topological_order"](nodes[-1])
         if not isinstance(order, (list, tuple, deque)):
             return order
         number = {id(node): i for i, node in enumerate(nodes)}
         return [number.get(id(node), node) for node in order]
 
-    def expected(self, sketch):
-        nodes = sketch.build()
+    def expected(self, graph):
+        nodes = graph.build()
         number = {id(node): i for i, node in enumerate(nodes)}
         return [number[id(node)] for node in kahn(nodes[-1])]
 
     def judge(self, case, got, want):
-        (sketch,) = case.args
+        (graph,) = case.args
         if not isinstance(got, list):
             return compare(got, want)
 
@@ -621,8 +625,8 @@ class TopologicalOrder(Exercise):
             short = len(want) <= 12
             return Failure(
                 message,
-                expected=[sketch.called(i) for i in want] if short else f"{len(want)} tensors",
-                got=[sketch.called(i) if isinstance(i, int) else i for i in got]
+                expected=[graph.called(i) for i in want] if short else f"{len(want)} tensors",
+                got=[graph.called(i) if isinstance(i, int) else i for i in got]
                 if short
                 else f"{len(got)} tensors",
                 hint=hint,
@@ -633,15 +637,15 @@ class TopologicalOrder(Exercise):
             return told(f"The list holds something that is no tensor of the graph: {strange[0]!r}.")
         if len(set(got)) < len(got):
             twice = next(i for i in got if got.count(i) > 1)
-            return told(f"{sketch.called(twice)} is in the list {got.count(twice)} times.")
+            return told(f"{graph.called(twice)} is in the list {got.count(twice)} times.")
         missing = sorted(set(want) - set(got))
         if missing:
-            return told(f"{sketch.called(missing[0])} is missing from the list.")
+            return told(f"{graph.called(missing[0])} is missing from the list.")
         place = {i: k for k, i in enumerate(got)}
-        for child, parents in enumerate(sketch.parents):
+        for child, parents in enumerate(graph.parents):
             for parent in parents:
                 if place[parent] < place[child]:
-                    a, b = sketch.called(parent), sketch.called(child)
+                    a, b = graph.called(parent), graph.called(child)
                     return told(f"{a} comes before {b}, but {b} was computed from {a}.")
         return None
 
@@ -653,8 +657,8 @@ class TopologicalOrder(Exercise):
         return kahn(root)[::-1]
 
     @mutant(
-        "You list a tensor when you first meet it. In the diamond the leaf may then come before "
-        "one of its users. A tensor is ready only when *all* its users are listed."
+        "You list a tensor when you first meet it. If it is used in two places, it may then come "
+        "before one of its users. It is ready only when *all* its users are listed."
     )
     def preorder(root):
         order, seen, stack = [], set(), [root]
@@ -931,7 +935,7 @@ class Backward(Exercise):
 
     def cases(self, rng):
         def number():
-            return np.asarray(rng.uniform(0.5, 2.0))
+            return np.asarray(rng.integers(2, 9) / 4)
 
         def program(leaves, *steps, **more):
             return Program(leaves, steps, **more)
@@ -1277,12 +1281,16 @@ class NoGrad(Exercise):
             yield Case((label,), label=label, size=size)
 
     def call(self, ns, case):
-        tensor, seen = ns["Tensor"], {}
+        tensor, seen = ns["Tensor"], []
         was = tensor.recording
 
         def look(when):
             x = tensor(np.array([1.0, 2.0]), requires_grad=True)
-            seen[when] = {"recording": tensor.recording, "on the tape": bool((x + x).parents)}
+            recorded = bool((x + x).parents)
+            if recorded == tensor.recording:
+                seen.append(f"{when}: tape {'on' if recorded else 'off'}")
+            else:
+                seen.append(f"{when}: Tensor.recording is {tensor.recording!r}")
 
         tensor.recording = True
         try:
@@ -1292,7 +1300,7 @@ class NoGrad(Exercise):
         return seen
 
     def expected(self, label):
-        seen, depth = {}, 0
+        seen, depth = [], 0
 
         @contextlib.contextmanager
         def counting():
@@ -1304,10 +1312,17 @@ class NoGrad(Exercise):
                 depth -= 1
 
         def look(when):
-            seen[when] = {"recording": depth == 0, "on the tape": depth == 0}
+            seen.append(f"{when}: tape {'off' if depth else 'on'}")
 
         SCENARIOS[label](counting, look)
         return seen
+
+    def judge(self, case, got, want):
+        if isinstance(got, list) and len(got) == len(want):
+            for answer, right in zip(got, want, strict=True):
+                if answer != right:
+                    return Failure(f"Expected {right!r}, got {answer!r}.")
+        return compare(got, want)
 
     @mutant(
         "After an exception in the block the tape stays off, and all that follows is silently not "
