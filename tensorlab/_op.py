@@ -373,7 +373,7 @@ def _finish(
     result._version_cell = cell = inputs[0]._version_cell if is_view else [0]
     result._view = None
     result._grad = None
-    if mask and mode.grad:
+    if mask and mode.grad and out.dtype.kind in "fc":
         result._requires_grad = True
         result._node = record(
             op, inputs, arrays, params, mask, (out.shape,), (out.dtype,), ((out, cell),)

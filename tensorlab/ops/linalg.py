@@ -1,0 +1,308 @@
+"""Products of matrices and vectors. Decompositions are not here: they live in `tensorlab.linalg`.
+
+The gradient of C = A·B by A is G·Bᵀ, and by B it is Aᵀ·G (conjugated for complex numbers):
+M. Giles, "An extended collection of matrix derivative results", Oxford 2008, section 2.2.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlab._op import ErrorSample, Sample, op
+from tensorlab.ops.elementwise import conj
+from tensorlab.ops.shape import reshape, sum_to, transpose
+from tensorlab.ops.views import unsqueeze
+
+
+def _h(x: Any) -> Any:
+    """The conjugate transpose of the last two dimensions: a view for real numbers."""
+    return conj(transpose(x, -2, -1))
+
+
+def _matmul_errors(r: Any) -> list[ErrorSample]:
+    return [
+        ErrorSample(r(2, 3), r(4, 2), error=RuntimeError, match=r"cannot be multiplied \(2x3 and 4x2\)"),
+        ErrorSample(r(3), r(), error=RuntimeError, match="at least 1D"),
+        ErrorSample(r(3), r(4), error=RuntimeError, match="size"),
+        ErrorSample(r(2, 2, 3), r(3, 3, 2), error=RuntimeError, match="batch|must match"),
+    ]
+
+
+def _check_product(a: Any, b: Any) -> None:
+    if a.ndim == 0 or b.ndim == 0:
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
+        )
+    if a.dtype != b.dtype:
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype.name} != {b.dtype.name}")
+    inner = b.shape[0] if b.ndim == 1 else b.shape[-2]
+    if a.shape[-1] != inner:
+        if a.ndim == 1 and b.ndim == 1:
+            raise RuntimeError(
+                f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have "
+                "the same number of elements, but got "
+                f"{a.shape[0]} and {b.shape[0]} elements respectively"
+            )
+        if b.ndim == 1:
+            raise RuntimeError(f"size mismatch, got input ({a.shape[-2]}), mat ({a.shape[-2]}x{a.shape[-1]}), vec ({b.shape[0]})")
+        rows = 1 if a.ndim == 1 else a.shape[-2]
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})"
+        )
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(2, 3), r(3, 4)), Sample(r(3), r(3)), Sample(r(2, 3), r(3)), Sample(r(3), r(3, 2)),
+        Sample(r(2, 1, 2, 3), r(4, 3, 2)), Sample(r(5, 2, 3), r(3)), Sample(r(3), r(4, 3, 2)),
+        Sample(r(2, 0), r(0, 3)), Sample(r(1, 1), r(1, 1)),
+    ],
+    errors=_matmul_errors, ref=np.matmul, result=None, method=True, dunder=("__matmul__",),
+)  # fmt: skip
+def matmul(xp, input, other, /):
+    """The matrix product, over the last two dimensions, the others broadcasting as batches.
+
+    Shapes: (…, n, m) · (…, m, p) → (…, n, p). A 1-dim tensor is a row on the left, a column on
+    the right, and that dimension is dropped from the result; two of them give the dot product.
+    Raises `RuntimeError` if the inner sizes or the dtypes differ.
+
+    >>> import tensorlab
+    >>> tensorlab.matmul(tensorlab.ones(2, 3), tensorlab.ones(3))
+    tensor([3., 3.])
+    """
+    _check_product(input, other)
+    try:
+        return xp.matmul(input, other)
+    except ValueError:
+        raise RuntimeError(
+            f"the batch dimensions of {list(input.shape)} and {list(other.shape)} must match or be 1"
+        ) from None
+
+
+def _matmul_backward(g: Any, input: Any, other: Any, needs: tuple[bool, bool]) -> tuple[Any, Any]:
+    """Vectors become matrices, the rule for matrices applies, and the extra dimensions go again."""
+    a = unsqueeze(input, 0) if input.ndim == 1 else input
+    b = unsqueeze(other, -1) if other.ndim == 1 else other
+    if input.ndim == 1 and other.ndim == 1:
+        g = reshape(g, (1, 1))
+    elif input.ndim == 1:
+        g = unsqueeze(g, -2)
+    elif other.ndim == 1:
+        g = unsqueeze(g, -1)
+    grad_a = grad_b = None
+    if needs[0]:
+        grad_a = reshape(sum_to(matmul(g, _h(b)), tuple(a.shape)), tuple(input.shape))
+    if needs[1]:
+        if a.ndim > 2 and b.ndim == 2:
+            # One product over all batches at once, rather than a sum of small ones.
+            rows = 1
+            for n in a.shape[:-1]:
+                rows *= n
+            grad_b = matmul(_h(reshape(a, (rows, a.shape[-1]))), reshape(g, (rows, g.shape[-1])))
+        else:
+            grad_b = sum_to(matmul(_h(a), g), tuple(b.shape))
+        grad_b = reshape(grad_b, tuple(other.shape))
+    return grad_a, grad_b
+
+
+matmul.vjp(_matmul_backward)
+
+
+def _require_dims(name: str, **arrays: tuple[Any, int]) -> None:
+    for argument, (array, dims) in arrays.items():
+        if array.ndim != dims:
+            raise RuntimeError(f"{name}: expected {argument} to be a {dims}-D tensor, got {array.ndim}-D of shape {list(array.shape)}")
+
+
+def _exact_dims(name: str, dims: tuple[int, int], ref: Any, doc: str, samples: Any, errors: Any) -> Any:
+    """`mm`, `bmm`, `mv` and `dot` are `matmul` for operands of fixed dimensions."""
+
+    def forward(xp, input, other, /):
+        _require_dims(name, self=(input, dims[0]), mat2=(other, dims[1]))
+        _check_product(input, other)
+        if dims == (3, 3) and input.shape[0] != other.shape[0]:
+            raise RuntimeError(
+                f"Expected size for first two dimensions of batch2 tensor to be: "
+                f"[{input.shape[0]}, {input.shape[2]}] but got: [{other.shape[0]}, {other.shape[1]}]."
+            )
+        return xp.matmul(input, other)
+
+    forward.__name__ = name
+    forward.__doc__ = doc
+    declared = op(samples=samples, errors=errors, ref=ref, result=None, method=True, name=name)(forward)
+    declared.vjp(_matmul_backward)
+    return declared
+
+
+mm = _exact_dims(
+    "mm", (2, 2), np.matmul,
+    """The product of two matrices: (n, m) · (m, p) → (n, p); no broadcasting.
+
+    >>> import tensorlab
+    >>> tensorlab.mm(tensorlab.ones(1, 2), tensorlab.ones(2, 1))
+    tensor([[2.]])
+    """,
+    lambda r: [Sample(r(2, 3), r(3, 4)), Sample(r(0, 3), r(3, 2))],
+    lambda r: [ErrorSample(r(2), r(2, 3), error=RuntimeError, match="2-D"), *_matmul_errors(r)[:1]],
+)  # fmt: skip
+bmm = _exact_dims(
+    "bmm", (3, 3), np.matmul,
+    """The products of two batches of matrices: (b, n, m) · (b, m, p) → (b, n, p).
+
+    >>> import tensorlab
+    >>> tensorlab.bmm(tensorlab.ones(2, 1, 3), tensorlab.ones(2, 3, 1)).shape
+    tensorlab.Size([2, 1, 1])
+    """,
+    lambda r: [Sample(r(2, 2, 3), r(2, 3, 4)), Sample(r(0, 2, 3), r(0, 3, 1))],
+    lambda r: [
+        ErrorSample(r(2, 3), r(2, 3, 1), error=RuntimeError, match="3-D"),
+        ErrorSample(r(1, 2, 3), r(2, 3, 1), error=RuntimeError, match="batch2"),
+    ],
+)  # fmt: skip
+mv = _exact_dims(
+    "mv", (2, 1), np.matmul,
+    """The product of a matrix and a vector: (n, m) · (m) → (n).
+
+    >>> import tensorlab
+    >>> tensorlab.mv(tensorlab.eye(2), tensorlab.tensor([3.0, 4.0]))
+    tensor([3., 4.])
+    """,
+    lambda r: [Sample(r(2, 3), r(3)), Sample(r(0, 3), r(3))],
+    lambda r: [ErrorSample(r(2, 3), r(2, 3), error=RuntimeError, match="1-D")],
+)  # fmt: skip
+dot = _exact_dims(
+    "dot", (1, 1), np.dot,
+    """The dot product of two vectors: Σ xᵢ·yᵢ.
+
+    >>> import tensorlab
+    >>> tensorlab.dot(tensorlab.tensor([1.0, 2.0]), tensorlab.tensor([3.0, 4.0]))
+    tensor(11.)
+    """,
+    lambda r: [Sample(r(3), r(3)), Sample(r(0), r(0))],
+    lambda r: [
+        ErrorSample(r(2, 3), r(3), error=RuntimeError, match="1-D"),
+        ErrorSample(r(2), r(3), error=RuntimeError, match="size"),
+    ],
+)  # fmt: skip
+
+
+@op(
+    samples=lambda r: [Sample(r(3), r(4)), Sample(r(0), r(2))],
+    errors=lambda r: [ErrorSample(r(2, 2), r(2), error=RuntimeError, match="1-D")],
+    ref=np.outer, method=True, node_name="Mul",
+)  # fmt: skip
+def outer(xp, input, vec2, /):
+    """All products of two vectors: out[i, j] = input[i] · vec2[j].
+
+    >>> import tensorlab
+    >>> tensorlab.outer(tensorlab.tensor([1, 2]), tensorlab.tensor([10, 1]))
+    tensor([[10,  1],
+            [20,  2]])
+    """
+    _require_dims("outer", self=(input, 1), vec2=(vec2, 1))
+    return input[:, None] * vec2[None, :]
+
+
+outer.vjp(
+    input=lambda g, vec2: matmul(g, conj(vec2)),
+    vec2=lambda g, input: matmul(transpose(g, 0, 1), conj(input)),
+)
+
+
+def _add_product(name: str, dims: int, doc: str) -> Any:
+    def forward(xp, input, mat1, mat2, /, *, beta=1, alpha=1):
+        _require_dims(name, mat1=(mat1, dims), mat2=(mat2, dims))
+        _check_product(mat1, mat2)
+        product = xp.matmul(mat1, mat2)
+        if alpha != 1:
+            product = alpha * product
+        if beta == 0:  # as in BLAS, NaN in `input` is then ignored
+            return product
+        return product + (input if beta == 1 else beta * input)
+
+    forward.__name__ = name
+    forward.__doc__ = doc
+    batch = (2,) if dims == 3 else ()
+    declared = op(
+        samples=lambda r: [
+            Sample(r(*batch, 2, 4), r(*batch, 2, 3), r(*batch, 3, 4)),
+            Sample(r(4), r(*batch, 2, 3), r(*batch, 3, 4), beta=0.5, alpha=2.0),
+        ],
+        errors=lambda r: [ErrorSample(r(4), r(3), r(3, 4), error=RuntimeError, match="-D tensor")],
+        ref=lambda x, a, b, beta=1, alpha=1: beta * x + alpha * np.matmul(a, b),
+        result="same", method=True, inplace=True, name=name,
+    )(forward)  # fmt: skip
+    declared.vjp(
+        input=lambda g, beta: g * beta,
+        mat1=lambda g, mat2, alpha: matmul(g, _h(mat2)) * alpha,
+        mat2=lambda g, mat1, alpha: matmul(_h(mat1), g) * alpha,
+    )
+    return declared
+
+
+addmm = _add_product(
+    "addmm", 2,
+    """beta · input + alpha · (mat1 · mat2), `input` broadcasting to (n, p).
+
+    >>> import tensorlab
+    >>> tensorlab.addmm(tensorlab.ones(2), tensorlab.eye(2), tensorlab.eye(2))
+    tensor([[2., 1.],
+            [1., 2.]])
+    """,
+)  # fmt: skip
+baddbmm = _add_product(
+    "baddbmm", 3,
+    """beta · input + alpha · (batch1 · batch2) for batches of matrices.
+
+    >>> import tensorlab
+    >>> tensorlab.baddbmm(tensorlab.zeros(1), tensorlab.ones(1, 1, 2), tensorlab.ones(1, 2, 1))
+    tensor([[[2.]]])
+    """,
+)  # fmt: skip
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(2, 3), r(4, 3), r(4)), Sample(r(2, 3), r(4, 3)), Sample(r(3), r(4, 3), r(4)),
+        Sample(r(2, 5, 3), r(4, 3), r(4)), Sample(r(0, 3), r(4, 3), r(4)), Sample(r(2, 3), r(3), r()),
+    ],
+    errors=lambda r: [ErrorSample(r(2, 3), r(4, 5), error=RuntimeError, match=r"\(2x3 and 5x4\)")],
+    ref=lambda x, w, b=None: x @ np.swapaxes(w, -1, -2) + (0 if b is None else b) if w.ndim > 1 else x @ w + (0 if b is None else b),
+    torch="nn.functional.linear", result=None, node_name="Addmm",
+)  # fmt: skip
+def linear(xp, input, weight, bias=None, /):
+    """x·Wᵀ + b: shapes (…, in), (out, in), (out) → (…, out). One node in the graph.
+
+    >>> import tensorlab
+    >>> tensorlab.nn.functional.linear(tensorlab.ones(1, 2), tensorlab.ones(3, 2))
+    tensor([[2., 2., 2.]])
+    """
+    _check_product(input, weight.T)
+    out = xp.matmul(input, weight.T)
+    if bias is not None:
+        # The product is new, so the bias can be added in place.
+        if isinstance(out, np.generic) or out.shape != np.broadcast_shapes(out.shape, bias.shape):
+            return out + bias
+        out += bias
+    return out
+
+
+def _linear_backward(g: Any, input: Any, weight: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    if weight.ndim == 1:
+        grads = _matmul_backward(g, input, weight, (needs[0], needs[1]))
+    else:
+        rows = 1
+        for n in input.shape[:-1]:
+            rows *= n
+        flat = g if g.ndim == 2 else reshape(g, (rows, weight.shape[0]))
+        x = input if input.ndim == 2 else reshape(input, (rows, weight.shape[1]))
+        grads = (
+            reshape(matmul(flat, conj(weight)), tuple(input.shape)) if needs[0] else None,
+            matmul(transpose(flat, 0, 1), conj(x)) if needs[1] else None,
+        )
+    return (*grads, g)[: len(needs)]
+
+
+linear.vjp(_linear_backward)
