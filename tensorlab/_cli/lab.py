@@ -15,14 +15,14 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tensorlab import __version__
 from tensorlab._cli import CommandError
 from tensorlab._cli.folder import CourseFolder, Delivery, LearnerNotebook
 
 if TYPE_CHECKING:
-    from tensorlab.learn import Lesson
+    from tensorlab.learn import Course, Lesson
 
 __all__ = ["lab"]
 
@@ -77,18 +77,19 @@ def lab(
         if port:
             _check_port(port)
 
-    lessons, to_reset = _lessons(reset)
+    course, to_reset = _course(reset)
     folder = CourseFolder(directory)
     if folder.lost_manifest:
         _say("the record of delivered notebooks was unreadable: every notebook now counts as yours")
-    deliveries = folder.deliver([_notebook(lesson) for lesson in lessons], __version__)
+    deliveries = folder.deliver([_notebook(lesson) for lesson in course.lessons], __version__)
     deliveries += [folder.reset(_notebook(lesson), __version__) for lesson in to_reset]
     _report(deliveries, directory)
     _trust([delivery.ours for delivery in deliveries if delivery.ours])
     if not start:
         return 0
-    first = deliveries[-1] if to_reset else deliveries[0]
-    return _serve(folder.path, first.path.name, browser=browser, port=port, options=options)
+    lesson = to_reset[-1] if to_reset else _next_lesson(course)
+    notebook = f"{lesson.folder_name}.ipynb"
+    return _serve(folder.path, notebook, browser=browser, port=port, options=options)
 
 
 def need(package: str) -> None:
@@ -100,18 +101,31 @@ def need(package: str) -> None:
         )
 
 
-def _lessons(reset: Sequence[str]) -> tuple[list[Lesson], list[Lesson]]:
-    """All lessons of the course, and those that `reset` names."""
+def _course(reset: Sequence[str]) -> tuple[Course, list[Lesson]]:
+    """The installed course, and the lessons that `reset` names."""
     from tensorlab.learn import CourseError, UnknownLesson, find_course
 
     try:
         course = find_course()
-        lessons = course.lessons
-        return lessons, [course.lesson(name.removesuffix(".ipynb")) for name in reset]
+        if not course.lessons:
+            raise CourseError(f"there is no lesson in {course.folder}")
+        return course, [course.lesson(name.removesuffix(".ipynb")) for name in reset]
     except UnknownLesson as error:
         raise CommandError(str(error), 2) from error
     except CourseError as error:
         raise CommandError(f"the installed course is broken: {error}") from error
+
+
+def _next_lesson(course: Course) -> Lesson:
+    """The lesson that the learner is at: the first one with something left to do."""
+    from tensorlab.learn import Progress, ProgressError
+
+    try:
+        step = Progress().next_step(course)
+    except ProgressError as error:
+        _say(str(error))
+        return course.lessons[0]
+    return course.lesson(step.lesson_id) if step.lesson_id else course.lessons[-1]
 
 
 def _notebook(lesson: Lesson) -> LearnerNotebook:
@@ -212,9 +226,6 @@ def _serve(
         "ServerApp.allow_remote_access": False,
         "IdentityProvider.token": secrets.token_urlsafe(24),
         "LabApp.default_url": f"/lab/tree/{notebook}",
-        # Nothing leaves this computer: no news, no look whether there is a newer JupyterLab.
-        "LabApp.news_url": None,
-        "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
     }
     defaults = {"ServerApp.log_level": "WARN", "LabApp.log_level": "WARN"}
     if not any(option.startswith(("--debug", "--log-level")) for option in options):
@@ -227,6 +238,7 @@ def _serve(
     arguments = [*quiet, *root, *options, *(f"--{name}={value}" for name, value in own.items())]
     try:
         server = LabApp.initialize_server(argv=arguments)
+        server.web_app.settings["page_config_hook"] = _without_announcements
         url = f"http://{LOOPBACK}:{server.port}{server.base_url}lab/tree/{notebook}"
         # The server opens its port when its loop starts: only then is there something to announce.
         server.io_loop.add_callback(_announce, f"{url}?token={server.identity_provider.token}")
@@ -238,6 +250,13 @@ def _serve(
     except OSError as error:
         raise CommandError(f"JupyterLab could not start: {error}") from error
     return 0
+
+
+def _without_announcements(handler: Any, page_config: dict[str, Any]) -> dict[str, Any]:
+    """Nothing leaves this computer: JupyterLab does not ask for its news or a newer version."""
+    announcements = "@jupyterlab/apputils-extension:announcements"
+    disabled = [*page_config.get("disabledExtensions", []), announcements]
+    return {**page_config, "disabledExtensions": disabled}
 
 
 def _announce(url: str) -> None:

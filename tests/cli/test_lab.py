@@ -19,7 +19,7 @@ from nbformat.sign import NotebookNotary
 
 from tensorlab._cli import lab as module
 from tensorlab.cli import main
-from tensorlab.learn import find_course
+from tensorlab.learn import Progress, find_course
 
 NAMES = [lesson.folder_name for lesson in find_course().lessons]
 
@@ -288,6 +288,20 @@ def test_serves_the_course_to_those_with_the_token_only(server, home):
     assert not words.exists() or token.encode() not in words.read_bytes()
 
 
+def test_opens_the_lesson_that_the_learner_is_at(server):
+    progress = Progress()
+    first = find_course().lessons[0]
+    for id in [*first.exercises, *first.milestones]:
+        progress.record("check", id, outcome="passed")
+    _, url = server("--port", "0")
+    assert f"/lab/tree/{NAMES[1]}.ipynb?" in url
+
+
+def test_opens_the_lesson_that_was_reset(server):
+    _, url = server("--port", "0", "--reset", NAMES[-1])
+    assert f"/lab/tree/{NAMES[-1]}.ipynb?" in url
+
+
 def test_listens_on_the_loopback_address_only(server):
     _, url = server("--port", "0")
     port = int(re.search(r":(\d+)/", url).group(1))
@@ -318,7 +332,8 @@ def test_ends_when_told_to(server):
 def test_nobody_is_asked_about_news(server):
     _, url = server("--port", "0")
     with urllib.request.urlopen(url, timeout=30) as page:
-        assert re.search(r'"news": \{"disabled": true\}', page.read().decode())
+        config = re.search(r'"disabledExtensions": \[[^]]*\]', page.read().decode())
+    assert "@jupyterlab/apputils-extension:announcements" in config.group()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a terminal as POSIX has it")
