@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+ipykernel = pytest.importorskip("ipykernel", reason="ipykernel is not installed")
 pytest.importorskip("anywidget", reason="anywidget is not installed")
-from jupyter_client.manager import KernelManager
+from jupyter_client.manager import KernelManager  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -85,6 +85,8 @@ class Ran:
 class Kernel:
     """A kernel with the blocking client, and the moment at which to disturb it."""
 
+    alive = True
+
     def __init__(self, live: str = "1") -> None:
         paths = [str(ROOT), str(ROOT / "widgets"), os.environ.get("PYTHONPATH", "")]
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TENSORLAB_LIVE": live}
@@ -111,7 +113,9 @@ class Kernel:
             if idle and message["parent_header"].get("msg_id") == request:
                 break
         else:
-            raise AssertionError(f"the cell did not end: {ran.messages[-3:]}")
+            self.close()  # the tests that follow get a new one
+            self.alive = False
+            raise AssertionError(f"the cell did not end: {ran.messages[-1]}")
         while ran.reply.get("parent_header", {}).get("msg_id") != request:
             ran.reply = self.client.get_shell_msg(timeout=TIMEOUT)
         return ran
@@ -127,7 +131,8 @@ def kernels() -> Iterator[dict[str, Kernel]]:
     started: dict[str, Kernel] = {}
     yield started
     for kernel in started.values():
-        kernel.close()
+        if kernel.alive:
+            kernel.close()
 
 
 @pytest.fixture(params=["1", "0"], ids=["live", "not live"])
@@ -146,7 +151,7 @@ def quiet(kernels: dict[str, Kernel]) -> Kernel:
 
 
 def _ready(kernels: dict[str, Kernel], mode: str) -> Kernel:
-    if mode not in kernels:
+    if mode not in kernels or not kernels[mode].alive:
         kernels[mode] = Kernel(mode)
     assert kernels[mode].run(SETUP).reply["content"]["status"] == "ok"
     return kernels[mode]
@@ -298,6 +303,10 @@ def _widget_stop(kernel: Kernel) -> Callable[[dict], None]:
     return meanwhile
 
 
+@pytest.mark.skipif(
+    ipykernel.version_info[:2] < (7, 4),
+    reason="older kernels read a widget's messages during a cell only from a subshell",
+)
 def test_stop_button_by_message_in_an_asynchronous_cell(live: Kernel) -> None:
     ran = live.run(
         "bar = progress(range(100_000), label='steps')\n"

@@ -77,6 +77,12 @@ test("follows the state: bar, count, metrics, times", () => {
   expect(find(el, ".tl-time").textContent).toBe("10 s, 2.0 s/step, 30 s left");
 });
 
+test("a nested row shows its speed, not its own short clock", () => {
+  const batches = row({ label: "batches", n: 2, elapsed: 0.1, rate: 42.26, remaining: 0.5 });
+  const { el } = show(new FakeModel(state(row(), batches)));
+  expect(find(el, ".tl-nested .tl-time").textContent).toBe("42.3 steps/s");
+});
+
 test("time goes on while a long step runs", () => {
   const model = new FakeModel(state(row({ n: 1, elapsed: 10, rate: 0.1, remaining: 190 })));
   const { el } = show(model);

@@ -60,10 +60,10 @@ export class RowView {
   private readonly metrics = element("span", "tl-metrics");
   private readonly views = new Map<string, MetricView>();
 
-  constructor(nested: boolean) {
+  constructor(private readonly nested: boolean) {
     this.track.setAttribute("role", "progressbar");
     this.root = element("div", nested ? "tl-row tl-nested" : "tl-row");
-    this.root.append(this.label, this.track, this.count, this.metrics, this.time);
+    this.root.append(this.label, this.track, this.count, this.time, this.metrics);
   }
 
   /** `sinceUpdate`: seconds since Python sent this row; time goes on while a long step runs. */
@@ -80,7 +80,8 @@ export class RowView {
       this.track.setAttribute("aria-valuenow", `${Math.round(done * 100)}`);
       this.fill.style.width = `${done * 100}%`;
     }
-    write(this.time, times(row, sinceUpdate));
+    // A nested loop begins anew each time: its own clock would only flicker.
+    write(this.time, this.nested ? speed(row) : times(row, sinceUpdate));
     const names = new Set(row.metrics.map((metric) => metric.name));
     for (const [name, view] of this.views) {
       if (!names.has(name)) {
@@ -100,11 +101,15 @@ export class RowView {
   }
 }
 
+function speed(row: Row): string {
+  return row.rate === null ? "" : rate(row.rate);
+}
+
 /** "1 min 15 s, 42.3 steps/s, 30 s left" */
 export function times(row: Row, sinceUpdate: number): string {
   const running = row.status === "running";
   const parts = [duration(row.elapsed + (running ? sinceUpdate : 0))];
-  if (row.rate !== null) parts.push(rate(row.rate));
+  if (row.rate !== null) parts.push(speed(row));
   if (running && row.remaining !== null) {
     parts.push(`${duration(Math.max(row.remaining - sinceUpdate, 0))} left`);
   }

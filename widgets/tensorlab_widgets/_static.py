@@ -11,6 +11,8 @@ from ._row import Metric, Row
 
 SPARK_WIDTH, SPARK_HEIGHT = 72, 14
 _SIGNS = {"running": "…", "done": "✓", "stopped": "■", "ended": "–", "interrupted": "✗"}
+_LABEL = "flex:none;box-sizing:border-box;min-width:9em;margin-right:12px"
+_SIGN = "display:inline-block;width:1.2em"
 _MUTED = "color:var(--jp-ui-font-color2,inherit)"
 
 
@@ -35,22 +37,25 @@ def html(rows: Sequence[Row], *, times: bool) -> str:
 
 def _row(row: Row, *, nested: bool, times: bool) -> str:
     fraction = 1.0 if not row.total else min(row.n / row.total, 1.0)
-    sign = "" if nested else f'<span aria-hidden="true">{_SIGNS[row.status]}</span> '
+    if nested:
+        label = f'<span style="{_LABEL};padding-left:2.4em">{escape(row.label)}</span>'
+    else:
+        sign = f'<span aria-hidden="true" style="{_SIGN}">{_SIGNS[row.status]}</span>'
+        label = f'<span style="{_LABEL}">{sign}<strong>{escape(row.label)}</strong></span>'
     cells = [
-        f'<span style="min-width:9em">{sign}<strong>{escape(row.label)}</strong></span>',
         f"<span>{_track(fraction)}{escape(row.count())}</span>",
         *(_metric(name, metric) for name, metric in row.metrics.items()),
     ]
-    if times:
+    if times and not nested:
         spent = _format.duration(row.elapsed)
         if row.throughput:
             spent += f", {_format.rate(row.throughput)}"
         cells.append(f'<span style="{_MUTED}">{spent}</span>')
-    indent = "padding-left:1.5em;" if nested else ""
     return (
-        f'<div style="{indent}display:flex;flex-wrap:wrap;gap:2px 18px;align-items:center">'
+        f'<div style="display:flex;align-items:baseline">{label}'
+        '<span style="display:flex;flex-wrap:wrap;gap:0 18px;flex:1">'
         + "".join(cells)
-        + "</div>"
+        + "</span></div>"
     )
 
 
