@@ -146,11 +146,18 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         "check",
         _check,
         "Run the checks of a notebook without opening it",
-        "Runs your notebook from top to bottom in a fresh kernel and checks every exercise that it\n"
-        "belongs to. The notebook itself is not changed, and nothing is written to your progress.\n"
+        "Runs your notebook from top to bottom in a fresh kernel and checks every exercise of its\n"
+        "lesson. The notebook itself is not changed, and nothing is written to your progress.\n"
         "Exit status: 0 if every check passed, 1 if one did not.",
     )
     check.add_argument("notebook", metavar="NOTEBOOK", type=Path, help="your copy of a lesson")
+    check.add_argument(
+        "--timeout",
+        metavar="S",
+        type=_seconds,
+        default=120.0,
+        help="seconds that one cell may take (default: 120)",
+    )
     check.add_argument("--json", action="store_true", help="print the results as JSON")
 
     bench = command(
@@ -220,7 +227,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     from tensorlab._cli.check import check
 
-    return check(arguments.notebook, as_json=arguments.json)
+    return check(arguments.notebook, timeout=arguments.timeout, as_json=arguments.json)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

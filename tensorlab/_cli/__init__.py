@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["CommandError"]
+import importlib.util
+
+__all__ = ["CommandError", "need"]
 
 
 class CommandError(Exception):
@@ -16,3 +18,12 @@ class CommandError(Exception):
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(" ".join(message.split()))
         self.status = status
+
+
+def need(package: str) -> None:
+    """Raise a `CommandError` that says how to get `package` if it is not installed."""
+    if importlib.util.find_spec(package) is None:
+        raise CommandError(
+            f'{package} is not installed: install the extra "lab", '
+            'in the checkout with pip install -e ".[lab]"'
+        )

@@ -8,7 +8,6 @@ open it further are refused.
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import os
 import secrets
 import socket
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tensorlab import __version__
-from tensorlab._cli import CommandError
+from tensorlab._cli import CommandError, need
 from tensorlab._cli.folder import CourseFolder, Delivery, LearnerNotebook
 
 if TYPE_CHECKING:
@@ -90,15 +89,6 @@ def lab(
     lesson = to_reset[-1] if to_reset else _next_lesson(course)
     notebook = f"{lesson.folder_name}.ipynb"
     return _serve(folder.path, notebook, browser=browser, port=port, options=options)
-
-
-def need(package: str) -> None:
-    """Raise a `CommandError` that says how to get `package` if it is not installed."""
-    if importlib.util.find_spec(package) is None:
-        raise CommandError(
-            f'{package} is not installed: install the extra "lab", '
-            'in the checkout with pip install -e ".[lab]"'
-        )
 
 
 def _course(reset: Sequence[str]) -> tuple[Course, list[Lesson]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -192,9 +193,9 @@ def test_a_port_that_is_none(home, capsys, port):
 
 @pytest.mark.parametrize("package", ["jupyterlab", "nbformat"])
 def test_without_jupyterlab(home, capsys, monkeypatch, package):
-    find = module.importlib.util.find_spec
+    find = importlib.util.find_spec
     monkeypatch.setattr(
-        module.importlib.util, "find_spec", lambda name: None if name == package else find(name)
+        importlib.util, "find_spec", lambda name: None if name == package else find(name)
     )
     status, line = refusal(capsys)
     assert status == 1
