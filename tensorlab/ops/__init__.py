@@ -1,13 +1,18 @@
 """Every operation, each declared once: forward, gradient rules, samples, reference, docstring.
 
-`elementwise` arithmetic and functions of each element · `reduce` sums, means, extremes, scans
-and sorting · `shape` views and joining · `index` reading and writing elements · `linalg` matrix
-products · `loss` softmax and loss functions · `creation` new tensors · `random` random ones ·
-`convert` dtype, device and Python numbers.
+`elementwise` add, mul and what they need · `arithmetic` the rest of it · `functions` of each
+element · `compare` comparison, logic, choosing · `reduce` sums, means, variances · `scan`
+running sums · `extrema` and `sorting` · `shape` and `views` without copying · `joining` and
+repeating · `index` and `gathering` reading and writing elements · `linalg` matrix products ·
+`loss` and `activation` of networks · `creation` new tensors · `random` random ones · `convert`
+dtype and device.
 """
 
 from __future__ import annotations
 
-from tensorlab.ops import convert, creation, elementwise, index, shape
+import importlib
+import pkgutil
 
-__all__ = ["convert", "creation", "elementwise", "index", "shape"]
+# Importing a module registers its operations and attaches their methods to Tensor.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

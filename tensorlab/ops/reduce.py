@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes
+from tensorlab._backend import backend_of
 from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
+from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, as_dims, count, restore
-from tensorlab.ops.elementwise import exp, where
+from tensorlab.ops.compare import where
+from tensorlab.ops.functions import exp
 from tensorlab.ops.scan import cumprod
-from tensorlab.ops.shape import cat, expand, flip, narrow
+from tensorlab.ops.joining import cat, flip
+from tensorlab.ops.shape import expand
+from tensorlab.ops.views import narrow
 
 
 def reduction_samples(r: Any) -> list[Sample]:
@@ -168,8 +173,9 @@ def _others(x: Any, dim: int) -> Any:
     n = x.shape[dim]
     if n == 0:
         return x
-    one = x.shape[:dim] + (1,) + x.shape[dim + 1 :]
-    edge = full_like(narrow(x, dim, 0, 1), 1.0) if one else x
+    array = getattr(x, "_data", x)
+    edge = backend_of(array).xp.ones((*x.shape[:dim], 1, *x.shape[dim + 1 :]), array.dtype)
+    edge = wrap(edge) if isinstance(x, Tensor) else edge
     before = cat([edge, narrow(cumprod(x, dim), dim, 0, n - 1)], dim)
     backward = cumprod(flip(x, (dim,)), dim)
     after = flip(cat([edge, narrow(backward, dim, 0, n - 1)], dim), (dim,))
@@ -384,7 +390,11 @@ def std_mean(
 
 
 @op(
-    samples=lambda r: [*reduction_samples(r)[1:], Sample(r(2, 3, low=80, high=90), 1), Sample(r.int(2, 3), 0)],
+    samples=lambda r: [
+        *(s for s in reduction_samples(r) if len(s.args) > 1),
+        Sample(r(2, 3, low=800, high=810), 1),
+        Sample(r.int(2, 3), 0),
+    ],
     errors=reduction_errors,
     result="float",
     method=True,

@@ -11,9 +11,8 @@ from tensorlab._dtypes import as_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab.ops import _results
 from tensorlab.ops._dims import as_dim
-from tensorlab.ops.elementwise import exp
-from tensorlab.ops.index import add_at
-from tensorlab.ops.shape import cat, flip, narrow, unsqueeze
+from tensorlab.ops.joining import cat, flip
+from tensorlab.ops.views import narrow
 
 
 def scan_samples(r: Any) -> list[Sample]:

@@ -1,0 +1,533 @@
+"""Arithmetic of two or three operands beyond `add` and `mul`: sub, div, pow, remainders, lerp.
+
+Division has three forms: `/` is exact and makes integers floating, `//` and
+`div(rounding_mode="floor")` round down, `rounding_mode="trunc"` rounds towards zero.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorlab._dtypes import from_numpy_dtype
+from tensorlab._op import ErrorSample, Sample, op
+from tensorlab._tensor import Tensor
+from tensorlab.ops.compare import where
+from tensorlab.ops.elementwise import _conj, _mismatch, _pairs
+from tensorlab.ops.functions import exp, floor, log, sgn, trunc
+
+
+def _kind(x: Any) -> str:
+    """NumPy's letter for what an operand holds: b, i, u, f or c."""
+    return x.dtype.kind if hasattr(x, "dtype") else np.asarray(x).dtype.kind
+
+
+def _both_bool(input: Any, other: Any) -> bool:
+    return _kind(input) == "b" and _kind(other) == "b"
+
+
+@op(
+    samples=lambda r: [*_pairs(r), Sample(r(3), r(3), alpha=0.5), Sample(r.int(3), r.int(3), alpha=2)],
+    errors=lambda r: [
+        *_mismatch(r),
+        ErrorSample(r.bool(3), r.bool(3), error=RuntimeError, match="two bool tensors is not supported"),
+        ErrorSample(r.int(3), r.int(3), alpha=0.5, error=RuntimeError, match="must not be a floating point"),
+    ],
+    ref=lambda x, y, alpha=1: np.subtract(x, alpha * np.asarray(y)),
+    method=True, inplace=True, dunder=("__sub__", "__rsub__"), aliases=("subtract",),
+)  # fmt: skip
+def sub(xp, input, other, /, *, alpha=1):
+    """Difference with broadcasting: `input - alpha · other`.
+
+    >>> import tensorlab as tl
+    >>> tl.sub(tl.tensor([1, 2]), 10)
+    tensor([-9, -8])
+    """
+    if _both_bool(input, other):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. "
+            "Use the `^` or `logical_xor()` operator instead."
+        )
+    if alpha == 1:
+        return xp.subtract(input, other)
+    if isinstance(alpha, float) and _kind(input) in "biu":
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    return xp.subtract(input, alpha * other)
+
+
+sub.vjp(input=lambda g: g, other=lambda g, alpha: -g if alpha == 1 else g * -alpha)
+
+
+@op(samples=_pairs, errors=_mismatch, ref=lambda x, y: np.subtract(y, x), method=True, name="rsub")
+def rsub(xp, input, other, /, *, alpha=1):
+    """The difference the other way round: `other - alpha · input`.
+
+    >>> import tensorlab as tl
+    >>> tl.rsub(tl.tensor([1., 2.]), 10)
+    tensor([9., 8.])
+    """
+    return sub.op.forward(xp, other, input, alpha)
+
+
+rsub.vjp(input=lambda g, alpha: g * -alpha, other=lambda g: g)
+
+# Division ---------------------------------------------------------------------------------
+
+
+def _divisors(r: Any) -> list[Sample]:
+    return [
+        Sample(r(2, 3), r(2, 3, low=0.5, high=2)),
+        Sample(r(3, 1), -r(1, 4, low=0.5, high=2)),
+        Sample(r(3), 2.0),
+        Sample(r(2, 3), r(low=0.5, high=2)),
+        Sample(r(0, 3), r(3)),
+    ]
+
+
+def _integer_divisors(r: Any) -> list[Sample]:
+    return [*_divisors(r), Sample(r.int(2, 3), r.int(3, low=1)), Sample(r.int(3), -3), Sample(r.int(3), 1.5)]
+
+
+@op(
+    samples=lambda r: [*_divisors(r), Sample(r.int(2, 3), r.int(3, low=1)), Sample(r.int(3), 2)],
+    errors=_mismatch, ref=np.true_divide, result="float", dunder=("__truediv__", "__rtruediv__"), name="div",
+    inplace=True,
+)  # fmt: skip
+def _div(xp, input, other, /):
+    """`input / other`."""
+    return xp.true_divide(input, other)
+
+
+_div.vjp(
+    input=lambda g, other: g / _conj(other),
+    other=lambda g, other, out: -g * _conj(out) / _conj(other),
+)
+
+
+def _whole_division(name: str, rounded: Any, doc: str) -> Any:
+    def forward(xp, input, other, /):
+        if _kind(input) in "biu" and _kind(other) in "biu":
+            if not xp.all(other):
+                raise RuntimeError("ZeroDivisionError: integer division by zero")
+            down = xp.floor_divide(input, other)
+            if rounded is floor:
+                return down
+            # Rounding down went one too far where the exact quotient is negative.
+            return down + ((input % other != 0) & ((input < 0) != (other < 0))).astype(down.dtype)
+        # Not floor_divide: that is exact, PyTorch rounds the rounded quotient's neighbour.
+        return xp.floor_divide(input, other) if rounded is floor else xp.trunc(xp.true_divide(input, other))
+
+    forward.__name__, forward.__doc__ = name, doc
+    return op(
+        samples=_integer_divisors,
+        errors=lambda r: [
+            *_mismatch(r), ErrorSample(r.int(3), 0, error=RuntimeError, match="ZeroDivisionError"),
+        ],
+        ref=np.floor_divide if rounded is floor else lambda x, y: np.trunc(np.true_divide(x, y)),
+        torch="floor_divide" if rounded is floor else "", inplace=rounded is floor,
+        dunder=("__floordiv__", "__rfloordiv__") if rounded is floor else (), method=rounded is floor,
+        node_name="Div",
+    )(forward)  # fmt: skip
+
+
+floor_divide = _whole_division(
+    "floor_divide", floor,
+    """The quotient rounded down: `input // other`.
+
+    Raises `RuntimeError` where an integer is divided by 0.
+
+    >>> import tensorlab as tl
+    >>> tl.floor_divide(tl.tensor([7, -7]), 2)
+    tensor([ 3, -4])
+    """,
+)  # fmt: skip
+trunc_divide = _whole_division("trunc_divide", trunc, "The quotient rounded towards zero; `div` is the public form.")
+for _rounded_division in (floor_divide, trunc_divide):
+    _rounded_division.vjp(input=lambda g: g * 0.0, other=lambda g: g * 0.0)
+
+
+def _division_form(rounding_mode: str | None) -> Any:
+    forms = {None: _div, "floor": floor_divide, "trunc": trunc_divide}
+    if rounding_mode not in forms:
+        raise RuntimeError(
+            "div expected rounding_mode to be one of None, 'trunc', or 'floor' "
+            f"but found {rounding_mode!r}"
+        )
+    return forms[rounding_mode]
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Any:
+    """The quotient with broadcasting: `input / other`. Of integers it is floating.
+
+    rounding_mode: "floor" rounds down (`//`), "trunc" towards zero; integers then stay integers.
+
+    >>> import tensorlab as tl
+    >>> tl.div(tl.tensor([7, -7]), 2)
+    tensor([ 3.5000, -3.5000])
+    >>> tl.div(tl.tensor([7, -7]), 2, rounding_mode="trunc")
+    tensor([ 3, -3])
+    """
+    return _division_form(rounding_mode)(input, other, out=out)
+
+
+divide = div
+
+
+def true_divide(input: Any, other: Any, *, out: Any = None) -> Any:
+    """`input / other`; see `div`.
+
+    >>> import tensorlab as tl
+    >>> tl.true_divide(tl.tensor([1, 3]), 2)
+    tensor([0.5000, 1.5000])
+    """
+    return _div(input, other, out=out)
+
+
+def _div_in_place(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """In-place version of `div`."""
+    from tensorlab.autograd.inplace import apply_inplace
+
+    return apply_inplace(_division_form(rounding_mode).op, (self, other), ())
+
+
+Tensor.div = Tensor.divide = div  # type: ignore[attr-defined]
+Tensor.true_divide = true_divide  # type: ignore[attr-defined]
+Tensor.div_ = Tensor.divide_ = Tensor.true_divide_ = _div_in_place  # type: ignore[attr-defined]
+
+
+def _remainder(name: str, numpy_name: str, summary: str, rounded: Any, dunder: tuple[str, ...], example: str) -> Any:
+    def forward(xp, input, other, /):
+        if _kind(input) in "biu" and _kind(other) in "biu" and not xp.all(other):
+            raise RuntimeError("ZeroDivisionError: integer modulo by zero")
+        return getattr(xp, numpy_name)(input, other)
+
+    forward.__name__ = name
+    forward.__doc__ = (
+        f"{summary}\n\n    Raises `RuntimeError` where an integer is divided by 0.\n\n    >>> import tensorlab as tl\n"
+        f"    >>> tl.{name}(tl.tensor([7, -7]), 3)\n    tensor([{example}])\n    "
+    )
+    made = op(
+        samples=_integer_divisors,
+        errors=lambda r: [
+            *_mismatch(r), ErrorSample(r.int(3), 0, error=RuntimeError, match="ZeroDivisionError"),
+        ],
+        ref=getattr(np, numpy_name), method=True, inplace=True, dunder=dunder,
+    )(forward)  # fmt: skip
+    made.vjp(input=lambda g: g, other=lambda g, input, other: -g * rounded(_div(input, other)))
+    return made
+
+
+remainder = _remainder(
+    "remainder", "remainder", "What `//` leaves: `input % other`, with the sign of `other`.", floor,
+    ("__mod__", "__rmod__"), "1, 2",
+)  # fmt: skip
+fmod = _remainder("fmod", "fmod", "What rounding the quotient towards zero leaves, with the sign of `input`.", trunc, (), " 1, -1")
+
+# Powers -----------------------------------------------------------------------------------
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(2, 3, low=0.3, high=2), r(2, 3)), Sample(r(3, 1, low=0.3, high=2), r(1, 4)), Sample(r(2, 3), 2),
+        Sample(r(2, 3), 3.0), Sample(r(3), 0), Sample(r(3, low=0.3), 0.5), Sample(r(3, low=0.3), -2), Sample(2.0, r(3)),
+        Sample(r.int(3), 2), Sample(r.int(3), r.int(3, low=0, high=4)), Sample(r.int(3, low=1), 0.5), Sample(r(0), 2),
+        Sample(r(low=0.5), r()), Sample(r.int(4, low=-2, high=3), r.int(4, low=-2, high=3)),
+    ],
+    errors=lambda r: [
+        *_mismatch(r),
+        ErrorSample(r.int(3), -1, error=RuntimeError, match="Integers to negative integer powers"),
+    ],
+    ref=lambda x, y: _power_reference(x, y), method=True, inplace=True, dunder=("__pow__", "__rpow__"),
+)  # fmt: skip
+def pow(xp, input, exponent, /):
+    r"""Each element to a power, with broadcasting: \(x^y\).
+
+    Raises `RuntimeError` for integers with a negative whole number as exponent.
+
+    >>> import tensorlab as tl
+    >>> tl.pow(tl.tensor([1., 2., 3.]), 2)
+    tensor([1., 4., 9.])
+    """
+    if _kind(input) in "biu" and _kind(exponent) in "biu":
+        if not hasattr(exponent, "shape") or exponent.ndim == 0:
+            if exponent < 0:
+                raise RuntimeError(
+                    "Integers to negative integer powers are not allowed: convert the base with .float()"
+                )
+        elif (exponent < 0).any():
+            # As PyTorch: 1/x rounded towards zero, which is 0 but for ±1.
+            unit = xp.where(input == 1, 1, xp.where(input == -1, 1 - 2 * (exponent % 2), 0))
+            positive = xp.where(exponent < 0, 0, exponent)
+            return xp.where(exponent < 0, unit, input**positive).astype(input.dtype)
+    return input**exponent
+
+
+def _power_reference(x: Any, y: Any) -> Any:
+    x, y = np.asarray(x), np.asarray(y)
+    if x.dtype.kind in "iu" and y.dtype.kind in "iu":
+        return np.trunc(np.float_power(x, y.astype(float), where=x != 0, out=np.zeros(np.broadcast(x, y).shape)) + 0.0 * y) + (
+            (x == 0) & (y == 0)
+        )
+    return np.float_power(x, y)
+
+
+def _pow_input(g, input, exponent):
+    slope = exponent * pow(input, exponent - 1)
+    if isinstance(exponent, (int, float)):
+        return g * _conj(slope) if exponent != 0 else g * 0.0
+    # x**0 is 1 everywhere, also at 0 where y · x**(y-1) is not a number.
+    return where(exponent == 0, 0.0, g * _conj(slope))
+
+
+def _pow_exponent(g, input, exponent, out):
+    if isinstance(input, (int, float)):
+        return g * _conj(out) * math.log(input) if input > 0 else g * where(exponent >= 0, 0.0, math.nan)
+    rising = g * _conj(out * log(input))
+    if _kind(getattr(input, "_data", input)) == "c":
+        return rising
+    # 0**y is 0 for all y > 0: flat.
+    return where((input == 0) & (exponent >= 0), 0.0, rising)
+
+
+pow.vjp(input=_pow_input, exponent=_pow_exponent)
+
+
+def float_power(input: Any, exponent: Any) -> Any:
+    """`pow` computed in float64 (complex128 for complex operands).
+
+    >>> import tensorlab as tl
+    >>> tl.float_power(tl.tensor([2, 3]), -1)
+    tensor([0.5000, 0.3333], dtype=tensorlab.float64)
+    """
+
+    def wide(x: Any) -> Any:
+        if isinstance(x, Tensor):
+            return x.to(np.complex128 if x.is_complex() else np.float64)  # type: ignore[attr-defined]
+        return x if isinstance(x, complex) else float(x)
+
+    return pow(wide(input), wide(exponent))
+
+
+Tensor.float_power = float_power  # type: ignore[attr-defined]
+
+# Two and three operands -------------------------------------------------------------------
+
+
+def _float_only(name: str, *operands: Any) -> None:
+    for x in operands:
+        if _kind(x) in "biu" and hasattr(x, "dtype"):
+            raise NotImplementedError(
+                f"{name}() is not implemented for {from_numpy_dtype(x.dtype)}: convert with .float()"
+            )
+
+
+def _needs_float(name: str) -> Any:
+    return lambda r: [ErrorSample(r.int(3), r.int(3), error=NotImplementedError, match=name)]
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), r.int(3)), Sample(r.int(3), r.int(3))],
+    errors=_mismatch, ref=np.arctan2, result="float", method=True, inplace=True, aliases=("arctan2",),
+)  # fmt: skip
+def atan2(xp, input, other, /):
+    """The angle in radians, from -π to π, of the point (x, y) = (`other`, `input`).
+
+    >>> import tensorlab as tl
+    >>> tl.atan2(tl.tensor([1., -1.]), tl.tensor([1., -1.]))
+    tensor([ 0.7854, -2.3562])
+    """
+    return xp.arctan2(input, other)
+
+
+atan2.vjp(
+    input=lambda g, input, other: g * other / (input * input + other * other),
+    other=lambda g, input, other: -g * input / (input * input + other * other),
+)
+arctan2 = atan2
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), r())],
+    errors=lambda r: [*_mismatch(r), *_needs_float("hypot")(r)],
+    ref=np.hypot, method=True, inplace=True,
+)  # fmt: skip
+def hypot(xp, input, other, /):
+    r"""The long side of a right triangle: \(\sqrt{x^2 + y^2}\), without overflow.
+
+    >>> import tensorlab as tl
+    >>> tl.hypot(tl.tensor([3.]), tl.tensor([4.]))
+    tensor([5.])
+    """
+    _float_only("hypot", input, other)
+    return xp.hypot(input, other)
+
+
+hypot.vjp(
+    input=lambda g, input, out: g * (input / out), other=lambda g, other, out: g * (other / out)
+)
+
+
+def _log_sum(name: str, numpy_name: str, formula: str, base: float, example: str) -> Any:
+    def forward(xp, input, other, /):
+        _float_only(name, input, other)
+        return getattr(xp, numpy_name)(input, other)
+
+    forward.__name__ = name
+    forward.__doc__ = (
+        f"{formula}, without overflow.\n\n    >>> import tensorlab as tl\n"
+        f"    >>> tl.{name}(tl.tensor([1000.]), tl.tensor([1000.]))\n    tensor([{example}])\n    "
+    )
+    made = op(
+        samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3, low=80, high=90), r())],
+        errors=lambda r: [*_mismatch(r), *_needs_float(name)(r)], ref=getattr(np, numpy_name), method=True,
+    )(forward)  # fmt: skip
+    scale = math.log(base)
+    made.vjp(
+        input=lambda g, input, out: g * exp((input - out) * scale),
+        other=lambda g, other, out: g * exp((other - out) * scale),
+    )
+    return made
+
+
+logaddexp = _log_sum("logaddexp", "logaddexp", r"\(\ln(e^x + e^y)\)", math.e, "1000.6931")
+logaddexp2 = _log_sum("logaddexp2", "logaddexp2", r"\(\log_2(2^x + 2^y)\)", 2.0, "1001.")
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(2, 3), r(2, 3, low=0.3, high=2)), Sample(np.array([0.0, 1.0], r.dtype), np.array([1.0, 2.0], r.dtype)),
+        Sample(r(3), 2.0), Sample(2.0, r(3, low=0.3, high=2)), Sample(r.int(3), r(3, low=0.3)),
+    ],
+    errors=_mismatch, ref=lambda x, y: np.where(np.asarray(x) == 0, 0, x * np.log(np.where(np.asarray(x) == 0, 1, y))),
+    result="float", method=True, inplace=True,
+)  # fmt: skip
+def xlogy(xp, input, other, /):
+    r"""\(x \ln y\), and 0 where x is 0 whatever y is.
+
+    >>> import tensorlab as tl
+    >>> tl.xlogy(tl.tensor([0., 2.]), tl.tensor([0., 1.]))
+    tensor([0., 0.])
+    """
+    log = xp.log(xp.asarray(xp.where(xp.equal(input, 0) & ~xp.isnan(other), 1, other), xp.result_type(input, other)))
+    return input * log
+
+
+xlogy.vjp(input=lambda g, input, other: _xlogy_input(g, input, other), other=lambda g, input, other: g * input / other)
+
+
+def _xlogy_input(g, input, other):
+    if isinstance(input, (int, float)) or isinstance(other, (int, float)):
+        return g * _log(other)
+    return where((input == 0) & (other <= 0), 0.0, g * _log(other))
+
+
+def _log(x: Any) -> Any:
+    return math.log(x) if isinstance(x, (int, float)) else log(x)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), -2.0), Sample(r.int(3), r.int(3))],
+    errors=_mismatch, ref=np.copysign, result="float", method=True, inplace=True,
+)  # fmt: skip
+def copysign(xp, input, other, /):
+    """The size of `input` with the sign of `other`.
+
+    >>> import tensorlab as tl
+    >>> tl.copysign(tl.tensor([1., -2.]), -1)
+    tensor([-1., -2.])
+    """
+    return xp.copysign(input, other)
+
+
+copysign.vjp(input=lambda g, input, out: g * sgn(input) * sgn(out), other=lambda g: g * 0.0)
+
+
+@op(
+    samples=lambda r: [Sample(r.int(5, low=-1, high=2).astype(r.dtype), np.array(0.5, r.dtype)), Sample(r(2, 3), r(3))],
+    errors=_mismatch, ref=np.heaviside, method=True,
+)  # fmt: skip
+def heaviside(xp, input, values, /):
+    """The step: 0 below zero, 1 above, `values` at zero.
+
+    >>> import tensorlab as tl
+    >>> tl.heaviside(tl.tensor([-1., 0., 2.]), tl.tensor(0.5))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    return xp.where(input == 0, values, (input > 0).astype(input.dtype))
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(2, 3), 0.3), Sample(r(2, 3), r(3), r(2, 1)), Sample(r(3), r(3), r())],
+    errors=lambda r: [
+        ErrorSample(r(2), r(3), 0.5, error=RuntimeError, match="must match"),
+        ErrorSample(r.int(3), r.int(3), 0.5, error=NotImplementedError, match="lerp"),
+    ],
+    ref=lambda a, b, w: a + w * (b - a), method=True, inplace=True, promote=("input", "end"),
+)  # fmt: skip
+def lerp(xp, input, end, weight, /):
+    """Linear interpolation: `input + weight · (end - input)`.
+
+    >>> import tensorlab as tl
+    >>> tl.lerp(tl.tensor([0., 10.]), tl.tensor([10., 20.]), 0.25)
+    tensor([ 2.5000, 12.5000])
+    """
+    _float_only("lerp", input, end)
+    return input + weight * (end - input)
+
+
+lerp.vjp(
+    input=lambda g, weight: g * (1 - weight),
+    end=lambda g, weight: g * weight,
+    weight=lambda g, input, end: g * (end - input),
+)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(2, 3), r(2, 3)), Sample(r(2, 3), r(3), r(2, 1), value=0.5), Sample(r.int(3), r.int(3), r.int(3))],
+    errors=lambda r: [ErrorSample(r(3), r(2), r(3), error=RuntimeError, match="must match")],
+    ref=lambda x, a, b, value=1: x + value * a * b, method=True, inplace=True,
+)  # fmt: skip
+def addcmul(xp, input, tensor1, tensor2, /, *, value=1):
+    """`input + value · tensor1 · tensor2`.
+
+    >>> import tensorlab as tl
+    >>> tl.addcmul(tl.tensor([1.]), tl.tensor([2.]), tl.tensor([3.]), value=10)
+    tensor([61.])
+    """
+    return input + value * tensor1 * tensor2
+
+
+addcmul.vjp(
+    input=lambda g: g,
+    tensor1=lambda g, tensor2, value: g * (value * tensor2),
+    tensor2=lambda g, tensor1, value: g * (value * tensor1),
+)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(2, 3), r(2, 3, low=0.5, high=2)), Sample(r(2, 3), r(3), r(2, 1, low=0.5, high=2), value=0.5)],
+    errors=lambda r: [
+        ErrorSample(r(3), r(2), r(3), error=RuntimeError, match="must match"),
+        ErrorSample(r.int(3), r.int(3), r.int(3), error=RuntimeError, match="Integer division with addcdiv"),
+    ],
+    ref=lambda x, a, b, value=1: x + value * a / b, method=True, inplace=True,
+)  # fmt: skip
+def addcdiv(xp, input, tensor1, tensor2, /, *, value=1):
+    """`input + value · tensor1 / tensor2`.
+
+    >>> import tensorlab as tl
+    >>> tl.addcdiv(tl.tensor([1.]), tl.tensor([6.]), tl.tensor([3.]))
+    tensor([3.])
+    """
+    if _kind(tensor1) in "biu" and _kind(tensor2) in "biu":
+        raise RuntimeError("Integer division with addcdiv is no longer supported: convert the operands with .float()")
+    return input + value * tensor1 / tensor2
+
+
+addcdiv.vjp(
+    input=lambda g: g,
+    tensor1=lambda g, tensor2, value: g * value / tensor2,
+    tensor2=lambda g, tensor1, tensor2, value: -g * value * tensor1 / (tensor2 * tensor2),
+)

@@ -1,0 +1,514 @@
+"""More views of the same memory: adding, dropping, moving, cutting dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tensorlab._op import ErrorSample, Sample, op
+from tensorlab._tensor import Tensor, normalize_dim
+from tensorlab.ops._dims import as_dim, as_dims
+from tensorlab.ops.index import scatter_to
+from tensorlab.ops.shape import permute, reshape, transpose
+
+
+def _out_of_range(r: Any) -> list[ErrorSample]:
+    return [ErrorSample(r(2, 3), 5, error=IndexError, match="Dimension out of range")]
+
+
+# Dimensions of size 1 ---------------------------------------------------------------------
+
+
+@op(
+    samples=lambda r: [Sample(r(1, 2, 1)), Sample(r(1, 2, 1), 0), Sample(r(1, 2, 1), 1), Sample(r(1, 2, 1), (0, -1)), Sample(r())],
+    errors=_out_of_range, ref=lambda x, dim=None: _squeeze(x, dim), view=True, method=True,
+)  # fmt: skip
+def squeeze(xp, input, /, dim=None):
+    """A view without the dimensions of size 1, or without `dim` (int or tuple) where it has size 1.
+
+    >>> import tensorlab as tl
+    >>> tl.squeeze(tl.zeros(1, 2, 1)).shape
+    tensorlab.Size([2])
+    """
+    return _squeeze(input, dim)
+
+
+def _squeeze(x: Any, dim: Any) -> Any:
+    dims = as_dims("squeeze", dim, x.ndim)
+    return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in dims or n != 1))
+
+
+squeeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), 0), Sample(r(2, 3), -1), Sample(r(2, 3), 1), Sample(r(), 0)],
+    errors=_out_of_range, ref=np.expand_dims, view=True, method=True,
+)  # fmt: skip
+def unsqueeze(xp, input, /, dim):
+    """A view with a new dimension of size 1 at `dim`.
+
+    >>> import tensorlab as tl
+    >>> tl.unsqueeze(tl.tensor([1, 2]), 1)
+    tensor([[1],
+            [2]])
+    """
+    return xp.expand_dims(input, as_dim("unsqueeze", dim, input.ndim + 1))
+
+
+unsqueeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3, 4)), Sample(r(2, 3, 4), 1), Sample(r(2, 3, 4), 0, -2), Sample(r()), Sample(r(0, 3), 0, 1)],
+    errors=lambda r: [
+        ErrorSample(r(2, 3), 1, 0, error=RuntimeError, match="start_dim cannot come after end_dim"),
+        *_out_of_range(r),
+    ],
+    ref=lambda x, start_dim=0, end_dim=-1: _flatten(x, start_dim, end_dim), view=True, method=True,
+)  # fmt: skip
+def flatten(xp, input, /, start_dim=0, end_dim=-1):
+    """The dimensions from `start_dim` to `end_dim` made one; a view where the strides allow it.
+
+    >>> import tensorlab as tl
+    >>> tl.flatten(tl.zeros(2, 3, 4), start_dim=1).shape
+    tensorlab.Size([2, 12])
+    """
+    return _flatten(input, start_dim, end_dim)
+
+
+def _flatten(x: Any, start_dim: int, end_dim: int) -> Any:
+    start, end = as_dim("flatten", start_dim, x.ndim), as_dim("flatten", end_dim, x.ndim)
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    joined = 1
+    for n in x.shape[start : end + 1]:
+        joined *= n
+    return x.reshape((*x.shape[:start], joined, *x.shape[end + 1 :]))
+
+
+flatten.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+
+
+@op(
+    samples=lambda r: [Sample(r(6, 2), 0, (2, 3)), Sample(r(2, 6), -1, (3, -1))],
+    errors=lambda r: [ErrorSample(r(6), 0, (4, 2), error=RuntimeError, match="don't multiply up to the size")],
+    ref=lambda x, dim, sizes: x.reshape((*x.shape[: dim % x.ndim], *sizes, *x.shape[dim % x.ndim + 1 :])),
+    torch="Tensor.unflatten", view=True, method=True,
+)  # fmt: skip
+def unflatten(xp, input, /, dim, sizes):
+    """One dimension split into several, of these `sizes`; one of them may be -1.
+
+    >>> import tensorlab as tl
+    >>> tl.unflatten(tl.zeros(2, 12), 1, (3, 4)).shape
+    tensorlab.Size([2, 3, 4])
+    """
+    dim, sizes = as_dim("unflatten", dim, input.ndim), tuple(sizes)
+    known = 1
+    for n in sizes:
+        known *= n if n != -1 else 1
+    missing = sizes.count(-1)
+    have = input.shape[dim]
+    if missing > 1 or (missing and (known == 0 or have % known)) or (not missing and known != have):
+        raise RuntimeError(
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({have}) in the input tensor"
+        )
+    sizes = tuple(have // known if n == -1 else n for n in sizes)
+    return input.reshape((*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
+
+
+unflatten.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+
+
+def ravel(input: Any) -> Any:
+    """All elements in one dimension; a view where the strides allow it.
+
+    >>> import tensorlab as tl
+    >>> tl.ravel(tl.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
+    return reshape(input, (-1,))
+
+
+def view_as(self: Tensor, other: Tensor) -> Tensor:
+    """`self.view(other.shape)`."""
+    return self.view(other.shape)  # type: ignore[attr-defined]
+
+
+def reshape_as(self: Tensor, other: Tensor) -> Tensor:
+    """`self.reshape(other.shape)`."""
+    return reshape(self, other.shape)
+
+
+def expand_as(self: Tensor, other: Tensor) -> Tensor:
+    """`self.expand(other.shape)`."""
+    return self.expand(other.shape)  # type: ignore[attr-defined]
+
+
+# Moving dimensions ------------------------------------------------------------------------
+
+
+def movedim(input: Any, source: Any, destination: Any) -> Any:
+    """A view with the dimensions at `source` moved to `destination`; the others keep their order.
+
+    >>> import tensorlab as tl
+    >>> tl.movedim(tl.zeros(2, 3, 4), 0, -1).shape
+    tensorlab.Size([3, 4, 2])
+    """
+    ndim = len(input.shape)
+    sources = [source] if isinstance(source, int) else list(source)
+    targets = [destination] if isinstance(destination, int) else list(destination)
+    if len(sources) != len(targets):
+        raise RuntimeError(
+            "movedim: Invalid source or destination dims: source should contain the same number of dims "
+            f"as destination, got {len(sources)} and {len(targets)}"
+        )
+    sources, targets = list(as_dims("movedim", sources, ndim)), list(as_dims("movedim", targets, ndim))
+    rest = [d for d in range(ndim) if d not in sources]
+    order: list[int] = []
+    for position in range(ndim):
+        order.append(sources[targets.index(position)] if position in targets else rest.pop(0))
+    return permute(input, order)
+
+
+moveaxis = movedim
+
+
+def t(input: Any) -> Any:
+    """The transpose of a matrix; tensors of fewer dimensions as they are.
+
+    Raises `RuntimeError` for more than two dimensions.
+
+    >>> import tensorlab as tl
+    >>> tl.t(tl.zeros(2, 3)).shape
+    tensorlab.Size([3, 2])
+    """
+    if len(input.shape) > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D")
+    return transpose(input, 0, 1) if len(input.shape) == 2 else transpose(input, 0, 0)
+
+
+def _reversed(self: Tensor) -> Tensor:
+    """A view with the order of the dimensions reversed: the transpose of a matrix."""
+    return permute(self, tuple(range(self.ndim - 1, -1, -1)))
+
+
+def _matrix_transpose(self: Tensor) -> Tensor:
+    """A view with the last two dimensions exchanged: the transpose of a batch of matrices."""
+    if self.ndim < 2:
+        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+    return transpose(self, -2, -1)
+
+
+def _adjoint(self: Tensor) -> Tensor:
+    """The conjugate transpose of the last two dimensions."""
+    return _matrix_transpose(self).conj()  # type: ignore[attr-defined]
+
+
+# Cutting ----------------------------------------------------------------------------------
+
+
+def _slice(ndim: int, dim: int, key: Any) -> tuple[Any, ...]:
+    return (slice(None),) * dim + (key,) + (slice(None),) * (ndim - dim - 1)
+
+
+@op(
+    samples=lambda r: [Sample(r(3, 4), 0, 1), Sample(r(3, 4), 1, -1), Sample(r(2, 3, 4), -2, 0)],
+    errors=lambda r: [
+        ErrorSample(r(3), 0, 3, error=IndexError, match="select"),
+        ErrorSample(r(), 0, 0, error=IndexError, match="cannot be applied to a 0-dim tensor"),
+    ],
+    ref=lambda x, dim, index: np.take(x, index, axis=dim), view=True, method=True,
+)  # fmt: skip
+def select(xp, input, /, dim, index):
+    """The view at one position of `dim`, which disappears: `x[:, index]` for dim 1.
+
+    >>> import tensorlab as tl
+    >>> tl.select(tl.tensor([[1, 2], [3, 4]]), 1, 0)
+    tensor([1, 3])
+    """
+    if input.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = as_dim("select", dim, input.ndim)
+    n, index = input.shape[dim], int(index)
+    if not -n <= index < n:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+    return input[(*_slice(input.ndim, dim, index), Ellipsis)]
+
+
+select.vjp(input=lambda g, input_shape, dim, index: scatter_to(g, input_shape, _slice(len(input_shape), dim % len(input_shape), int(index))))
+
+
+@op(
+    samples=lambda r: [Sample(r(4, 3), 0, 1, 2), Sample(r(4, 3), -1, 0, 3), Sample(r(4, 3), 0, -2, 1), Sample(r(4), 0, 4, 0)],
+    errors=lambda r: [
+        ErrorSample(r(3), 0, 2, 2, error=RuntimeError, match="exceeds dimension size"),
+        ErrorSample(r(3), 0, 0, -1, error=RuntimeError, match="length must be non-negative"),
+    ],
+    ref=lambda x, dim, start, length: np.take(x, range(start % (x.shape[dim] + 1) if start >= 0 else start % x.shape[dim], (start if start >= 0 else start % x.shape[dim]) + length), axis=dim),
+    view=True, method=True,
+)  # fmt: skip
+def narrow(xp, input, /, dim, start, length):
+    """The view of `length` positions of `dim` from `start` on.
+
+    >>> import tensorlab as tl
+    >>> tl.narrow(tl.tensor([1, 2, 3, 4]), 0, 1, 2)
+    tensor([2, 3])
+    """
+    dim, start = as_dim("narrow", dim, input.ndim), int(start)
+    n = input.shape[dim]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -n <= start <= n:
+        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+    if start < 0:
+        start += n
+    if start + length > n:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
+    return input[_slice(input.ndim, dim, slice(start, start + length))]
+
+
+def _narrow_backward(g, input_shape, dim, start, length):
+    dim = dim % len(input_shape)
+    start = int(start) % input_shape[dim] if start < 0 else int(start)
+    return scatter_to(g, input_shape, _slice(len(input_shape), dim, slice(start, start + length)))
+
+
+narrow.vjp(input=_narrow_backward)
+
+
+@op(
+    samples=lambda r: [Sample(r(3, 3)), Sample(r(3, 4), 1), Sample(r(4, 3), -2), Sample(r(2, 3, 4), 0, 0, 2), Sample(r(2, 2), 5)],
+    errors=lambda r: [ErrorSample(r(2, 2), 0, 1, 1, error=RuntimeError, match="dimensions cannot be identical")],
+    ref=np.diagonal, view=True, method=True,
+)  # fmt: skip
+def diagonal(xp, input, /, offset=0, dim1=0, dim2=1):
+    """A view of the diagonal of two dimensions, put last; `offset` > 0 lies above the main one.
+
+    >>> import tensorlab as tl
+    >>> tl.diagonal(tl.tensor([[1, 2], [3, 4]]))
+    tensor([1, 4])
+    """
+    if normalize_dim(dim1, input.ndim) == normalize_dim(dim2, input.ndim):
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    shown = xp.diagonal(input, offset, dim1, dim2)
+    if isinstance(shown, np.ndarray) and not shown.flags.writeable and input.flags.writeable:
+        shown.flags.writeable = True  # NumPy marks it read-only, out of caution
+    return shown
+
+
+diagonal.vjp(input=lambda g, input_shape, offset, dim1, dim2: diagonal_scatter_to(g, input_shape, offset, dim1, dim2))
+
+
+@op(
+    samples=lambda r: [Sample(r(3), (3, 4), 1, 0, 1), Sample(r(2, 3), (3, 2, 3), 0, 0, 2)],
+    ref=lambda x, shape, offset, dim1, dim2: _diagonal_reference(x, shape, offset, dim1, dim2), torch="",
+    node_name="DiagonalBackward",
+)  # fmt: skip
+def diagonal_scatter_to(xp, input, /, shape, offset, dim1, dim2):
+    """Zeros of `shape` with `input` on a diagonal: the gradient of `diagonal`."""
+    out = xp.zeros(shape, input.dtype)
+    diagonal.op.forward(xp, out, offset, dim1, dim2)[...] = input
+    return out
+
+
+def _diagonal_reference(x: Any, shape: Any, offset: int, dim1: int, dim2: int) -> np.ndarray:
+    out = np.zeros(shape)
+    inner = np.moveaxis(out, (dim1, dim2), (-2, -1))
+    for i in range(x.shape[-1]):
+        inner[..., i + max(-offset, 0), i + max(offset, 0)] = x[..., i]
+    return out
+
+
+diagonal_scatter_to.vjp(input=lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2))
+
+
+@op(
+    samples=lambda r: [Sample(r(7), 0, 3, 1), Sample(r(2, 6), 1, 2, 2), Sample(r(5, 2), 0, 5, 1)],
+    errors=lambda r: [
+        ErrorSample(r(3), 0, 4, 1, error=RuntimeError, match="maximum size for tensor at dimension 0 is 3"),
+        ErrorSample(r(3), 0, 2, 0, error=RuntimeError, match="step is 0 but must be > 0"),
+    ],
+    ref=lambda x, dim, size, step: np.moveaxis(np.lib.stride_tricks.sliding_window_view(x, size, axis=dim)[(slice(None),) * dim + (slice(None, None, step),)], -1, -1),
+    torch="Tensor.unfold", view=True, method=True,
+)  # fmt: skip
+def unfold(xp, input, /, dimension, size, step):
+    """A view of all windows of `size` along `dimension`, `step` apart; their elements are put last.
+
+    >>> import tensorlab as tl
+    >>> tl.tensor([1, 2, 3, 4]).unfold(0, 2, 1)
+    tensor([[1, 2],
+            [2, 3],
+            [3, 4]])
+    """
+    dim = as_dim("unfold", dimension, input.ndim)
+    n = input.shape[dim] if input.ndim else 1
+    if size > n:
+        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {n} but size is {size}")
+    if step <= 0:
+        raise RuntimeError(f"step is {step} but must be > 0")
+    if input.ndim == 0:
+        return input.reshape(1)[:size]
+    shape, strides = list(input.shape), list(input.strides)
+    shape[dim] = (n - size) // step + 1
+    along = strides[dim]
+    strides[dim] = along * step
+    return xp.lib.stride_tricks.as_strided(input, (*shape, size), (*strides, along))
+
+
+unfold.vjp(input=lambda g, input_shape, dimension, size, step: fold_windows(g, input_shape, dimension, size, step))
+
+
+@op(
+    samples=lambda r: [Sample(r(5, 3), (7,), 0, 3, 1), Sample(r(2, 3, 2), (2, 6), 1, 2, 2)],
+    ref=lambda x, shape, dim, size, step: _fold_reference(x, shape, dim, size, step), torch="",
+    node_name="UnfoldBackward",
+)  # fmt: skip
+def fold_windows(xp, input, /, shape, dimension, size, step):
+    """Zeros of `shape` with every window added at its place: the gradient of `unfold`."""
+    out = xp.zeros(shape, input.dtype)
+    if not shape:
+        return input.sum()
+    dim = normalize_dim(dimension, len(shape))
+    windows = input.shape[dim]
+    for k in range(size):  # the k-th elements of all windows lie step apart: none twice
+        out[_slice(len(shape), dim, slice(k, k + (windows - 1) * step + 1, step))] += input[..., k]
+    return out
+
+
+def _fold_reference(x: Any, shape: Any, dim: int, size: int, step: int) -> np.ndarray:
+    out = np.zeros(shape)
+    moved, windows = np.moveaxis(out, dim, 0), np.moveaxis(x, dim, 0)
+    for w in range(windows.shape[0]):
+        moved[w * step : w * step + size] += np.moveaxis(windows[w], -1, 0)
+    return out
+
+
+fold_windows.vjp(input=lambda g, dimension, size, step: unfold(g, dimension, size, step))
+
+# Into several views -----------------------------------------------------------------------
+
+
+def _pieces(input: Any, sizes: Sequence[int], dim: int) -> tuple[Any, ...]:
+    out, start = [], 0
+    for n in sizes:
+        out.append(input[_slice(input.ndim, dim, slice(start, start + n))])
+        start += n
+    return tuple(out)
+
+
+@op(
+    samples=lambda r: [Sample(r(5, 2), 2), Sample(r(5, 2), [1, 4]), Sample(r(2, 4), 3, 1), Sample(r(2, 4), [4], dim=-1)],
+    errors=lambda r: [
+        ErrorSample(r(5), [1, 2], error=RuntimeError, match="sum exactly to 5"),
+        ErrorSample(r(), 1, error=RuntimeError, match="at least a 1-dimensional tensor"),
+        ErrorSample(r(3), -1, error=RuntimeError, match="non-negative"),
+    ],
+    view=True, method=True,
+)  # fmt: skip
+def split(xp, input, /, split_size_or_sections, dim=0):
+    """Views of consecutive pieces along `dim`: all of one size (the last may be smaller), or of a list of sizes.
+
+    >>> import tensorlab as tl
+    >>> tl.split(tl.tensor([1, 2, 3]), 2)
+    (tensor([1, 2]), tensor([3]))
+    """
+    if input.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    dim = as_dim("split", dim, input.ndim)
+    n = input.shape[dim]
+    if isinstance(split_size_or_sections, int):
+        size = split_size_or_sections
+        if size < 0 or (size == 0 and n):
+            raise RuntimeError(f"split expects split_size be non-negative (and positive for a dimension of size {n}), but got split_size={size}")
+        sizes = [min(size, n - start) for start in range(0, n, size)] if n else [0]
+    else:
+        sizes = [int(s) for s in split_size_or_sections]
+        if sum(sizes) != n or any(s < 0 for s in sizes):
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={sizes}"
+            )
+    return _pieces(input, sizes, dim)
+
+
+split.vjp(input=lambda g, dim: _joined(g, dim))
+
+
+def _joined(g: Any, dim: int) -> Any:
+    from tensorlab.ops.joining import cat
+
+    return cat(list(g) if isinstance(g, tuple) else [g], dim)
+
+
+@op(
+    samples=lambda r: [Sample(r(3, 2)), Sample(r(3, 2), 1), Sample(r(2, 3, 4), -2)],
+    errors=lambda r: [ErrorSample(r(), error=IndexError, match="0-dim|Dimension")],
+    view=True, method=True,
+)  # fmt: skip
+def unbind(xp, input, /, dim=0):
+    """Views of all positions of `dim`, which disappears.
+
+    >>> import tensorlab as tl
+    >>> tl.unbind(tl.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    if input.ndim == 0:
+        raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions (a 0-dim tensor)")
+    dim = as_dim("unbind", dim, input.ndim)
+    return tuple(input[(*_slice(input.ndim, dim, i), Ellipsis)] for i in range(input.shape[dim]))
+
+
+def _unbind_backward(g, dim):
+    from tensorlab.ops.joining import stack
+
+    return stack(list(g) if isinstance(g, tuple) else [g], dim)
+
+
+unbind.vjp(input=_unbind_backward)
+
+
+def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
+    """Views of at most `chunks` pieces along `dim`, all of one size but the last.
+
+    >>> import tensorlab as tl
+    >>> tl.chunk(tl.tensor([1, 2, 3]), 2)
+    (tensor([1, 2]), tensor([3]))
+    """
+    if len(input.shape) == 0:
+        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    n = input.shape[as_dim("chunk", dim, len(input.shape))]
+    return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
+
+
+def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
+    """Views of that many pieces, as equal as can be, or of the pieces between these indices.
+
+    >>> import tensorlab as tl
+    >>> tl.tensor_split(tl.tensor([1, 2, 3]), (1,))
+    (tensor([1]), tensor([2, 3]))
+    """
+    n = input.shape[as_dim("tensor_split", dim, len(input.shape))]
+    if isinstance(indices_or_sections, int):
+        if indices_or_sections <= 0:
+            raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
+        small, larger = divmod(n, indices_or_sections)
+        sizes = [small + 1] * larger + [small] * (indices_or_sections - larger)
+        return split(input, sizes, dim)
+    ends = [min(max(int(i) + n * (int(i) < 0), 0), n) for i in indices_or_sections]
+    starts = [0, *ends]
+    pieces = [narrow(input, dim, a, max(b - a, 0)) for a, b in zip(starts, [*ends, n], strict=True)]
+    return tuple(pieces)
+
+
+for _name, _method in {
+    "ravel": ravel, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as, "movedim": movedim,
+    "moveaxis": moveaxis, "t": t, "chunk": chunk, "tensor_split": tensor_split,
+}.items():  # fmt: skip
+    setattr(Tensor, _name, _method)
+Tensor.T = property(_reversed)  # type: ignore[attr-defined]
+Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
+Tensor.H = Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
