@@ -244,7 +244,10 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     if op.kernels or op.variadic:
         out = compute(op, xp, arrays, params)
     else:
-        out = op.forward(xp, *arrays, *params)
+        try:
+            out = op.forward(xp, *arrays, *params)
+        except ValueError as error:
+            raise _shape_error(arrays, error) from None
     return _finish(op, inputs, arrays, params, mask, xp, out)
 
 
@@ -260,7 +263,10 @@ def apply_two(op: Op, x: Any, y: Any, params: tuple[Any, ...]) -> Any:
             and y._view is None
             and (op.result != "float" or a.dtype.kind in "fc")
         ):
-            out = op.forward(np, a, b, *params)
+            try:
+                out = op.forward(np, a, b, *params)
+            except ValueError as error:
+                raise _shape_error([a, b], error) from None
             if type(out) is not ndarray:
                 out = np.asarray(out)  # NumPy turns 0-dim results into scalars
             result = wrap(out)
@@ -341,7 +347,31 @@ def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) 
         out = kernel(*given, *params)
         if out is not NotImplemented:
             return out
-    return op.forward(xp, *given, *params)
+    try:
+        return op.forward(xp, *given, *params)
+    except ValueError as error:
+        raise _shape_error(arrays, error) from None
+
+
+def _shape_error(arrays: list[Any], error: ValueError) -> Exception:
+    """PyTorch's error for shapes that do not broadcast; any other error as it is."""
+    if "broadcast" not in str(error):
+        return error
+    shapes = [a.shape for a in arrays if hasattr(a, "shape")]
+    ndim = max(map(len, shapes))
+    full = [(1,) * (ndim - len(s)) + tuple(s) for s in shapes]
+    for d in reversed(range(ndim)):
+        first: int | None = None
+        for shape in full:
+            if shape[d] == 1:
+                continue
+            if first is not None and shape[d] != first:
+                return RuntimeError(
+                    f"The size of tensor a ({first}) must match the size of tensor b ({shape[d]}) at "
+                    f"non-singleton dimension {d}: got shapes {' and '.join(str(list(s)) for s in shapes)}"
+                )
+            first = shape[d]
+    return error
 
 
 def _apply_raw(op: Op, arrays: list[Any], params: tuple[Any, ...]) -> Any:

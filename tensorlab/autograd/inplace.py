@@ -109,7 +109,7 @@ def _maker(target: Tensor) -> str:
 def _check_overlap(target: Tensor, others: Sequence[Any]) -> None:
     """Refuse a target with elements on top of each other, or one that overlaps an input in part."""
     data = target._data
-    if any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)):
+    if data.size > 1 and any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation."
