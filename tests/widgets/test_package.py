@@ -34,6 +34,10 @@ def test_the_lockfile_is_complete_and_names_no_registry() -> None:
     for name, data in packages.items():
         assert "resolved" not in data, name
         assert data.get("integrity", "").startswith("sha512-"), name
+        # For every platform, not only the one on which the file was written.
+        for needed in {**data.get("dependencies", {}), **data.get("optionalDependencies", {})}:
+            inside = f"{name}/node_modules/{needed}"
+            assert inside in packages or f"node_modules/{needed}" in packages, needed
 
 
 def test_versions_are_pinned() -> None:
