@@ -137,7 +137,20 @@ def _options(parser: Parser) -> list[tuple[str, str]]:
 
 
 def _starting(fragment: str, found: Iterable[tuple[str, str]]) -> list[SimpleCompletion]:
-    return [SimpleCompletion(text, type=kind) for text, kind in found if text.startswith(fragment)]
+    return [
+        SimpleCompletion(text, type=_type(words))
+        for text, words in found
+        if text.startswith(fragment)
+    ]
+
+
+def _type(words: str) -> str:
+    """Words about a completion, as its type: there, front ends show them beside it, on one line.
+
+    JupyterLab would wrap at blanks and set the lines on top of each other.
+    """
+    short = words if len(words) <= 50 else words[:49].rstrip() + "…"
+    return short.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _describe(value: Any) -> str:

@@ -15,7 +15,7 @@ from IPython.core.error import UsageError
 
 import tensorlab
 from tensorlab import learn
-from tensorlab.learn import Course, Exercise, ItemProgress, Milestone, Progress
+from tensorlab.learn import Course, Exercise, ItemProgress, Milestone, Progress, regions
 
 from .notebook import Notebook
 from .report import Code, Paragraph, Report, State, Table
@@ -82,8 +82,8 @@ def hint(notebook: Notebook, args: Namespace) -> Iterator[object]:
 
 def solution(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """The course's solution, as it stands in the solved notebook."""
-    item = learn.find_course().exercise(args.exercise)
-    source = learn.solution(item)
+    item = _exercise(args.exercise)
+    source = regions.solution(item)
     Progress().record("solution", item.id)
     yield Report(f"Solution of {item.id} {item.title}", [Code(source, "solution")])
 
@@ -146,8 +146,8 @@ def progress(notebook: Notebook, args: Namespace) -> Iterator[object]:
 
 def reset(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """Offer the empty exercise in a new cell; the learner's own cell is theirs."""
-    item = learn.find_course().exercise(args.exercise)
-    notebook.offer(learn.stub(item))
+    item = _exercise(args.exercise)
+    notebook.offer(regions.stub(item))
     yield Report(
         f"The empty exercise {item.id} {item.title} is in a new cell below.",
         [Paragraph("Your own cell stays as it is. What is run last counts.")],
@@ -180,6 +180,16 @@ def exercise_and_lesson_ids() -> Iterator[tuple[str, str]]:
 
 
 # Small parts.
+
+
+def _exercise(id: str) -> Exercise:
+    """An exercise that has a cell of its own, which a milestone has not."""
+    item = learn.find_course().exercise(id)
+    if isinstance(item, Milestone):
+        raise UsageError(
+            f"{item.id} is a milestone: it has no cell to solve, it is reached by the exercises"
+        )
+    return item
 
 
 def _items(course: Course, id: str) -> list[Exercise | Milestone]:

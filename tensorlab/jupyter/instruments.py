@@ -136,6 +136,7 @@ def _summary_row(row: ModuleRow, model: str) -> tuple[str, ...]:
 
 def profile(notebook: Notebook, args: Namespace, body: str) -> Iterator[object]:
     """Run a cell's body and show where its time went."""
+    __tracebackhide__ = True
     with inspect.profile(names=notebook.models()) as measured:
         notebook.run(body)
     rows = measured.by_op() if args.by == "op" else measured.by_module()

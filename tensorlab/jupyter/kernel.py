@@ -25,7 +25,7 @@ class TensorlabKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         assert self.shell is not None, "IPythonKernel makes its shell in __init__"
-        self.shell.extension_manager.load_extension("tensorlab")
+        self.shell.run_line_magic("load_ext", "tensorlab")
 
     @property
     def banner(self) -> str:

@@ -51,6 +51,7 @@ class Notebook:
         What the body raises is raised here. `await` outside of functions is refused: the cell
         magic that runs this can't wait for it.
         """
+        __tracebackhide__ = True
         shell = self._shell
         source = shell.transform_cell(body)
         # The cached name is that of a cell, so a traceback shows the learner's lines.

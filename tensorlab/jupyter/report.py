@@ -167,7 +167,8 @@ def _lines(words: str) -> str:
 
 
 # Every colour comes from JupyterLab's theme, with a fallback for other front ends. Marks differ by
-# shape and by a hidden word too. `.tl-report` keeps the rules away from other outputs.
+# shape and by a hidden word too. `.tl-report` keeps the rules away from other outputs, and
+# `.tl-scroll` makes them stronger than JupyterLab's own for tables.
 STYLE = """
 .tl-report{--tl-good:var(--jp-success-color0,#1b6e20);--tl-bad:var(--jp-error-color0,#b3261e);
 --tl-warn:var(--jp-warn-color0,#8a4b00);--tl-line:var(--jp-border-color1,#9e9e9e);
@@ -188,13 +189,13 @@ font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-si
 .tl-report table{border-collapse:collapse;margin:6px 0;font-size:inherit;
 font-variant-numeric:tabular-nums;color:inherit}
 .tl-report caption{text-align:left;padding:2px 0 4px;color:inherit}
-.tl-report th,.tl-report td{text-align:left;padding:2px 14px 2px 0;border:0;vertical-align:top;white-space:nowrap;
-background:none;max-width:none}
-.tl-report tbody th{font-weight:400}
-.tl-report thead th,.tl-report tfoot th,.tl-report tfoot td{font-weight:600}
-.tl-report thead tr{border-bottom:1px solid var(--tl-line)}
-.tl-report tfoot tr{border-top:1px solid var(--tl-line)}
-.tl-report th.tl-right,.tl-report td.tl-right{text-align:right}
+.tl-report .tl-scroll th,.tl-report .tl-scroll td{text-align:left;padding:2px 14px 2px 0;border:0;vertical-align:top;
+white-space:nowrap;background:none;max-width:none}
+.tl-report .tl-scroll tbody th{font-weight:400}
+.tl-report .tl-scroll thead th,.tl-report .tl-scroll tfoot th,.tl-report .tl-scroll tfoot td{font-weight:600}
+.tl-report .tl-scroll thead tr{border-bottom:1px solid var(--tl-line)}
+.tl-report .tl-scroll tfoot tr{border-top:1px solid var(--tl-line)}
+.tl-report .tl-scroll .tl-right{text-align:right}
 .tl-report summary{cursor:pointer}
 .tl-report figure{margin:4px 0}
 """.replace("\n", "")
@@ -210,13 +211,12 @@ class Report:
 
     @classmethod
     def of_text(cls, text: str, state: State | None = None) -> Report:
-        """A report of a ready text: its first line is the title."""
-        title, _, rest = text.partition("\n")
-        return cls(title, [Paragraph(rest)] if rest else [], state)
+        """A report of a ready text, without a title."""
+        return cls("", [Paragraph(text, state)])
 
     def __str__(self) -> str:
         head = f"{self.state.mark} {self.title}" if self.state else self.title
-        return "\n".join(part for part in [head, *(block.text() for block in self.blocks)] if part)
+        return "\n".join(part for part in (head, *(block.text() for block in self.blocks)) if part)
 
     def __repr__(self) -> str:
         return str(self)
