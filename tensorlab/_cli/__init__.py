@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-__all__ = ["CommandError", "need"]
+__all__ = ["CommandError", "course_faults", "need"]
 
 
 class CommandError(Exception):
@@ -27,3 +29,14 @@ def need(package: str) -> None:
             f'{package} is not installed: install the extra "lab", '
             'in the checkout with pip install -e ".[lab]"'
         )
+
+
+@contextmanager
+def course_faults() -> Iterator[None]:
+    """Turn a fault of the installed course itself into one line."""
+    from tensorlab.learn import CourseError
+
+    try:
+        yield
+    except CourseError as error:
+        raise CommandError(f"the installed course is broken: {error}") from error

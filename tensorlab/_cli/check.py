@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
-from tensorlab._cli import CommandError, need
+from tensorlab._cli import CommandError, course_faults, need
 
 __all__ = ["check"]
 
@@ -25,15 +25,13 @@ def check(notebook: Path, *, timeout: float, as_json: bool) -> int:
     """
     for package in ("nbformat", "nbclient", "ipykernel"):
         need(package)
-    from tensorlab.learn import CourseError
     from tensorlab.learn.headless import NotACourseNotebook, run_checks
 
     try:
-        results = run_checks(notebook, timeout=timeout)
+        with course_faults():
+            results = run_checks(notebook, timeout=timeout)
     except NotACourseNotebook as error:
         raise CommandError(str(error), 2) from error
-    except CourseError as error:
-        raise CommandError(f"the installed course is broken: {error}") from error
     passed = sum(result.passed for result in results)
     if as_json:
         report = {

@@ -12,12 +12,12 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tensorlab import __version__
-from tensorlab._cli import CommandError, need
+from tensorlab._cli import CommandError, course_faults, need
 from tensorlab._cli.folder import CourseFolder, Delivery, LearnerNotebook
 
 if TYPE_CHECKING:
@@ -75,15 +75,20 @@ def lab(
         _check_options(options)
         if port:
             _check_port(port)
+    elif options:
+        raise CommandError(f"{options[0]} is for JupyterLab, which --no-start does not start", 2)
 
-    course, to_reset = _course(reset)
+    with course_faults():
+        course, to_reset = _course(reset)
+        notebooks = {lesson.id: _notebook(lesson) for lesson in course.lessons}
     folder = CourseFolder(directory)
     if folder.lost_manifest:
         _say("the record of delivered notebooks was unreadable: every notebook now counts as yours")
-    deliveries = folder.deliver([_notebook(lesson) for lesson in course.lessons], __version__)
-    deliveries += [folder.reset(_notebook(lesson), __version__) for lesson in to_reset]
+    # First the resets: what is to be thrown away needs no newer lesson beside it.
+    deliveries = [folder.reset(notebooks[lesson.id], __version__) for lesson in to_reset]
+    deliveries += folder.deliver(notebooks.values(), __version__)
     _report(deliveries, directory)
-    _trust([delivery.ours for delivery in deliveries if delivery.ours])
+    _trust({delivery.ours for delivery in deliveries if delivery.ours})
     if not start:
         return 0
     lesson = to_reset[-1] if to_reset else _next_lesson(course)
@@ -95,15 +100,13 @@ def _course(reset: Sequence[str]) -> tuple[Course, list[Lesson]]:
     """The installed course, and the lessons that `reset` names."""
     from tensorlab.learn import CourseError, UnknownLesson, find_course
 
+    course = find_course()
+    if not course.lessons:
+        raise CourseError(f"there is no lesson in {course.folder}")
     try:
-        course = find_course()
-        if not course.lessons:
-            raise CourseError(f"there is no lesson in {course.folder}")
         return course, [course.lesson(name.removesuffix(".ipynb")) for name in reset]
     except UnknownLesson as error:
         raise CommandError(str(error), 2) from error
-    except CourseError as error:
-        raise CommandError(f"the installed course is broken: {error}") from error
 
 
 def _next_lesson(course: Course) -> Lesson:
@@ -148,7 +151,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _trust(notebooks: Sequence[Path]) -> None:
+def _trust(notebooks: Iterable[Path]) -> None:
     """Sign notebooks for Jupyter: only those that hold exactly what this program wrote."""
     import nbformat
     from jupyter_core.paths import jupyter_data_dir

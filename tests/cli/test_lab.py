@@ -20,7 +20,7 @@ from nbformat.sign import NotebookNotary
 
 from tensorlab._cli import lab as module
 from tensorlab.cli import main
-from tensorlab.learn import Progress, find_course
+from tensorlab.learn import CourseError, Progress, find_course
 
 NAMES = [lesson.folder_name for lesson in find_course().lessons]
 
@@ -225,11 +225,27 @@ def test_without_jupyterlab(home, capsys, monkeypatch, package):
     ],
 )
 def test_an_option_that_is_not_passed_on(home, capsys, option, reason):
-    for words in ([option], ["--", option]):
+    for words in [option], ["--", option]:
         status, line = refusal(capsys, *words)
         assert status == 2
         assert reason in line
     assert not (home / "tensorlab-course").exists()
+
+
+def test_an_option_for_jupyterlab_without_jupyterlab(home, capsys):
+    status, line = refusal(capsys, "--no-start", "--debug")
+    assert status == 2
+    assert "--debug is for JupyterLab, which --no-start does not start" in line
+
+
+def test_a_broken_course(home, capsys, monkeypatch):
+    def broken(lesson):
+        raise CourseError("lesson.ipynb can't be read")
+
+    monkeypatch.setattr(module, "_notebook", broken)
+    status, line = refusal(capsys, "--no-start")
+    assert status == 1
+    assert "the installed course is broken: lesson.ipynb can't be read" in line
 
 
 def test_two_folders(home, capsys):

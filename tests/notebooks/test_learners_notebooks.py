@@ -30,6 +30,7 @@ def executed(request, tmp_path_factory):
         client = NotebookClient(
             notebook,
             timeout=120,
+            allow_errors=True,
             kernel_name="python3",
             resources={"metadata": {"path": str(home)}},
         )
