@@ -12,25 +12,25 @@ import secrets
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorlab.learn.attempts import Attempt, CourseError, Runner, same_behaviour, stub_id
+from tensorlab.learn.attempts import Attempt, CourseError, Runner, same_behaviour
 from tensorlab.learn.declare import Case, Exercise, Mutant
-from tensorlab.learn.lesson import Milestone, MilestoneResult, Prediction
+from tensorlab.learn.lesson import Milestone, Prediction
+from tensorlab.learn.milestones import check_milestone
 from tensorlab.learn.rendering import render, render_arguments
 from tensorlab.learn.results import CheckResult, Outcome
-from tensorlab.learn.sandbox import Capture, Guard, redirected
-from tensorlab.learn.worker import Ended, FrameFilter, Worker
+from tensorlab.learn.sandbox import Guard
+from tensorlab.learn.session import code_of, course_files, guarded, working
+from tensorlab.learn.wording import exception_text, format_frames, time_limit_text
+from tensorlab.learn.worker import FrameFilter
 
 if TYPE_CHECKING:
-    import traceback
-
     from tensorlab.learn.progress import Progress
 
-__all__ = ["CheckInterrupted", "check", "code_of"]
+__all__ = ["CheckInterrupted", "check"]
 
 _MATCHING = 10.0  # seconds for trying all mutants on a failed exercise
 _one_at_a_time = threading.Lock()
@@ -86,7 +86,7 @@ def check(
         seed = secrets.randbits(31) if seed is None else int(seed)
         limit = item.time_limit if time_limit is None else float(time_limit)
         if isinstance(item, Milestone):
-            result = _check_milestone(item, namespace, seed, limit)
+            result = check_milestone(item, namespace, seed, limit)
         else:
             result = _check_exercise(item, namespace, seed, limit, reference)
     except KeyboardInterrupt:
@@ -114,13 +114,13 @@ def _check_exercise(
         result.outcome, result.message = missing
         return result
     objects = {name: namespace[name] for name in [*exercise.names, *exercise.uses]}
-    own = FrameFilter(namespace, map(code_of, objects.values()), _course_files(exercise))
+    own = FrameFilter(namespace, map(code_of, objects.values()), course_files(exercise))
     attempts: list[Attempt] = []
     worker = None
     try:
-        with _prepared(namespace, result) as guard:
+        with guarded(namespace, result) as guard:
             cases = _cases(exercise, seed)
-            with _worker(limit, own, result) as worker:
+            with working(limit, own, result) as worker:
                 runner = Runner(exercise, objects, worker, guard, seed)
                 for case in cases:
                     attempts.append(runner.attempt(case))
@@ -205,11 +205,11 @@ def _conclude(
     )
     result.expected, result.got = attempt.want, attempt.got
     if attempt.timed_out:
-        result.outcome, result.message = Outcome.ERROR, _timed_out(limit, attempt.frames)
-        result.traceback = _format_frames(attempt.frames)
+        result.outcome, result.message = Outcome.ERROR, time_limit_text(limit, attempt.frames)
+        result.traceback = format_frames(attempt.frames)
     elif attempt.raised is not None and attempt.failure is None:
-        result.outcome, result.message = Outcome.ERROR, _raised(exercise, attempt)
-        result.traceback = _format_frames(attempt.raised.frames)
+        result.outcome, result.message = Outcome.ERROR, exception_text(attempt.raised)
+        result.traceback = format_frames(attempt.raised.frames)
     else:
         result.outcome = Outcome.FAILED
         failure = attempt.failure
@@ -234,57 +234,6 @@ def _unwritten(exercise: Exercise, attempt: Attempt) -> str:
         "Still to be written: put your code in the place of `raise NotImplementedError(...)`, "
         "run the cell, then check again."
     )
-
-
-def _timed_out(limit: float, frames: list[traceback.FrameSummary]) -> str:
-    where = f" It was in line {frames[-1].lineno} of `{frames[-1].name}`." if frames else ""
-    return (
-        f"Your code was still running after {limit:g} s and was stopped.{where} "
-        "Is there a loop that never ends?"
-    )
-
-
-_SAID = {
-    SystemExit: "Your code left with sys.exit() or exit(). A function hands back its result with "
-    "`return`.",
-    KeyboardInterrupt: "Your code raised KeyboardInterrupt itself.",
-    RecursionError: "Your code calls itself without end (RecursionError): where does it stop?",
-}
-
-
-def _raised(exercise: Exercise, attempt: Attempt) -> str:
-    raised = attempt.raised
-    assert raised is not None
-    for kind, text in _SAID.items():
-        if issubclass(raised.type, kind):
-            return text
-    if not raised.frames:
-        if raised.type is TypeError and "argument" in raised.message:
-            return f"The check could not call your code as the exercise asks: {raised.message}."
-        return f"Using what you wrote raised {raised}."
-    return f"Your code raised {raised}."
-
-
-def _format_frames(frames: list[traceback.FrameSummary]) -> str:
-    lines = []
-    calls = [(frame.lineno, frame.name, frame.line) for frame in frames]
-    position = 0
-    while position < len(calls):
-        line, name, text = calls[position]
-        lines.append(f"line {line}, in {name}")
-        if text:
-            lines.append(f"  {text}")
-        repeats = 1
-        while position + repeats < len(calls) and calls[position + repeats] == calls[position]:
-            repeats += 1
-        if repeats > 3:
-            lines.append(f"  … {repeats - 1} more calls from this line")
-            position += repeats
-        else:
-            position += 1
-    if len(lines) > 24:
-        lines = [*lines[:12], "…", *lines[-12:]]
-    return "\n".join(lines)
 
 
 def _always_the_same(attempts: list[Attempt]) -> bool:
@@ -317,7 +266,7 @@ def _match(
         # What timed out for the learner is endless in the mutant too: a second shows it.
         allowed = min(limit, left, 1.0 if attempts[-1].timed_out else 1.0 + 3 * result.seconds)
         own = FrameFilter({}, map(code_of, stand_in.values()))
-        with _worker(allowed, own) as worker:
+        with working(allowed, own) as worker:
             runner = Runner(exercise, stand_in, worker, guard, seed)
             if all(same_behaviour(attempt, runner.attempt(attempt.case)) for attempt in attempts):
                 result.mutant, result.hint = mutant, mutant.text
@@ -349,125 +298,6 @@ def _reference(
 
     names = [*exercise.names, *exercise.uses]
     return reference_namespace(exercise.lesson, names, exercise.id)
-
-
-# -- milestones ----------------------------------------------------------------------------
-
-
-class _MissingName(KeyError):
-    """A milestone asked for a name that the learner has not defined."""
-
-
-class _Names(dict):
-    def __missing__(self, name: str) -> Any:
-        raise _MissingName(name)
-
-
-def _check_milestone(
-    milestone: Milestone, namespace: MutableMapping[str, Any], seed: int, limit: float
-) -> CheckResult:
-    result = CheckResult(milestone.id, milestone.title, Outcome.PASSED)
-    absent = next((name for name in milestone.names if name not in namespace), None)
-    if absent is not None:
-        result.outcome = Outcome.UNATTEMPTED
-        result.message = f"There is no `{absent}` yet: run the lesson's cells up to here."
-        return result
-    own = FrameFilter(namespace, not_own=_course_files(milestone))
-    with _prepared(namespace, result) as guard:
-        names = _Names(namespace)
-        guard.seed(seed)
-        with _worker(limit, own, result) as worker:
-            ended = worker.run(lambda: milestone.check(names))
-        result.notes += guard.restore()
-    result.seconds = worker.seconds
-    _conclude_milestone(result, milestone, ended, limit)
-    return result
-
-
-def _conclude_milestone(
-    result: CheckResult, milestone: Milestone, ended: Ended, limit: float
-) -> None:
-    raised = ended.raised
-    if ended.timed_out:
-        result.outcome, result.message = Outcome.ERROR, _timed_out(limit, ended.frames)
-        result.traceback = _format_frames(ended.frames)
-    elif raised is None and isinstance(ended.value, MilestoneResult):
-        found = ended.value
-        result.outcome = Outcome.PASSED if found.passed else Outcome.FAILED
-        result.message, result.number = found.text, found.number
-    elif raised is None:
-        result.outcome, result.course_error = Outcome.ERROR, True
-        result.message = (
-            "The check itself is broken, your code is not to blame: it returned "
-            f"{type(ended.value).__name__}, no MilestoneResult"
-        )
-    elif raised.type is _MissingName:
-        result.outcome = Outcome.UNATTEMPTED
-        result.message = f"There is no `{raised.message.strip(chr(39))}` yet: run the cells above."
-    elif issubclass(raised.type, NotImplementedError) and (raised.own or stub_id(raised.message)):
-        result.outcome = Outcome.UNATTEMPTED
-        stub = stub_id(raised.message)
-        what = f"exercise {stub}" if stub else "something that it needs"
-        result.message = f"Not yet: {what} is still to be written."
-    else:
-        said = next((text for kind, text in _SAID.items() if issubclass(raised.type, kind)), "")
-        result.outcome = Outcome.ERROR
-        result.message = said or (
-            f"Your code raised {raised}." if raised.frames else f"Using your code raised {raised}."
-        )
-        result.traceback = _format_frames(raised.frames)
-
-
-# -- what both need ------------------------------------------------------------------------
-
-
-@contextmanager
-def _prepared(namespace: MutableMapping[str, Any], result: CheckResult) -> Iterator[Guard]:
-    with Guard(namespace) as guard:
-        for module, names in guard.patched.items():
-            listed = ", ".join(f"{module.__name__}.{name}" for name in names)
-            result.notes.append(f"{listed} had been replaced; the check used the original.")
-        yield guard
-
-
-@contextmanager
-def _worker(limit: float, own: FrameFilter, result: CheckResult | None = None) -> Iterator[Worker]:
-    """A worker whose output is captured, and that is at its end afterwards, come what may."""
-    captured = Capture()
-    worker = Worker(limit, own)
-    try:
-        with redirected(worker.ident, captured, lambda: worker.alive):
-            try:
-                yield worker
-            except BaseException:
-                worker.stop()
-                raise
-            else:
-                worker.close()
-    finally:
-        if result is not None:
-            result.stdout = captured.text
-            if captured.left_out:
-                result.stdout_note = (
-                    f"your code printed {captured.lines:,} lines "
-                    f"({captured.characters:,} characters); the beginning:"
-                )
-            if worker.abandoned:
-                result.notes.append(
-                    "Your code could not be stopped and goes on in the background, where it slows "
-                    "everything down. Restart the kernel when you have mended it."
-                )
-
-
-def code_of(value: Any) -> Any:
-    """The code object of a function, or None."""
-    return getattr(value, "__code__", None)
-
-
-def _course_files(item: Exercise | Milestone) -> list[str]:
-    fn = item.check if isinstance(item, Milestone) else type(item).cases
-    code = code_of(fn)
-    return [code.co_filename] if code is not None else []
 
 
 def _unique(notes: Iterator[str]) -> list[str]:

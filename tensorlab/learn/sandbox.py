@@ -144,7 +144,9 @@ class Guard:
         for name in [n for n in sys.modules if n == "tensorlab" or n.startswith("tensorlab.")]:
             module = sys.modules[name]
             if module not in self._modules and not name.startswith("tensorlab.learn"):
-                self._modules[module] = _public(module)
+                # Functions and classes only: a mode or a cache may well change, and should.
+                found = _public(module)
+                self._modules[module] = {n: v for n, v in found.items() if callable(v)}
         self._states = _random_states()
         self._settings = sys.getrecursionlimit(), _working_directory()
         self._warnings = warnings.catch_warnings()

@@ -29,7 +29,7 @@ from typing import Any
 __all__ = ["Ended", "FrameFilter", "Raised", "Stopped", "Worker", "describe_exception"]
 
 _POLL = 0.05  # seconds; on Windows a wait without end can't be interrupted
-_GRACE = 2.0  # seconds that stopped code gets to end
+_GRACE = 1.0  # seconds that stopped code gets to end
 _STACK = 64 * 2**20  # bytes: deep recursion ends in RecursionError, not in a crash
 
 
@@ -151,9 +151,12 @@ class Worker:
         self.seconds = 0.0
         #: The code could not be stopped and goes on in the background.
         self.abandoned = False
+        self._busy = False
+        self._ended = False
+        self._ending = threading.Lock()
         context = contextvars.copy_context()
         self._thread = threading.Thread(
-            target=context.run, args=(self._serve,), name="tensorlab-check", daemon=True
+            target=context.run, args=(self._main,), name="tensorlab-check", daemon=True
         )
         before = _set_stack_size(_STACK)
         try:
@@ -175,6 +178,7 @@ class Worker:
         """Run a call; after a time-out the worker is at its end and takes no more."""
         ended, done = Ended(), threading.Event()
         start = time.perf_counter()
+        self._busy = True
         self._calls.put((call, ended, done))
         try:
             while not done.wait(min(_POLL, max(self._limit - self.seconds, 0.001))):
@@ -185,29 +189,43 @@ class Worker:
                     return Ended(timed_out=True, frames=frames)
         finally:
             self.seconds += time.perf_counter() - start
+        self._busy = False
         return ended
 
     def stop(self, grace: float = _GRACE) -> None:
-        """End the thread; code that does not end within the grace is abandoned."""
+        """End the thread: at once if it is idle, else by exceptions raised inside it.
+
+        Code that does not end within the grace (seconds) is abandoned.
+        """
         self._calls.put(None)
+        if not self._busy:
+            self._thread.join(grace)
         end = time.monotonic() + grace
+        # Where everything is caught inside a loop, only an exception that hits the handler of
+        # the last one gets through: the threads have to change often.
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
         try:
             while self._thread.is_alive() and time.monotonic() < end:
                 self._raise_inside()
-                # No longer sleep: where everything is caught inside a loop, the next exception
-                # has to hit the handler of the last one.
                 time.sleep(0)
         finally:
+            sys.setswitchinterval(interval)
             if self._thread.is_alive():
                 self.abandoned = True
                 threading.Thread(
                     target=self._insist, name="tensorlab-check-reaper", daemon=True
                 ).start()
 
-    def close(self) -> None:
-        """End an idle worker."""
-        self._calls.put(None)
-        self._thread.join(_GRACE)
+    def _main(self) -> None:
+        while not self._ended:
+            try:
+                self._serve()
+                with self._ending:
+                    self._ended = True
+                    _set_async_exception(self.ident, None)  # one may be on its way still
+            except Stopped:
+                self._calls.put(None)
 
     def _serve(self) -> None:
         while (item := self._calls.get()) is not None:
@@ -230,14 +248,25 @@ class Worker:
             self._thread.join(0.25)
 
     def _raise_inside(self) -> None:
-        api = getattr(ctypes, "pythonapi", None)  # CPython; elsewhere the code is abandoned
-        if api is not None:
-            api.PyThreadState_SetAsyncExc(ctypes.c_ulong(self.ident), ctypes.py_object(Stopped))
+        if self._ending.acquire(timeout=0.1):
+            try:
+                if not self._ended:
+                    _set_async_exception(self.ident, Stopped)
+            finally:
+                self._ending.release()
 
     def _where(self) -> list[traceback.FrameSummary]:
         frame = sys._current_frames().get(self.ident)
         stack = list(traceback.walk_stack(frame))[::-1] if frame is not None else []
         return _summaries([pair for pair in stack if self._own(pair[0])])
+
+
+def _set_async_exception(thread: int, kind: type[BaseException] | None) -> None:
+    """Have an exception raised in a thread, or take back one that is still on its way."""
+    api = getattr(ctypes, "pythonapi", None)  # CPython's; elsewhere code is abandoned
+    if api is not None:
+        what = None if kind is None else ctypes.py_object(kind)
+        api.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), what)
 
 
 def _set_stack_size(size: int) -> int:
