@@ -1,0 +1,97 @@
+"""Neural networks: modules, losses, initialisation, and the functions they are made of.
+
+>>> import tensorlab
+>>> from tensorlab import nn
+>>> model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+>>> model(tensorlab.zeros(5, 64)).shape
+tensorlab.Size([5, 10])
+"""
+
+from __future__ import annotations
+
+from tensorlab.nn import functional, init, modules, parameter, utils
+from tensorlab.nn.modules import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    Bilinear,
+    CrossEntropyLoss,
+    Dropout,
+    ELU,
+    Flatten,
+    GELU,
+    Hardtanh,
+    Identity,
+    L1Loss,
+    LeakyReLU,
+    Linear,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    Module,
+    ModuleDict,
+    ModuleList,
+    MSELoss,
+    NLLLoss,
+    ParameterDict,
+    ParameterList,
+    ReLU,
+    ReLU6,
+    Sequential,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmax2d,
+    Softmin,
+    Softplus,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+    Unflatten,
+)
+from tensorlab.nn.parameter import Buffer, Parameter
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "Bilinear",
+    "Buffer",
+    "CrossEntropyLoss",
+    "Dropout",
+    "ELU",
+    "Flatten",
+    "GELU",
+    "Hardtanh",
+    "Identity",
+    "L1Loss",
+    "LeakyReLU",
+    "Linear",
+    "LogSigmoid",
+    "LogSoftmax",
+    "MSELoss",
+    "Mish",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "Parameter",
+    "ParameterDict",
+    "ParameterList",
+    "ReLU",
+    "ReLU6",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Unflatten",
+    "functional",
+    "init",
+    "modules",
+    "parameter",
+    "utils",
+]

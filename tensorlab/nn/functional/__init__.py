@@ -1,0 +1,74 @@
+"""Functions that modules are made of: activations, losses, linear maps, dropout.
+
+>>> import tensorlab
+>>> import tensorlab.nn.functional as F
+>>> F.softmax(tensorlab.tensor([0.0, 0.0]), dim=0)
+tensor([0.5000, 0.5000])
+"""
+
+from __future__ import annotations
+
+from tensorlab.nn.functional.activation import (
+    elu,
+    gelu,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    relu,
+    relu6,
+    relu_,
+    sigmoid,
+    silu,
+    softmax,
+    softmin,
+    softplus,
+    softsign,
+    tanh,
+    tanhshrink,
+)
+from tensorlab.nn.functional.dropout import dropout
+from tensorlab.nn.functional.linear import bilinear, linear, normalize, one_hot
+from tensorlab.nn.functional.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    l1_loss,
+    legacy_reduction,
+    mse_loss,
+    nll_loss,
+)
+
+__all__ = [
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "gelu",
+    "hardtanh",
+    "l1_loss",
+    "leaky_relu",
+    "legacy_reduction",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "normalize",
+    "one_hot",
+    "relu",
+    "relu6",
+    "relu_",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+]
