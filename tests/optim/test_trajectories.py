@@ -1,0 +1,172 @@
+"""Every option of every optimizer takes the same 100 steps as PyTorch's."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+from tensorlab import optim
+from tensorlab.optim import fused
+
+torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+
+# Small ones, which are gathered, a 0-dim one, one without elements, and two that are not
+# gathered, of which one is longer than a block.
+SHAPES = [(3, 4), (4,), (), (0, 3), (7, 1), (5, 5), (9, 11)]
+
+
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch):
+    """The real limits would need parameters of many thousands of elements."""
+    monkeypatch.setattr(fused, "SMALL", 20)
+    monkeypatch.setattr(fused, "BLOCK", 30)
+
+
+def trajectories(name, dtype="float32", steps=100, shapes=SHAPES, skip=lambda i, k: False, **options):
+    """The parameters after `steps` steps with the same gradients, ours and PyTorch's."""
+    seed = 20_240_601
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    start = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
+    ours = [tl.from_numpy(np.array(a)).requires_grad_() for a in start]
+    theirs = [torch.tensor(a, requires_grad=True) for a in start]
+    optimizer = getattr(optim, name)(ours, **options)
+    reference = getattr(torch.optim, name)(theirs, **options)
+    for i in range(steps):
+        for k, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            if skip(i, k):
+                p.grad = q.grad = None
+                continue
+            g = np.asarray(rng.standard_normal(p.shape), dtype)
+            p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+        optimizer.step()
+        reference.step()
+    return ours, theirs, optimizer, reference
+
+
+def assert_same(ours, theirs, dtype="float32"):
+    tolerance = {"float32": 3e-6, "float64": 1e-13}[dtype]
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(
+            p.detach().numpy(), q.detach().numpy(), rtol=tolerance, atol=tolerance
+        )
+
+
+SGD_OPTIONS = [
+    dict(momentum=m, dampening=d, weight_decay=w, nesterov=n, maximize=x)
+    for m, d, w, n, x in itertools.product([0, 0.9], [0, 0.1], [0, 0.01], [False, True], [False, True])
+    if not (n and (m == 0 or d))
+]
+
+
+@pytest.mark.parametrize("options", SGD_OPTIONS, ids=str)
+def test_sgd(options):
+    ours, theirs, *_ = trajectories("SGD", lr=0.05, **options)
+    assert_same(ours, theirs)
+
+
+ADAM_OPTIONS = [
+    dict(amsgrad=a, weight_decay=w, maximize=x)
+    for a, w, x in itertools.product([False, True], [0, 0.01], [False, True])
+]
+
+
+@pytest.mark.parametrize("options", ADAM_OPTIONS, ids=str)
+@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+def test_adam(name, options):
+    ours, theirs, *_ = trajectories(name, lr=0.01, **options)
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(betas=(0.5, 0.9), eps=1e-3),
+        dict(betas=(0.3, 0.5)),
+        dict(betas=(0.0, 0.0)),
+        dict(weight_decay=0.1, decoupled_weight_decay=True),
+    ],
+    ids=str,
+)
+def test_adam_settings(options):
+    ours, theirs, *_ = trajectories("Adam", dtype="float64", lr=0.01, **options)
+    assert_same(ours, theirs, "float64")
+
+
+@pytest.mark.parametrize("name, options", [("SGD", dict(momentum=0.9)), ("Adam", {})])
+def test_parameters_without_a_gradient_stand_still(name, options):
+    """Some parameters miss steps, so their counts and buffers go their own way."""
+    ours, theirs, *_ = trajectories(
+        name, lr=0.01, skip=lambda i, k: (i + k) % 3 == 0 or (k == 1 and i < 50), **options
+    )
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_complex_parameters(name):
+    rng = np.random.default_rng(3)
+    start = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
+    p = tl.from_numpy(start.copy()).requires_grad_()
+    q = torch.tensor(start, requires_grad=True)
+    optimizer = getattr(optim, name)([p], lr=0.01, weight_decay=0.1)
+    reference = getattr(torch.optim, name)([q], lr=0.01, weight_decay=0.1)
+    for _ in range(20):
+        g = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
+        p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+        optimizer.step()
+        reference.step()
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-12)
+
+
+def test_non_contiguous_parameters_and_gradients():
+    rng = np.random.default_rng(4)
+    start = rng.standard_normal((13, 20)).astype(np.float32)
+    p = tl.from_numpy(start.copy().T).requires_grad_()
+    q = torch.tensor(start.copy()).T.clone().requires_grad_()
+    memory = p._data
+    optimizer, reference = optim.Adam([p], lr=0.01), torch.optim.Adam([q], lr=0.01)
+    for _ in range(10):
+        g = rng.standard_normal((13, 20)).astype(np.float32)
+        p.grad, q.grad = tl.from_numpy(g.T), torch.tensor(g).T.clone()
+        optimizer.step()
+        reference.step()
+    assert p._data is memory
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=3e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_large_parameters_with_the_real_limits(name, monkeypatch):
+    monkeypatch.undo()
+    ours, theirs, *_ = trajectories(name, steps=3, lr=0.01, shapes=[(fused.BLOCK + 5,), (3,), (fused.SMALL,)])
+    assert_same(ours, theirs)
+
+
+def test_float16_parameters_stay_float16():
+    p = tl.ones(4, dtype=tl.float16, requires_grad=True)
+    p.grad = tl.ones(4, dtype=tl.float16)
+    optimizer = optim.Adam([p], lr=0.5, eps=1e-4)
+    optimizer.step()
+    assert p.dtype is tl.float16
+    assert optimizer.state[p]["exp_avg"].dtype is tl.float16
+    assert optimizer.state[p]["step"].dtype is tl.float32
+    np.testing.assert_allclose(p.tolist(), [0.5] * 4, rtol=1e-2)
+
+
+def test_changing_the_learning_rate_and_options_between_steps():
+    rng = np.random.default_rng(5)
+    start = rng.standard_normal(6).astype(np.float32)
+    p, q = tl.from_numpy(start.copy()).requires_grad_(), torch.tensor(start, requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.1)
+    reference = torch.optim.SGD([q], lr=0.1)
+    for i in range(30):
+        for o in (optimizer, reference):
+            o.param_groups[0]["lr"] = 0.1 / (1 + i)
+            o.param_groups[0]["momentum"] = 0.9 if i >= 10 else 0
+        g = rng.standard_normal(6).astype(np.float32)
+        p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+        optimizer.step()
+        reference.step()
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-5)
