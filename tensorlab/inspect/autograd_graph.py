@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +91,12 @@ class Graph:
 
 
 def graph(
-    outputs: Tensor | Iterable[Tensor], params: Module | Mapping[str, Tensor] | None = None
+    outputs: Tensor | Sequence[Tensor], params: Module | Mapping[str, Tensor] | None = None
 ) -> Graph:
     """Read the autograd graph that computed `outputs`, without changing it.
 
     Args:
-        outputs: a tensor, or several, that operations on tensors with `requires_grad` computed.
+        outputs: a tensor, or a list of tensors, that operations on tensors with `requires_grad` computed.
         params: names for the leaves: a module, or a mapping such as
             `dict(model.named_parameters())`.
 
@@ -146,18 +146,18 @@ def graph(
 
 
 def _as_list(outputs: Any) -> list[Tensor]:
-    tensors = [outputs] if isinstance(outputs, Tensor) else outputs
-    if not isinstance(tensors, Iterable) or isinstance(tensors, (str, bytes, Mapping)):
-        raise TypeError(f"graph expects a tensor or several, got {type(outputs).__name__}")
-    tensors = list(tensors)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"graph expects a tensor or several, got one of type {type(tensor).__name__}"
-            )
-    if not tensors:
-        raise ValueError("graph expects at least one tensor, got none")
-    return tensors
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    if not isinstance(outputs, (list, tuple)):
+        raise TypeError(
+            f"graph expects a tensor or a list of tensors, got {type(outputs).__name__}"
+        )
+    for each in outputs:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"graph expects tensors, got a {type(each).__name__} among them")
+    if not outputs:
+        raise ValueError("graph expects at least one tensor, got an empty list")
+    return list(outputs)
 
 
 def _root(tensor: Tensor) -> Node:

@@ -7,11 +7,12 @@ it, so the backward of an operation is booked on the same module.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class ProfileEvent:
         module: dotted name of the module it belongs to; `OUTSIDE` if none.
         start, seconds: begin (from the start of the profile) and duration, in seconds.
         bytes: memory of its results that were newly made; 0 for views and in-place results.
-        thread: identifier of the thread it ran in.
+        thread: number of the thread it ran in, from 0 in the order of their first use.
         shapes: of the inputs; of the outputs for a gradient rule.
     """
 
@@ -130,7 +131,7 @@ class profile:
         self._children: dict[tuple[Module, Module], str] = {}
         self._ledger = Ledger()
         self._lock = threading.Lock()
-        self._local = _Thread()
+        self._local = _Thread(itertools.count())
         self._device: Any = None  # the CUDA backend, once one of its arrays was seen
         self._stack: ExitStack | None = None
         self._zero = 0
@@ -218,18 +219,15 @@ class profile:
 
         Format: "Trace Event Format", complete events (`"ph": "X"`), times in microseconds.
         """
-        threads = {
-            thread: n for n, thread in enumerate(dict.fromkeys(e.thread for e in self.events))
-        }
         events: list[dict[str, Any]] = [
             {"ph": "M", "pid": 1, "tid": n, "name": "thread_name", "args": {"name": f"thread {n}"}}
-            for n in threads.values()
+            for n in sorted({event.thread for event in self.events})
         ]
         events += [
             {
                 "ph": "X",
                 "pid": 1,
-                "tid": threads[event.thread],
+                "tid": event.thread,
                 "name": event.name if event.phase != "backward" else f"{event.name} backward",
                 "cat": event.phase,
                 "ts": round(event.start * 1e6, 3),
@@ -302,7 +300,7 @@ class profile:
             self.dropped += 1
             return
         begin, seconds = (start - self._zero) / 1e9, duration / 1e9
-        thread = threading.get_ident()
+        thread = self._local.number
         self.events.append(ProfileEvent(name, phase, module, begin, seconds, size, thread, shapes))
 
     def _name(self, module: Module, parent: _Running | None) -> str:
@@ -348,6 +346,8 @@ class _Running:
 class _Thread(threading.local):
     """What is running in one thread, outermost first."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Iterator[int]) -> None:
+        # Not the identifier of the thread: that may be given to another one when it has ended.
+        self.number = next(numbers)
         self.spans: list[_Span] = []
         self.modules: list[_Running] = []

@@ -107,7 +107,8 @@ def test_a_long_chain() -> None:
         (list, ValueError, "at least one tensor"),
         (lambda: 3, TypeError, "got int"),
         (lambda: "loss", TypeError, "got str"),
-        (lambda: [tl.ones(2, requires_grad=True) * 2, 1.0], TypeError, "one of type float"),
+        (lambda: nn.Sequential(nn.ReLU()), TypeError, "got Sequential"),
+        (lambda: [tl.ones(2, requires_grad=True) * 2, 1.0], TypeError, "got a float among them"),
     ],
 )
 def test_what_has_no_graph(make, error: type[Exception], words: str) -> None:

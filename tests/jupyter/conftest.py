@@ -29,9 +29,11 @@ PATIENCE = 60.0  # seconds for one answer of a kernel, on a machine that is busy
 
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
-    """An IPython shell that is not the process's own and keeps no history on disk."""
-    made = InteractiveShell(config=Config(HistoryManager={"hist_file": ":memory:"}))
+    """A fresh IPython shell, as `display` finds it, that keeps no history on disk."""
+    InteractiveShell.clear_instance()
+    made = InteractiveShell.instance(config=Config(HistoryManager={"hist_file": ":memory:"}))
     yield made
+    InteractiveShell.clear_instance()
     made.restore_sys_module_state()  # a shell puts its own __main__ there
     atexit.unregister(made.atexit_operations)
     made.atexit_operations()

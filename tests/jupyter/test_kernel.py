@@ -17,7 +17,7 @@ from tensorlab.jupyter.extension import load_ipython_extension, unload_ipython_e
 
 def test_the_kernel_has_the_extension_loaded(start_kernel, tmp_path) -> None:
     # Files of a learner's that are called like modules of Python must not get in the way.
-    for name in ("random", "token", "types", "numbers"):
+    for name in ("random", "token", "numbers", "calendar"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('shadowed')\n")
     kernel = start_kernel("tensorlab", cwd=tmp_path)
     info = kernel.info()

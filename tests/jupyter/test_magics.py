@@ -16,6 +16,7 @@ from IPython.utils.capture import capture_output
 import tensorlab as tl
 from tensorlab import learn
 from tensorlab.jupyter.extension import load_ipython_extension
+from tensorlab.learn.references import sliced_source
 from tensorlab.learn.regions import solution
 
 MODEL = """
@@ -31,6 +32,8 @@ class Notebook:
 
     def __init__(self, shell) -> None:
         self.shell = shell
+        # A terminal's shell makes text alone; a kernel's makes everything, as here.
+        shell.display_formatter.active_types = shell.display_formatter.format_types
         load_ipython_extension(shell)
 
     def run(self, cell: str, ok: bool = True) -> str:
@@ -86,22 +89,14 @@ def test_help(notebook) -> None:
 
 
 def test_check_passes_the_solution_and_stands_anywhere_in_a_cell(notebook) -> None:
-    exercise = learn.find_course().exercise("01.1")
-    before = "\n".join(_before(exercise))
+    exercise = learn.find_course().lesson("01").exercises["01.1"]
+    before = sliced_source(exercise.lesson.notebook_path, [*exercise.names, *exercise.uses])
     shown = notebook.run(f"{before}\n{solution(exercise)}\n%tensorlab check 01.1\nlast = 1")
     assert re.search(r"^✓ 01\.1 .*: passed \(\d+ cases\)$", shown, re.MULTILINE)
     assert learn.Progress().item("01.1").state == "passed"
     assert "passed" in notebook.html
-    assert "✓ 01.1" in notebook.run("%tensorlab progress 01")
+    assert "✓  01.1" in notebook.run("%tensorlab progress 01")
     assert "1 of" in notebook.run("%tensorlab")
-
-
-def _before(exercise) -> list[str]:
-    """The cells of the lesson that the exercise builds on, without the magics."""
-    from tensorlab.learn.references import code_cells, without_magics
-
-    cells = code_cells(exercise.lesson.notebook_path, until=exercise.id)
-    return [without_magics(cell) for cell in cells[:-1]]
 
 
 def test_check_of_a_whole_lesson_and_of_what_is_begun(notebook) -> None:
