@@ -208,7 +208,7 @@ def _kernel_failure(interpreter: str) -> str:
     """Why `interpreter` could not run the kernel of this very tensorlab; empty if it can."""
     import tensorlab
 
-    probe = "import ipykernel, tensorlab.jupyter.kernel; print(tensorlab.__version__)"
+    probe = "import tensorlab.jupyter.kernel; print(tensorlab.__version__)"
     try:
         # From another folder, so that the one we are in cannot stand in for an installed package.
         done = subprocess.run(
