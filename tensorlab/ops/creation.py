@@ -484,7 +484,7 @@ def fill(xp, input, value, /):
     return xp.full_like(input, value)
 
 
-fill.vjp(input=lambda g: None, value=lambda g: g)
+fill.vjp(input=lambda g: fill(g, 0.0), value=lambda g: g)
 
 
 def zero_(self: Tensor) -> Tensor:

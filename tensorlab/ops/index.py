@@ -9,6 +9,7 @@ import numpy as np
 from tensorlab._op import ErrorSample, Sample, apply, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
+from tensorlab.ops.creation import fill
 
 
 def _key(index: Any, array: Any) -> tuple[Any, ...]:
@@ -195,7 +196,7 @@ def copy(xp, input, src, /):
         ) from None
 
 
-copy.vjp(input=lambda g: None, src=lambda g: g)
+copy.vjp(input=lambda g: fill(g, 0.0), src=lambda g: g)
 
 
 def __getitem__(self: Tensor, key: Any) -> Tensor:
