@@ -20,7 +20,7 @@ from math import e, inf, nan, pi
 from typing import TYPE_CHECKING
 from typing import Any as _Any
 
-from tensorlab import autograd, ops
+from tensorlab import autograd, ops, return_types
 from tensorlab._backend import Device as device
 from tensorlab._dtypes import (
     bool_ as bool,
@@ -186,6 +186,21 @@ from tensorlab.ops.elementwise import (
     mul,
     neg,
 )
+from tensorlab.ops.extrema import (
+    amax,
+    amin,
+    aminmax,
+    argmax,
+    argmin,
+    kthvalue,
+    max,
+    median,
+    min,
+    mode,
+    nanmedian,
+    nanquantile,
+    quantile,
+)
 from tensorlab.ops.functions import (
     abs,
     absolute,
@@ -232,6 +247,13 @@ from tensorlab.ops.functions import (
     tan,
     tanh,
     trunc,
+)
+from tensorlab.ops.gathering import (
+    gather,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+    take_along_dim,
 )
 from tensorlab.ops.joining import (
     block_diag,
@@ -319,10 +341,37 @@ from tensorlab.ops.scan import (
     cumprod,
     cumsum,
 )
+from tensorlab.ops.selecting import (
+    argwhere,
+    index_add,
+    index_copy,
+    index_fill,
+    index_put,
+    index_select,
+    masked_fill,
+    masked_scatter,
+    masked_select,
+    nonzero,
+    put,
+    take,
+)
 from tensorlab.ops.shape import (
     permute,
     reshape,
     transpose,
+)
+from tensorlab.ops.sorting import (
+    argsort,
+    bincount,
+    bucketize,
+    histc,
+    isin,
+    msort,
+    searchsorted,
+    sort,
+    topk,
+    unique,
+    unique_consecutive,
 )
 from tensorlab.ops.views import (
     chunk,
@@ -370,6 +419,9 @@ __all__ = [
     "addmm",
     "all",
     "allclose",
+    "amax",
+    "amin",
+    "aminmax",
     "any",
     "arange",
     "arccos",
@@ -379,6 +431,10 @@ __all__ = [
     "arctan",
     "arctan2",
     "arctanh",
+    "argmax",
+    "argmin",
+    "argsort",
+    "argwhere",
     "as_tensor",
     "asarray",
     "asin",
@@ -390,6 +446,7 @@ __all__ = [
     "baddbmm",
     "bernoulli",
     "binary_cross_entropy_with_logits",
+    "bincount",
     "bitwise_and",
     "bitwise_left_shift",
     "bitwise_not",
@@ -402,6 +459,7 @@ __all__ = [
     "broadcast_shapes",
     "broadcast_tensors",
     "broadcast_to",
+    "bucketize",
     "can_cast",
     "cartesian_prod",
     "cat",
@@ -416,8 +474,8 @@ __all__ = [
     "clip",
     "clone",
     "column_stack",
-    "complex64",
     "complex128",
+    "complex64",
     "concat",
     "concatenate",
     "conj",
@@ -476,6 +534,7 @@ __all__ = [
     "from_numpy",
     "full",
     "full_like",
+    "gather",
     "ge",
     "get_default_dtype",
     "get_rng_state",
@@ -484,18 +543,24 @@ __all__ = [
     "gt",
     "half",
     "heaviside",
+    "histc",
     "hstack",
     "hypot",
     "iinfo",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_select",
     "inf",
     "inference_mode",
     "initial_seed",
     "inspect",
     "int",
-    "int8",
     "int16",
     "int32",
     "int64",
+    "int8",
     "is_complex",
     "is_floating_point",
     "is_grad_enabled",
@@ -503,11 +568,13 @@ __all__ = [
     "is_tensor",
     "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
     "isposinf",
     "isreal",
+    "kthvalue",
     "le",
     "learn",
     "lerp",
@@ -515,9 +582,9 @@ __all__ = [
     "less_equal",
     "linspace",
     "log",
+    "log10",
     "log1p",
     "log2",
-    "log10",
     "log_softmax",
     "logaddexp",
     "logaddexp2",
@@ -531,21 +598,31 @@ __all__ = [
     "long",
     "lt",
     "manual_seed",
+    "masked_fill",
+    "masked_scatter",
+    "masked_select",
     "matmul",
+    "max",
     "maximum",
     "mean",
+    "median",
     "memory_format",
     "meshgrid",
+    "min",
     "minimum",
     "mm",
+    "mode",
     "moveaxis",
     "movedim",
+    "msort",
     "mul",
     "multinomial",
     "mv",
     "nan",
     "nan_to_num",
     "nanmean",
+    "nanmedian",
+    "nanquantile",
     "nansum",
     "narrow",
     "ne",
@@ -553,6 +630,7 @@ __all__ = [
     "newaxis",
     "nn",
     "no_grad",
+    "nonzero",
     "normal",
     "not_equal",
     "numel",
@@ -568,6 +646,8 @@ __all__ = [
     "preserve_format",
     "prod",
     "promote_types",
+    "put",
+    "quantile",
     "rad2deg",
     "rand",
     "rand_like",
@@ -583,6 +663,7 @@ __all__ = [
     "repeat_interleave",
     "reshape",
     "result_type",
+    "return_types",
     "roll",
     "rot90",
     "round",
@@ -590,6 +671,10 @@ __all__ = [
     "rsqrt",
     "rsub",
     "scalar_tensor",
+    "scatter",
+    "scatter_add",
+    "scatter_reduce",
+    "searchsorted",
     "seed",
     "select",
     "set_default_dtype",
@@ -605,6 +690,7 @@ __all__ = [
     "sinc",
     "sinh",
     "softmax",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -615,12 +701,15 @@ __all__ = [
     "sub",
     "sum",
     "t",
+    "take",
+    "take_along_dim",
     "tan",
     "tanh",
     "tensor",
     "tensor_split",
     "testing",
     "tile",
+    "topk",
     "transpose",
     "tril",
     "triu",
@@ -630,6 +719,8 @@ __all__ = [
     "uint8",
     "unbind",
     "unflatten",
+    "unique",
+    "unique_consecutive",
     "unsqueeze",
     "utils",
     "var",
@@ -667,14 +758,14 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_PACKAGES})
 
 
-def load_ipython_extension(ip: object) -> None:
+def load_ipython_extension(ip: _Any) -> None:
     """What `%load_ext tensorlab` calls."""
     from tensorlab.jupyter import extension
 
     extension.load_ipython_extension(ip)
 
 
-def unload_ipython_extension(ip: object) -> None:
+def unload_ipython_extension(ip: _Any) -> None:
     """What `%unload_ext tensorlab` calls."""
     from tensorlab.jupyter import extension
 

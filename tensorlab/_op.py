@@ -61,6 +61,15 @@ class Sample:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args = args
         self.kwargs = kwargs
+        self.smooth = True
+
+    def kink(self) -> Sample:
+        """Mark a call at a point that has no derivative (a tie, a corner, nan).
+
+        Finite differences mean nothing there; the gradient is compared with PyTorch's only.
+        """
+        self.smooth = False
+        return self
 
     def __repr__(self) -> str:
         shown = [_describe(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
@@ -131,7 +140,7 @@ class Op:
         samples: Callable[..., list[Sample]] | None = None,
         errors: Callable[..., list[ErrorSample]] | None = None,
         ref: Callable[..., Any] | None = None,
-        torch: str | None = None,
+        torch: str | Callable[..., Any] | None = None,
         named_tuple: Any = None,
     ) -> None:
         self.forward = forward
@@ -210,7 +219,11 @@ class Op:
         def reads(rule: Callable[..., Any]) -> tuple[int, ...]:
             return tuple(position(n) for n in inspect.signature(rule).parameters)
 
-        wanted = [(i, self.rules[n]) for i, n in enumerate(self.inputs) if n in self.rules and mask >> i & 1]
+        wanted = [
+            (i, self.rules[n])
+            for i, n in enumerate(self.inputs)
+            if n in self.rules and mask >> i & 1
+        ]
         drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
         joint = None if self.joint is None else (self.joint, reads(self.joint))
 
@@ -275,7 +288,14 @@ def apply_two(op: Op, x: Any, y: Any, params: tuple[Any, ...]) -> Any:
                 if mask:
                     result._requires_grad = True
                     result._node = record(
-                        op, (x, y), (a, b), params, mask, (out.shape,), (out.dtype,), ((out, result._version_cell),)
+                        op,
+                        (x, y),
+                        (a, b),
+                        params,
+                        mask,
+                        (out.shape,),
+                        (out.dtype,),
+                        ((out, result._version_cell),),
                     )
             return result
     return apply(op, (x, y), params)
@@ -285,7 +305,11 @@ def apply_one(op: Op, x: Any, params: tuple[Any, ...]) -> Any:
     """`apply` for one operand, likewise."""
     if isinstance(x, Tensor) and op.simple and not observers:
         a = x._data
-        if type(a) is ndarray and x._view is None and (op.result != "float" or a.dtype.kind in "fc"):
+        if (
+            type(a) is ndarray
+            and x._view is None
+            and (op.result != "float" or a.dtype.kind in "fc")
+        ):
             out = op.forward(np, a, *params)
             if type(out) is not ndarray:
                 out = np.asarray(out)
@@ -293,7 +317,14 @@ def apply_one(op: Op, x: Any, params: tuple[Any, ...]) -> Any:
             if x._requires_grad and op.differentiable and mode.grad:
                 result._requires_grad = True
                 result._node = record(
-                    op, (x,), (a,), params, 1, (out.shape,), (out.dtype,), ((out, result._version_cell),)
+                    op,
+                    (x,),
+                    (a,),
+                    params,
+                    1,
+                    (out.shape,),
+                    (out.dtype,),
+                    ((out, result._version_cell),),
                 )
             return result
     return apply(op, (x,), params)
@@ -328,7 +359,9 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
             first, second = second, first
         if type(first) is ndarray:
             if type(second) is ndarray:
-                if first.dtype is second.dtype and (op.result != "float" or first.dtype.kind in "fc"):
+                if first.dtype is second.dtype and (
+                    op.result != "float" or first.dtype.kind in "fc"
+                ):
                     return arrays, mask, np
             elif first.dtype.kind == "f" and type(second) in (float, int):
                 return arrays, mask, np  # NumPy, too, takes the number at the array's precision
@@ -388,7 +421,13 @@ def _apply_raw(op: Op, arrays: list[Any], params: tuple[Any, ...]) -> Any:
 
 
 def _finish(
-    op: Op, inputs: Sequence[Any], arrays: list[Any], params: tuple[Any, ...], mask: int, xp: ModuleType, out: Any
+    op: Op,
+    inputs: Sequence[Any],
+    arrays: list[Any],
+    params: tuple[Any, ...],
+    mask: int,
+    xp: ModuleType,
+    out: Any,
 ) -> Any:
     """Wrap the result; record the node when an input requires grad."""
     mask &= op.differentiable
@@ -417,7 +456,13 @@ def _finish(
 
 
 def _finish_many(
-    op: Op, inputs: Sequence[Any], arrays: list[Any], params: tuple[Any, ...], mask: int, xp: ModuleType, outs: tuple[Any, ...]
+    op: Op,
+    inputs: Sequence[Any],
+    arrays: list[Any],
+    params: tuple[Any, ...],
+    mask: int,
+    xp: ModuleType,
+    outs: tuple[Any, ...],
 ) -> Any:
     results = [wrap(xp.asarray(out)) for out in outs]
     if op.view:
@@ -477,7 +522,11 @@ def record(
         elif what == SHAPES:
             saved.append(tuple([a.shape for a in arrays]))
         else:
-            saved.append(tuple([(a, x._version_cell, x._version) for a, x in zip(arrays, inputs, strict=True)]))
+            saved.append(
+                tuple(
+                    [(a, x._version_cell, x._version) for a, x in zip(arrays, inputs, strict=True)]
+                )
+            )
     return Node(op, tuple(parents), plan, tuple(saved), params, shapes, dtypes)
 
 
@@ -495,63 +544,53 @@ def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None
 
 def _prepare(op: Op, inputs: Sequence[Any], arrays: list[Any]) -> ModuleType:
     """Check argument kinds and devices, promote dtypes; changes `arrays`, returns `xp`."""
-    xp: ModuleType | None = None
     dimensioned: list[dtype] = []
     zero_dim: list[dtype] = []
     numbers: list[int] = []
-    promoted = op.promoted
-    if op.variadic:
-        promoted = None
+    xp: ModuleType | None = None
+    taking_part = []  # the positions of what is promoted
     for i, a in enumerate(arrays):
         if a is None and (op.variadic or op.inputs[i] in op.optional_inputs):
             continue
-        kind = type(a)
-        if kind is float or kind is int or kind is bool or kind is complex:
-            number = True
-        elif isinstance(a, np.generic):
+        if isinstance(a, np.generic):
             arrays[i] = a = a.item()
-            number = True
-        else:
-            number = False
-            if not isinstance(inputs[i], Tensor):
-                if not isinstance(a, ndarray):
-                    name = op.inputs[0 if op.variadic else i]
-                    raise TypeError(
-                        f"{op.name}(): argument '{name}' (position {i + 1}) must be Tensor"
-                        f"{'' if op.variadic else ' or number'}, not {kind.__name__}"
-                    )
-        if promoted is not None and not promoted[i]:
-            if not number and xp is None:
-                xp = backend_of(a).xp
+        promoted = op.promoted is None or op.promoted[i]
+        if type(a) in (float, int, bool, complex):
+            if promoted:
+                numbers.append(_dtypes.category_of_number(a))
+                taking_part.append(i)
             continue
-        if number:
-            numbers.append(_dtypes.category_of_number(a))
-            continue
+        if not isinstance(inputs[i], Tensor) and not isinstance(a, ndarray):
+            name = op.inputs[0 if op.variadic else i]
+            number = "" if op.variadic else " or number"
+            raise TypeError(
+                f"{op.name}(): argument '{name}' (position {i + 1}) must be Tensor{number}, not {type(a).__name__}"
+            )
         here = backend_of(a).xp
-        if xp is None:
-            xp = here
-        elif xp is not here:
-            xp = _one_device(op, arrays)
-        (dimensioned if a.ndim else zero_dim).append(from_numpy_dtype(a.dtype))
-    assert xp is not None
+        if xp is not None and here is not xp:
+            here = _one_device(op, arrays)
+        xp = here
+        if promoted:
+            (dimensioned if a.ndim else zero_dim).append(from_numpy_dtype(a.dtype))
+            taking_part.append(i)
+    assert xp is not None  # apply is only here with a tensor among the inputs
     if op.result is None or not (dimensioned or zero_dim):
         return xp
     target = _dtypes.result_dtype(dimensioned, zero_dim, numbers)
     if op.result == "float" and target.category < _dtypes.FLOATING:
         target = _dtypes.get_default_dtype()
-    to = target.numpy
-    for i, a in enumerate(arrays):
-        if a is None or (promoted is not None and not promoted[i]):
-            continue
-        if type(a) in (float, int, bool, complex):
-            # NumPy takes a Python number at the array's dtype, except integers out of its range.
-            if to.kind in "iub" or (a is True or a is False):
-                arrays[i] = xp.asarray(a).astype(to)
-            elif numbers and target.category > max((d.category for d in dimensioned + zero_dim)):
-                arrays[i] = xp.asarray(a, dtype=to)
-        elif a.dtype != to:
-            arrays[i] = a.astype(to)
+    for i in taking_part:
+        arrays[i] = _converted(xp, arrays[i], target.numpy)
     return xp
+
+
+def _converted(xp: ModuleType, value: Any, to: np.dtype) -> Any:
+    """An operand at the dtype of the operation; a Python number as NumPy will take it."""
+    if type(value) in (float, int, bool, complex):
+        if type(value) is bool or to.kind in "iub":
+            return xp.asarray(value).astype(to)  # out of range it wraps around, as in PyTorch
+        return xp.asarray(value, dtype=to)
+    return value if value.dtype == to else value.astype(to)
 
 
 def _one_device(op: Op, arrays: list[Any]) -> ModuleType:
@@ -589,7 +628,12 @@ def observe(observer: Any) -> Iterator[Any]:
 
 
 def _observed(
-    op: Op, inputs: Sequence[Any], arrays: list[Any], params: tuple[Any, ...], mask: int, xp: ModuleType
+    op: Op,
+    inputs: Sequence[Any],
+    arrays: list[Any],
+    params: tuple[Any, ...],
+    mask: int,
+    xp: ModuleType,
 ) -> Any:
     watching = observers
     for o in watching:
@@ -609,7 +653,7 @@ def op(
     samples: Callable[..., list[Sample]],
     errors: Callable[..., list[ErrorSample]] | None = None,
     ref: Callable[..., Any] | None = None,
-    torch: str | None = None,
+    torch: str | Callable[..., Any] | None = None,
     name: str | None = None,
     node_name: str | None = None,
     result: str | None = "same",
@@ -628,7 +672,7 @@ def op(
     samples: `samples(r)` gives `Sample`s; `r(*shape, …)` makes random arrays. Tests need them.
     errors: calls that must fail, as `ErrorSample`s.
     ref: an independent NumPy or SciPy function of the same arguments, if there is one.
-    torch: PyTorch's dotted name, if it is not `torch.<name>`.
+    torch: PyTorch's dotted name, if it is not `torch.<name>`; or a function that does the same with it.
     node_name: the name that `grad_fn` shows, if it is not the op's.
     result: "same" (promote), "float" (integers become the default float type), "bool" and
         "int64" (promote the inputs; the forward makes that type), None (promote nothing).
@@ -654,7 +698,13 @@ def op(
             for n in (record.name, *aliases):
                 setattr(Tensor, n, as_method)
         for n in dunder:
-            setattr(Tensor, n, _reflected(record) if n.startswith("__r") and len(record.inputs) == 2 else _operator(record))
+            setattr(
+                Tensor,
+                n,
+                _reflected(record)
+                if n.startswith("__r") and len(record.inputs) == 2
+                else _operator(record),
+            )
         for listener in on_register:
             listener(record)
         return function
@@ -694,14 +744,20 @@ def _positional(
     return positional
 
 
-def make_function(record: Op, name: str, run: Callable[..., Any], out: bool = True) -> Callable[..., Any]:
+def make_function(
+    record: Op, name: str, run: Callable[..., Any], out: bool = True
+) -> Callable[..., Any]:
     """The public function of an operation, with its true signature.
 
     It is generated, as `dataclasses` generates `__init__`: the arguments then arrive in order
     without any inspection per call, and a wrong keyword is Python's own clear error.
     """
     scope: dict[str, Any] = {"run": run, "record": record, "out_to": _out_to}
-    lane = {1: apply_one, 2: apply_two}.get(len(record.inputs)) if record.simple and run is apply else None
+    lane = (
+        {1: apply_one, 2: apply_two}.get(len(record.inputs))
+        if record.simple and run is apply
+        else None
+    )
     arguments = []
     for n in record.inputs:
         if n in record.optional_inputs:
@@ -741,7 +797,11 @@ def make_function(record: Op, name: str, run: Callable[..., Any], out: bool = Tr
 def _out_to(out: Any, result: Any) -> Any:
     """Store a result in the tensors given as `out=`, resizing empty ones, as PyTorch does."""
     if isinstance(result, tuple):
-        return type(result)(*map(_out_to, out, result)) if hasattr(result, "_fields") else tuple(map(_out_to, out, result))
+        return (
+            type(result)(*map(_out_to, out, result))
+            if hasattr(result, "_fields")
+            else tuple(map(_out_to, out, result))
+        )
     if not isinstance(out, Tensor):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if result._requires_grad or (out._requires_grad and mode.grad):
@@ -750,7 +810,9 @@ def _out_to(out: Any, result: Any) -> Any:
             "but one of the arguments requires grad."
         )
     if not _dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"result type {result.dtype} can't be cast to the desired output type {out.dtype}")
+        raise RuntimeError(
+            f"result type {result.dtype} can't be cast to the desired output type {out.dtype}"
+        )
     if out._data.shape != result._data.shape:
         if out._data.size:
             raise RuntimeError(
@@ -767,10 +829,14 @@ def _out_to(out: Any, result: Any) -> Any:
 def _spread(function: Callable[..., Any], varargs: str, record: Op) -> Callable[..., Any]:
     """The method form that takes `x.view(2, 3)` as well as `x.view((2, 3))`."""
 
-    def method(self, *args, **kwargs):  # noqa: ANN
+    def method(self, *args, **kwargs):
         if args:
             first = args[0]
-            if len(args) == 1 and not isinstance(first, int) and not (isinstance(first, Tensor) and first._data.ndim == 0):
+            if (
+                len(args) == 1
+                and not isinstance(first, int)
+                and not (isinstance(first, Tensor) and first._data.ndim == 0)
+            ):
                 return function(self, first, **kwargs)
             return function(self, args, **kwargs)
         if varargs not in kwargs and record.parameters[0].default is inspect.Parameter.empty:
@@ -789,13 +855,13 @@ _NUMERIC = (Tensor, bool, int, float, complex, np.generic, ndarray)
 def _operator(record: Op) -> Callable[..., Any]:
     if len(record.inputs) == 1:
 
-        def unary(self):  # noqa: ANN
+        def unary(self):
             return apply_one(record, self, ())
 
         return unary
     params = tuple(p.default for p in record.parameters)
 
-    def binary(self, other):  # noqa: ANN
+    def binary(self, other):
         if isinstance(other, _NUMERIC):
             return apply_two(record, self, other, params)
         return NotImplemented
@@ -806,7 +872,7 @@ def _operator(record: Op) -> Callable[..., Any]:
 def _reflected(record: Op) -> Callable[..., Any]:
     params = tuple(p.default for p in record.parameters)
 
-    def reflected(self, other):  # noqa: ANN
+    def reflected(self, other):
         if isinstance(other, _NUMERIC):
             return apply_two(record, other, self, params)
         return NotImplemented

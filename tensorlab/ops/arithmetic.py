@@ -233,7 +233,7 @@ fmod = _remainder("fmod", "fmod", "What rounding the quotient towards zero leave
         Sample(r(2, 3, low=0.3, high=2), r(2, 3)), Sample(r(3, 1, low=0.3, high=2), r(1, 4)), Sample(r(2, 3), 2),
         Sample(r(2, 3), 3.0), Sample(r(3), 0), Sample(r(3, low=0.3), 0.5), Sample(r(3, low=0.3), -2), Sample(2.0, r(3)),
         Sample(r.int(3), 2), Sample(r.int(3), r.int(3, low=0, high=4)), Sample(r.int(3, low=1), 0.5), Sample(r(0), 2),
-        Sample(r(low=0.5), r()), Sample(r.int(4, low=-2, high=3), r.int(4, low=-2, high=3)),
+        Sample(r(low=0.5), r()), Sample(np.zeros(3, r.dtype), np.array([0.0, 1.0, 2.0], r.dtype)).kink(), Sample(r.int(4, low=-2, high=3), r.int(4, low=-2, high=3)),
     ],
     errors=lambda r: [
         *_mismatch(r),
@@ -398,6 +398,7 @@ logaddexp2 = _log_sum("logaddexp2", "logaddexp2", r"\(\log_2(2^x + 2^y)\)", 2.0,
 @op(
     samples=lambda r: [
         Sample(r(2, 3), r(2, 3, low=0.3, high=2)), Sample(np.array([0.0, 1.0], r.dtype), np.array([1.0, 2.0], r.dtype)),
+        Sample(np.array([0.0, 0.0], r.dtype), np.array([0.0, -1.0], r.dtype)).kink(),
         Sample(r(3), 2.0), Sample(2.0, r(3, low=0.3, high=2)), Sample(r.int(3), r(3, low=0.3)),
     ],
     errors=_mismatch, ref=lambda x, y: np.where(np.asarray(x) == 0, 0, x * np.log(np.where(np.asarray(x) == 0, 1, y))),

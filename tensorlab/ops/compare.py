@@ -321,7 +321,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     tensor([0., 2.])
     """
     if input is None and other is None:
-        from tensorlab.ops.gathering import nonzero
+        from tensorlab.ops.selecting import nonzero
 
         return nonzero(condition, as_tuple=True)
     return _where(condition, input, other, out=out)
@@ -345,19 +345,31 @@ def _extreme(name: str, word: str, aliases: tuple[str, ...] = ()) -> Any:
     forward.__name__ = name
     better = max if word == "larger" else min
     shown = ", ".join(f"{better(a, b)}." for a, b in ((1, 3), (2, 0)))
-    nans = "nan where either is." if name.endswith("mum") else "A nan gives way to the other element."
+    nans = (
+        "nan where either is. Equal elements share the gradient."
+        if name.endswith("mum")
+        else "A nan gives way to the other element."
+    )
     forward.__doc__ = (
-        f"The {word} of two elements, with broadcasting. {nans} Equal elements share the gradient.\n\n"
+        f"The {word} of two elements, with broadcasting. {nans}\n\n"
         f"    >>> import tensorlab as tl\n    >>> tl.{name}(tl.tensor([1., 2.]), tl.tensor([3., 0.]))\n"
         f"    tensor([{shown}])\n    "
     )
     made = op(
         samples=lambda r: [
             Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), r()),
-            Sample(r.int(3).astype(r.dtype), r.int(3).astype(r.dtype)), Sample(r.int(3), r(3)),
+            Sample(np.array([1.0, 2.0], r.dtype), np.array([1.0, 3.0], r.dtype)).kink(), Sample(r.int(3), r(3)),
         ],
         errors=_mismatch, ref=getattr(np, name), method=True, aliases=aliases,
     )(forward)  # fmt: skip
+    if not name.endswith("mum"):
+        # fmax and fmin give a tie to the first operand, maximum and minimum share it.
+        ahead = ge if word == "larger" else le
+        made.vjp(
+            input=lambda g, input, other: where(logical_or(ahead(input, other), isnan(other)), g, 0.0),
+            other=lambda g, input, other: where(logical_or(ahead(input, other), isnan(other)), 0.0, g),
+        )
+        return made
     wins = gt if word == "larger" else lt
     made.vjp(
         input=lambda g, input, other: g * _share(wins, input, other),
@@ -381,6 +393,7 @@ fmin = _extreme("fmin", "smaller")
     samples=lambda r: [
         Sample(r(2, 3), -0.5, 0.5), Sample(r(2, 3), 0.0), Sample(r(3), None, 0.3), Sample(r(2, 3), r(3), r(2, 1)),
         Sample(r.int(4), 0, 2), Sample(r.int(4), -0.5), Sample(r(3), 0.5, -0.5), Sample(r(0), 0.0, 1.0),
+        Sample(np.array([0.0, 1.0, 0.5], r.dtype), 0.0, 1.0).kink(),
     ],
     errors=lambda r: [ErrorSample(r(3), error=RuntimeError, match="At least one of 'min' or 'max'")],
     ref=lambda x, min=None, max=None: np.clip(x, min, max), method=True, inplace=True, aliases=("clip",),

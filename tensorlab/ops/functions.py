@@ -129,7 +129,7 @@ abs = function(
     "abs", r"The absolute value \(|x|\); for complex numbers the distance from 0. Its slope at 0 is taken as 0.",
     _absolute, lambda g, input: g * sgn(input),
     ("-1., 2.", "1., 2."), result=None, ref=each(math.fabs), aliases=("absolute",), errors=_no_bool("abs"),
-    more=lambda r: [Sample(r.int(3))], dunder=("__abs__",),
+    more=lambda r: [Sample(r.int(3)), Sample(np.zeros(2, r.dtype)).kink()], dunder=("__abs__",),
 )  # fmt: skip
 absolute = abs
 
@@ -357,7 +357,7 @@ frac = function(
 
 @op(
     samples=lambda r: [Sample(r(2, 3)), Sample(r(2, 3), decimals=1), Sample(r(3, low=-400, high=400), decimals=-2),
-                       Sample(r.int(3))],
+                       Sample(np.array([0.5, 1.5, 2.5, -0.5], r.dtype)).kink(), Sample(r.int(3))],
     errors=lambda r: [ErrorSample(r.int(3), decimals=1, error=NotImplementedError, match="round")],
     ref=lambda x, decimals=0: np.round(x, decimals), method=True, inplace=True, result=None,
 )  # fmt: skip
@@ -394,7 +394,7 @@ relu = function(
     lambda g, out: g * (out > 0),
     ("-1., 2.", "0., 2."), result=None, ref=lambda x: np.where(x > 0, x, 0),
     errors=lambda r: [ErrorSample(r.bool(3), error=RuntimeError, match="Boolean inputs not supported")],
-    more=lambda r: [Sample(r.int(3))],
+    more=lambda r: [Sample(r.int(3)), Sample(np.zeros(2, r.dtype)).kink()],
 )  # fmt: skip
 
 

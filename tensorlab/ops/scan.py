@@ -9,7 +9,6 @@ import numpy as np
 from tensorlab import _dtypes
 from tensorlab._dtypes import as_dtype
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab.ops import _results
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops.joining import cat, flip
 from tensorlab.ops.views import narrow

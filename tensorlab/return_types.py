@@ -1,7 +1,12 @@
 """The named results of operations that return several tensors, such as `values, indices`.
 
-They are tuples with names, and print as PyTorch's `torch.return_types` do. The module is
-public as `tensorlab.return_types`, the name that they print and pickle under.
+They are tuples with names, and print as PyTorch's `torch.return_types` do:
+
+>>> import tensorlab as tl
+>>> tl.max(tl.tensor([1., 3.]), dim=0)
+tensorlab.return_types.max(
+values=tensor(3.),
+indices=tensor(1))
 """
 
 from __future__ import annotations
