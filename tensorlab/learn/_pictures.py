@@ -285,7 +285,7 @@ def _draw_mark(
 def _arc_height(view: Seen) -> float:
     visits = view.places().ravel().tolist()
     longest = max((abs(b - a) for a, b in pairwise(visits)), default=0)
-    return min(0.35 + 0.16 * longest, 2.6)
+    return min(0.8 + 0.16 * longest, 2.6)
 
 
 def _draw_path(axes: Any, view: Seen, tape_x: float, tape_y: float, height: float) -> None:
@@ -296,8 +296,9 @@ def _draw_path(axes: Any, view: Seen, tape_x: float, tape_y: float, height: floa
     for a, b in pairwise(visits):
         if a == b:
             continue
-        rise = height * (0.25 + 0.75 * abs(b - a) / longest)
-        xs = tape_x + 0.5 + a + (b - a) * t
+        # Backward arcs rise higher and land a little to the right: no two lie on one another.
+        rise = height * (0.15 + 0.5 * abs(b - a) / longest) * (1 if b > a else 1.5)
+        xs = tape_x + (0.38 if b > a else 0.62) + a + (b - a) * t
         ys = tape_y - 0.08 - rise * 4 * t * (1 - t)
         axes.plot(
             xs,

@@ -41,9 +41,18 @@ class Drawing:
         return self.text
 
     def png(self, dpi: int = 144) -> bytes:
-        """The picture as the bytes of a PNG file, *dpi* dots per inch."""
+        """The picture as the bytes of a PNG file, *dpi* dots per inch.
+
+        It has a palette of 256 colours, which flat drawings do not exhaust: a third of the
+        bytes of full colour, in every notebook that is saved.
+        """
+        from PIL import Image  # comes with matplotlib
+
+        self.figure.set_dpi(dpi)
+        self.figure.canvas.draw()
+        picture = Image.fromarray(np.asarray(self.figure.canvas.buffer_rgba())).convert("RGB")
         out = io.BytesIO()
-        self.figure.savefig(out, format="png", dpi=dpi, facecolor="white")
+        picture.quantize(256, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
         return out.getvalue()
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
