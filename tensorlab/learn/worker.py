@@ -2,10 +2,9 @@
 
 An endless loop must be a result, not a hang. Signals would do it on one system and on the main
 thread only; processes would need the learner's objects pickled. So the code runs in a thread,
-and after the time limit an exception is raised *in* that thread (``PyThreadState_SetAsyncExc``),
-again and again, because ``while True: try: ... except BaseException: pass`` swallows the first
-ones. Code that stays in C (a huge matrix product) can't be reached that way: it is abandoned,
-which the learner is told.
+and after the time limit an exception is raised *in* that thread (``PyThreadState_SetAsyncExc``).
+Code that catches everything is trapped, see `Stopped`. Code that stays in C (a huge matrix
+product, a lock that is never released) can't be reached: it is abandoned, and its owner is told.
 """
 
 from __future__ import annotations
@@ -34,7 +33,51 @@ _STACK = 64 * 2**20  # bytes: deep recursion ends in RecursionError, not in a cr
 
 
 class Stopped(SystemExit):
-    """Raised inside a learner's code to end it. A SystemExit: threads end on it in silence."""
+    """Raised inside a learner's code to end it. A SystemExit: threads end on it in silence.
+
+    Code such as ``while True: try: ... except BaseException: pass`` catches this one too. But
+    an exception is made in the thread that it is raised in, and there it can leave a trap: from
+    now on every line of the code raises, those of its handlers as well.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        _trap_every_line(sys._getframe(1))
+
+
+def _trap_every_line(frame: FrameType | None) -> None:
+    frames = []
+    while frame is not None and frame.f_code is not Worker._serve.__code__:
+        frames.append(frame)
+        frame = frame.f_back
+    if frame is None:  # not raised in a worker
+        return
+    for each in frames:
+        each.f_trace = _raise_on_line
+    sys.settrace(_trace_no_calls)
+    # A trace function that raises is taken off; this sets it again for the frame below.
+    sys.setprofile(_trap_again)
+
+
+def _raise_on_line(frame: FrameType, event: str, arg: object) -> Any:
+    if event == "line":
+        raise Stopped
+    return _raise_on_line
+
+
+def _trace_no_calls(frame: FrameType, event: str, arg: object) -> None:
+    return None
+
+
+def _trap_again(frame: FrameType, event: str, arg: object) -> None:
+    if event == "return" and frame.f_back and frame.f_back.f_trace is _raise_on_line:
+        sys.settrace(_trace_no_calls)
+
+
+def _untrap() -> None:
+    if sys.getprofile() is _trap_again:
+        sys.setprofile(None)
+        sys.settrace(None)
 
 
 @dataclass(slots=True)
@@ -201,16 +244,11 @@ class Worker:
         if not self._busy:
             self._thread.join(grace)
         end = time.monotonic() + grace
-        # Where everything is caught inside a loop, only an exception that hits the handler of
-        # the last one gets through: the threads have to change often.
-        interval = sys.getswitchinterval()
-        sys.setswitchinterval(1e-6)
         try:
             while self._thread.is_alive() and time.monotonic() < end:
                 self._raise_inside()
-                time.sleep(0)
+                self._thread.join(0.01)
         finally:
-            sys.setswitchinterval(interval)
             if self._thread.is_alive():
                 self.abandoned = True
                 threading.Thread(
@@ -225,6 +263,7 @@ class Worker:
                     self._ended = True
                     _set_async_exception(self.ident, None)  # one may be on its way still
             except Stopped:
+                _untrap()
                 self._calls.put(None)
 
     def _serve(self) -> None:
@@ -233,8 +272,10 @@ class Worker:
             try:
                 ended.value = call()
             except Stopped:
+                _untrap()
                 return
             except BaseException as error:
+                _untrap()
                 ended.raised = describe_exception(error, self._own)
             finally:
                 done.set()
