@@ -955,6 +955,7 @@ class Backward(Exercise):
             "with a constant": program(three, ("mul", 0, 1), ("add", 3, 2), constants=[1]),
             "only constants beside it": program(two, ("tanh", 1), ("mul", 0, 2), constants=[1]),
             "backward twice": program(two, ("mul", 0, 1), ("mul", 2, 2), roots=[-1, -1]),
+            "a sum, backward twice": program(two, ("add", 0, 1), roots=[-1, -1]),
             "two losses": program(two, ("mul", 0, 1), ("tanh", 0), ("add", 3, 2), roots=[2, 4]),
         }
         for label, made in named.items():
@@ -1074,6 +1075,24 @@ class Backward(Exercise):
                         grads[parent] += part
                 else:
                     grads[parent] = grads[parent] + part
+
+    @mutant(
+        "You add to .grad in place. But the rule of addition gave the *same* array to both leaves: "
+        "with +=, what you add to one .grad, the other gets too. Write .grad = .grad + g."
+    )
+    def grad_in_place(root):
+        grads = {root: np.ones_like(root.value)}
+        for node in kahn(root):
+            if not node.requires_grad:
+                continue
+            g = np.asarray(grads[node])
+            if node.parents:
+                for parent, part in zip(node.parents, node.rule(g, *node.saved), strict=True):
+                    grads[parent] = grads[parent] + part if parent in grads else part
+            elif node.grad is None:
+                node.grad = g
+            else:
+                node.grad += g
 
     @mutant(
         "You pass every contribution on as soon as it arrives. The sums come out right, but a rule "
@@ -1496,8 +1515,8 @@ lesson.predict(
     "step?",
     kind="choice",
     choices=["none", "one", "two", "all three"],
-    explain="C never clears .grad, and it shows. B overwrites where it should add, and its curve "
-    "looks as good as A's. A falling loss is no proof of a right gradient.",
+    explain="C is wrong from its second step on, and its curve shows it. B is wrong in every step, "
+    "and its curve looks as good as A's. A falling loss is no proof of a right gradient.",
 )
 
 
