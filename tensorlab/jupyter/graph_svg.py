@@ -261,15 +261,15 @@ def _spread(row: list[_Item], wanted: list[float]) -> None:
     """Put a row's items as near to `wanted` as order and gaps allow, in the least-squares sense.
 
     Subtracting each item's packed offset turns "keep the gaps" into "do not decrease", and the
-    best non-decreasing fit is isotonic regression: pool neighbours that are out of order. Bends
-    count more than boxes, so that long edges stay straight.
+    best non-decreasing fit is isotonic regression: pool neighbours that are out of order. Leaves
+    count least: they make way, so that operations stand in line and long edges stay straight.
     """
     offsets = [0.0]
     for left, right in pairwise(row):
         offsets.append(offsets[-1] + (left.width + right.width) / 2 + _GAP)
     pools: list[tuple[float, float, int]] = []  # weighted sum, weight, items
     for each, want, offset in zip(row, wanted, offsets, strict=True):
-        weight = 4.0 if each.node is None else 1.0
+        weight = 8.0 if each.node is None else 1.0 if each.node.is_leaf else 6.0
         pools.append((weight * (want - offset), weight, 1))
         while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
             right, left = pools.pop(), pools.pop()

@@ -18,7 +18,7 @@ from tensorlab.inspect import OUTSIDE, ModuleRow, ProfileRow
 from . import graph_svg
 from .graph_svg import size
 from .notebook import Notebook
-from .report import Items, Markup, Paragraph, Report, State, Table, escape
+from .report import Code, Items, Markup, Paragraph, Report, State, Table, escape
 
 __all__ = ["doctor", "graph", "profile", "seed", "summary"]
 
@@ -30,7 +30,7 @@ def seed(notebook: Notebook, args: Namespace) -> Iterator[object]:
     random.seed(args.number)
     np.random.seed(args.number)
     tensorlab.manual_seed(args.number)
-    yield Report(
+    yield Report.of_text(
         f"Random numbers of Python, NumPy and tensorlab now start from seed {args.number}."
     )
 
@@ -79,8 +79,10 @@ def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
         notes.append(Paragraph(f"Saved as {_save(args.save, '.svg', picture)}."))
     # The picture's label stands for it; the details give every node in words.
     figure = (
-        f'<figure><div class="tl-scroll" tabindex="0" style="max-height:80vh;overflow:auto">{picture}</div>'
-        f"</figure><details><summary>The same in words</summary><pre>{escape(words)}</pre></details>"
+        '<figure><div class="tl-scroll tl-picture" tabindex="0" role="region" '
+        f'aria-label="{escape(title)}">{picture}</div></figure>'
+        "<details><summary>The same in words</summary>"
+        f"{Code(words, 'the graph in words').html()}</details>"
     )
     yield Report(
         title, [Paragraph(graph_svg.alternative(records) + "."), *notes, Markup(figure, words)]

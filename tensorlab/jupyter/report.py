@@ -66,7 +66,7 @@ class Items:
 
     def html(self) -> str:
         rows = "".join(f"<li>{_mark(state)}{_lines(words)}</li>" for state, words in self.items)
-        return f"<ul>{rows}</ul>"
+        return f'<ul class="tl-items">{rows}</ul>'
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ class Code:
         return self.source
 
     def html(self) -> str:
-        return f'<pre tabindex="0" aria-label="{escape(self.label)}"><code>{escape(self.source)}</code></pre>'
+        # With tabindex it scrolls by keyboard; what can be focused needs a role and a name.
+        attributes = f'class="tl-code" tabindex="0" role="region" aria-label="{escape(self.label)}"'
+        return f"<pre {attributes}><code>{escape(self.source)}</code></pre>"
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,10 @@ class Table:
         body = "".join(f"<tr>{self._cells(row)}</tr>" for row in self.rows)
         foot = f"<tfoot><tr>{self._cells(self.total)}</tr></tfoot>" if self.total else ""
         # Without tabindex a wide table could be scrolled only with a pointer.
+        name = escape(self.caption or "table")
         return (
-            f'<div class="tl-scroll" tabindex="0"><table>{caption}<thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody>{foot}</table></div>"
+            f'<div class="tl-scroll" tabindex="0" role="region" aria-label="{name}">'
+            f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"
         )
 
     def _cells(self, row: Sequence[str]) -> str:
@@ -167,8 +170,8 @@ def _lines(words: str) -> str:
 
 
 # Every colour comes from JupyterLab's theme, with a fallback for other front ends. Marks differ by
-# shape and by a hidden word too. `.tl-report` keeps the rules away from other outputs, and
-# `.tl-scroll` makes them stronger than JupyterLab's own for tables.
+# shape and by a hidden word too. `.tl-report` keeps the rules away from other outputs;
+# written twice it makes them stronger than JupyterLab's own for outputs.
 STYLE = """
 .tl-report{--tl-good:var(--jp-success-color0,#1b6e20);--tl-bad:var(--jp-error-color0,#b3261e);
 --tl-warn:var(--jp-warn-color0,#8a4b00);--tl-line:var(--jp-border-color1,#9e9e9e);
@@ -176,19 +179,21 @@ STYLE = """
 font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);line-height:1.5;
 max-width:100%;border-left:3px solid var(--tl-line);padding:2px 0 2px 12px;margin:4px 0}
 .tl-report h4{font-size:1.08em;font-weight:600;margin:0 0 4px;color:inherit}
-.tl-report p,.tl-report ul{margin:4px 0}
-.tl-report ul{list-style:none;padding:0}
-.tl-report .tl-mark{font-weight:700}
+.tl-report p{margin:4px 0}
+.tl-report .tl-items{list-style:none;margin:4px 0;padding:0}
+.tl-report .tl-mark{font-weight:700;display:inline-block;min-width:1em}
 .tl-report .tl-good{color:var(--tl-good)}
 .tl-report .tl-bad{color:var(--tl-bad)}
 .tl-report .tl-warn{color:var(--tl-warn)}
 .tl-report .tl-hidden{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}
-.tl-report pre{margin:6px 0;padding:8px 10px;background:var(--tl-soft);color:inherit;overflow:auto;
+.tl-report .tl-code{margin:6px 0;padding:8px 10px;background:var(--tl-soft);color:inherit;overflow:auto;
 font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px)}
+.tl-report .tl-code code{background:none;color:inherit}
 .tl-report .tl-scroll{overflow-x:auto;max-width:100%}
 .tl-report table{border-collapse:collapse;margin:6px 0;font-size:inherit;
 font-variant-numeric:tabular-nums;color:inherit}
 .tl-report caption{text-align:left;padding:2px 0 4px;color:inherit}
+.tl-report .tl-picture{max-height:80vh;overflow:auto}
 .tl-report .tl-scroll th,.tl-report .tl-scroll td{text-align:left;padding:2px 14px 2px 0;border:0;vertical-align:top;
 white-space:nowrap;background:none;max-width:none}
 .tl-report .tl-scroll tbody th{font-weight:400}
@@ -198,7 +203,7 @@ white-space:nowrap;background:none;max-width:none}
 .tl-report .tl-scroll .tl-right{text-align:right}
 .tl-report summary{cursor:pointer}
 .tl-report figure{margin:4px 0}
-""".replace("\n", "")
+""".replace("\n", "").replace(".tl-report .", ".tl-report.tl-report .")
 
 
 @dataclass(frozen=True)
