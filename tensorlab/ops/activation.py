@@ -120,7 +120,9 @@ def elu(xp, input, /, alpha=1.0):
 
 
 elu.vjp(
-    input=lambda g, input, alpha: where(input > 0, g, g * exp(where(input > 0, 0.0, input)) * alpha),
+    input=lambda g, input, alpha: where(
+        input > 0, g, g * exp(where(input > 0, 0.0, input)) * alpha
+    ),
 )
 
 
@@ -136,7 +138,7 @@ def hardtanh(xp, input, /, min_val=-1.0, max_val=1.0):
     >>> hardtanh(tl.tensor([-3.0, 0.5]))
     tensor([-1.0000,  0.5000])
     """
-    return xp.clip(input, min_val, max_val)
+    return xp.clip(input, min_val, max_val).astype(input.dtype, copy=False)
 
 
 hardtanh.vjp(

@@ -21,20 +21,32 @@ from tensorlab.ops.reduce import sum as sum_
 
 def _axis(name: str, input: Any, dim: Any) -> int:
     if dim is None:
-        raise TypeError(f"{name}() missing 1 required positional argument: 'dim': the dimension that sums to 1")
+        raise TypeError(
+            f"{name}() missing 1 required positional argument: 'dim': the dimension that sums to 1"
+        )
     if input.dtype.kind not in "fc":
-        raise NotImplementedError(f"\"{name}\" not implemented for '{input.dtype.name}': convert with .float() first")
+        raise NotImplementedError(
+            f"\"{name}\" not implemented for '{input.dtype.name}': convert with .float() first"
+        )
     return normalize_dim(dim, input.ndim)
 
 
 def _softmax_samples(r: Any) -> list[Sample]:
-    return [Sample(r(2, 3), 1), Sample(r(2, 3, 4), -2), Sample(r(), 0), Sample(r(0, 3), 1), Sample(r(2, 3) * 1e3, 0)]
+    return [
+        Sample(r(2, 3), 1),
+        Sample(r(2, 3, 4), -2),
+        Sample(r(), 0),
+        Sample(r(0, 3), 1),
+        Sample(r(2, 3) * 1e3, 0),
+    ]
 
 
 def _softmax_errors(r: Any) -> list[ErrorSample]:
     return [
         ErrorSample(r(2), 1, error=IndexError, match="Dimension out of range"),
-        ErrorSample(np.arange(3), 0, error=NotImplementedError, match="not implemented for 'int64'"),
+        ErrorSample(
+            np.arange(3), 0, error=NotImplementedError, match="not implemented for 'int64'"
+        ),
     ]
 
 
@@ -44,7 +56,13 @@ def _softmax_reference(x: Any, dim: int) -> np.ndarray:
     return reference(x, axis=dim if np.ndim(x) else None)
 
 
-@op(samples=_softmax_samples, errors=_softmax_errors, ref=_softmax_reference, result=None, method=True)
+@op(
+    samples=_softmax_samples,
+    errors=_softmax_errors,
+    ref=_softmax_reference,
+    result=None,
+    method=True,
+)
 def softmax(xp, input, /, dim, dtype=None):
     """exp(xᵢ) / Σⱼ exp(xⱼ) over dimension `dim`: positive numbers that sum to 1.
 
@@ -102,10 +120,13 @@ def _reduced(xp: Any, value: Any, reduction: str) -> Any:
     if reduction == "mean":
         return value.mean() if value.size else xp.asarray(np.nan, dtype=value.dtype)
     if reduction == "sum":
-        return value.sum()
+        # Small integers are added in int64, as everywhere.
+        return value.sum(dtype=np.int64 if value.dtype.kind in "iub" else value.dtype)
     if reduction == "none":
         return value
-    raise ValueError(f"{reduction} is not a valid value for reduction: expected 'mean', 'sum' or 'none'")
+    raise ValueError(
+        f"{reduction} is not a valid value for reduction: expected 'mean', 'sum' or 'none'"
+    )
 
 
 def _share(g: Any, like: Any, reduction: str) -> Any:
@@ -126,9 +147,9 @@ def _classes_last(xp: Any, x: Any) -> Any:
     return x.reshape(1, -1) if x.ndim == 1 else xp.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
 
 
-def _check_target(input_shape: tuple[int, ...], target: Any, weight: Any, ignore_index: int) -> None:
-    shape = tuple(input_shape)
-    if not shape:
+def _check_target(input_shape: Any, target: Any, weight: Any, ignore_index: int) -> None:
+    shape: tuple[int, ...] = tuple(input_shape)
+    if len(shape) == 0:
         raise ValueError(f"Expected 1 or more dimensions (got {len(shape)})")
     wanted = shape[:1] + shape[2:] if len(shape) > 1 else ()
     classes = shape[1] if len(shape) > 1 else shape[0]
@@ -176,9 +197,13 @@ def _nll_samples(r: Any) -> list[Sample]:
 
 def _nll_errors(r: Any) -> list[ErrorSample]:
     return [
-        ErrorSample(r(3, 4), np.array([0, 4, 1]), error=IndexError, match="Target 4 is out of bounds"),
+        ErrorSample(
+            r(3, 4), np.array([0, 4, 1]), error=IndexError, match="Target 4 is out of bounds"
+        ),
         ErrorSample(r(3, 4), np.array([0, 1]), error=ValueError, match="batch_size"),
-        ErrorSample(r(3, 4), np.array([0, 1, 1]), reduction="avg", error=ValueError, match="reduction"),
+        ErrorSample(
+            r(3, 4), np.array([0, 1, 1]), reduction="avg", error=ValueError, match="reduction"
+        ),
     ]
 
 
@@ -209,7 +234,9 @@ def nll_loss(xp, input, target, weight=None, /, ignore_index=-100, reduction="me
     samples=lambda r: [Sample(r(), np.array([0, 3, 1]), None, (3, 4), -100, "mean")],
     torch="", result=None, ref=lambda g, t, w, shape, i, red: -g / 3 * np.eye(4)[t],
 )  # fmt: skip
-def nll_loss_backward(xp, input, target, weight=None, /, shape=(), ignore_index=-100, reduction="mean"):
+def nll_loss_backward(
+    xp, input, target, weight=None, /, shape=(), ignore_index=-100, reduction="mean"
+):
     """The gradient of `nll_loss` by its input: −weight · g at each target class, 0 elsewhere."""
     safe, scale = _picked(xp, input.dtype, target, weight, ignore_index)
     total = scale.sum() if reduction == "mean" else 1
@@ -227,7 +254,9 @@ nll_loss.vjp(
     )
 )
 nll_loss_backward.vjp(
-    input=lambda g, target, weight, ignore_index, reduction: nll_loss(g, target, weight, ignore_index, reduction)
+    input=lambda g, target, weight, ignore_index, reduction: nll_loss(
+        g, target, weight, ignore_index, reduction
+    )
 )
 
 
@@ -263,18 +292,26 @@ def cross_entropy(
     hard = nll_loss(log_p, target, weight, ignore_index, reduction)
     if label_smoothing == 0.0:
         return hard
-    weighted = log_p if weight is None else log_p * weight.reshape([-1] + [1] * (input.ndim - dim - 1))  # type: ignore[attr-defined]
+    weighted = (
+        log_p if weight is None else log_p * weight.reshape([-1] + [1] * (input.ndim - dim - 1))
+    )  # type: ignore[attr-defined]
     valid = target != ignore_index
     smooth = where(valid, -sum_(weighted, dim), 0.0)
     if reduction == "sum":
         smooth = sum_(smooth)
     elif reduction == "mean":
-        count = sum_(valid) if weight is None else sum_(where(valid, weight[where(valid, target, 0)], 0.0))
+        count = (
+            sum_(valid)
+            if weight is None
+            else sum_(where(valid, weight[where(valid, target, 0)], 0.0))
+        )
         smooth = sum_(smooth) / count
     return (1 - label_smoothing) * hard + label_smoothing / input.shape[dim] * smooth
 
 
-def _probability_loss(log_p: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float, dim: int) -> Tensor:
+def _probability_loss(
+    log_p: Tensor, target: Tensor, weight: Any, reduction: str, smoothing: float, dim: int
+) -> Tensor:
     classes = log_p.shape[dim]
     if smoothing:
         target = target * (1 - smoothing) + smoothing / classes
@@ -284,7 +321,9 @@ def _probability_loss(log_p: Tensor, target: Tensor, weight: Any, reduction: str
     if reduction == "none":
         return loss
     if reduction not in ("mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction: expected 'mean', 'sum' or 'none'")
+        raise ValueError(
+            f"{reduction} is not a valid value for reduction: expected 'mean', 'sum' or 'none'"
+        )
     return sum_(loss) / (max(loss.numel(), 1) if reduction == "mean" else 1)
 
 
@@ -344,9 +383,15 @@ def _loss(
         ],
         ref=reference, torch=f"nn.functional.{name}", node_name=node_name,
     )(forward)  # fmt: skip
-    rules = {"input": lambda g, input, target, reduction: _share(g, input - target, reduction) * by_input(input, target)}
+    rules = {
+        "input": lambda g, input, target, reduction: (
+            _share(g, input - target, reduction) * by_input(input, target)
+        )
+    }
     if by_target is not None:
-        rules["target"] = lambda g, input, target, reduction: _share(g, input - target, reduction) * by_target(input, target)
+        rules["target"] = lambda g, input, target, reduction: (
+            _share(g, input - target, reduction) * by_target(input, target)
+        )
     declared.vjp(**rules)
     return declared
 
@@ -379,7 +424,10 @@ def _clamped_log(xp: Any, x: Any) -> Any:
 
 def _bce(xp: Any, x: Any, y: Any) -> Any:
     if x.size and not ((x >= 0) & (x <= 1)).all():
-        raise RuntimeError("all elements of input should be between 0 and 1: apply sigmoid first, or use binary_cross_entropy_with_logits")
+        raise RuntimeError(
+            "all elements of input should be between 0 and 1: apply sigmoid first, "
+            "or use binary_cross_entropy_with_logits"
+        )
     return -(y * _clamped_log(xp, x) + (1 - y) * _clamped_log(xp, 1 - x))
 
 
