@@ -77,7 +77,9 @@ class Device:
             index = int(number)
         if type not in ("cpu", "cuda", "meta") and type not in _by_kind:
             known = ", ".join(sorted({"cpu", "cuda", *_by_kind}))
-            raise RuntimeError(f"Expected one of {known} device type at start of device string: {type}")
+            raise RuntimeError(
+                f"Expected one of {known} device type at start of device string: {type}"
+            )
         self.type = type
         self.index = index
 

@@ -90,8 +90,12 @@ class Node:
         """The arrays kept for the gradient rules."""
         found = []
         for value in self.saved or ():
-            entries = value if type(value) is tuple and value and type(value[0]) is tuple else (value,)
-            found += [e[0] for e in entries if type(e) is tuple and len(e) > 2 and type(e[1]) is list]
+            entries = (
+                value if type(value) is tuple and value and type(value[0]) is tuple else (value,)
+            )
+            found += [
+                e[0] for e in entries if type(e) is tuple and len(e) > 2 and type(e[1]) is list
+            ]
         return found
 
     def leaf(self) -> Tensor | None:

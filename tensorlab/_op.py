@@ -542,18 +542,19 @@ def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None
 # Arguments that are not two tensors of one dtype -----------------------------------------
 
 
-def _prepare(op: Op, inputs: Sequence[Any], arrays: list[Any]) -> ModuleType:
+def _prepare(op: Op, inputs: Sequence[Any], arrays: Any) -> ModuleType:
     """Check argument kinds and devices, promote dtypes; changes `arrays`, returns `xp`."""
     dimensioned: list[dtype] = []
     zero_dim: list[dtype] = []
     numbers: list[int] = []
     xp: ModuleType | None = None
-    taking_part = []  # the positions of what is promoted
+    taking_part: list[int] = []  # the positions of what is promoted
     for i, a in enumerate(arrays):
         if a is None and (op.variadic or op.inputs[i] in op.optional_inputs):
             continue
         if isinstance(a, np.generic):
-            arrays[i] = a = a.item()
+            arrays[i] = a.item()
+        a = arrays[i]
         promoted = op.promoted is None or op.promoted[i]
         if type(a) in (float, int, bool, complex):
             if promoted:

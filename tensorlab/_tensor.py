@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -270,7 +270,9 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}"
+                )
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if value.shape != self.shape:
@@ -321,7 +323,7 @@ class Tensor:
         if self._node is not None and self._node.op is None:
             # The leaf node is new with the array, the hooks on it stay.
             hooks = self._node.hooks
-            leaf_node(self).hooks = hooks
+            leaf_node(cast(Any, self)).hooks = hooks
 
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut from the graph.
@@ -335,9 +337,7 @@ class Tensor:
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph that made it; it becomes a leaf."""
         if self._view is not None and self._view.multi:
-            raise RuntimeError(
-                "Can't detach views in-place. Use detach() instead."
-            )
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._node, self._index, self._view, self._requires_grad = None, 0, None, False
         return self
 
@@ -417,7 +417,9 @@ class Tensor:
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, bool, int, float, complex)):
-            return bool((self._data == (element._data if isinstance(element, Tensor) else element)).any())
+            return bool(
+                (self._data == (element._data if isinstance(element, Tensor) else element)).any()
+            )
         raise RuntimeError(
             f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}."
         )
@@ -475,7 +477,11 @@ class Tensor:
 
 
 def _rebuild(
-    cls: type[Tensor], array: np.ndarray, where: str, requires_grad: bool, attributes: dict[str, Any]
+    cls: type[Tensor],
+    array: np.ndarray,
+    where: str,
+    requires_grad: bool,
+    attributes: dict[str, Any],
 ) -> Tensor:
     out = wrap(_backend.to_device(array, Device(where)), cls)
     out._requires_grad = requires_grad

@@ -12,7 +12,13 @@ from tensorlab.autograd import graph, hooks, inplace
 from tensorlab.autograd.engine import run
 from tensorlab.autograd.function import Function
 from tensorlab.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
-from tensorlab.autograd.mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from tensorlab.autograd.mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 
 __all__ = [
     "Function",
@@ -104,7 +110,10 @@ def grad(
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if materialize_grads:
         if allow_unused is False:
-            raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False")
+            raise ValueError(
+                "Expected allow_unused to be True or not passed when materialize_grads=True, "
+                "but got: allow_unused=False"
+            )
         allow_unused = True
     vectors = _vectors(outs, grad_outputs)
     roots, seeds = _roots(outs, vectors, create_graph)
@@ -117,11 +126,13 @@ def grad(
             f"(inputs[{missing}]). Set allow_unused=True if this is the desired behavior."
         )
     if materialize_grads:
-        found = [wrap(x._data * 0) if g is None else g for g, x in zip(found, ins, strict=True)]
+        return tuple(wrap(x._data * 0) if g is None else g for g, x in zip(found, ins, strict=True))
     return tuple(found)
 
 
-def _gradients(roots: Any, seeds: Any, inputs: list[Tensor], keep: bool, create_graph: bool) -> list[Tensor | None]:
+def _gradients(
+    roots: Any, seeds: Any, inputs: list[Tensor], keep: bool, create_graph: bool
+) -> list[Tensor | None]:
     wanted: dict[Any, int] = {}
     positions = []
     for x in inputs:
@@ -134,7 +145,7 @@ def _gradients(roots: Any, seeds: Any, inputs: list[Tensor], keep: bool, create_
     found = run(roots, seeds, keep_graph=keep, create_graph=create_graph, wanted=wanted)
     out: list[Tensor | None] = []
     for p in positions:
-        g = found[p]
+        g: Any = found[p]
         if g is not None and not isinstance(g, Tensor):
             g = wrap(g.copy() if any(g is s for s in seeds) or g.base is not None else g)
         out.append(g)
@@ -144,19 +155,23 @@ def _gradients(roots: Any, seeds: Any, inputs: list[Tensor], keep: bool, create_
 def _vectors(outputs: list[Tensor], given: Any) -> list[Tensor | None]:
     if given is None:
         return [None] * len(outputs)
-    vectors = [given] if isinstance(given, Tensor) else list(given)
+    vectors: list[Tensor | None] = [given] if isinstance(given, Tensor) else list(given)
     if len(vectors) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(vectors)} gradients")
     return vectors
 
 
-def _roots(outputs: list[Tensor], vectors: list[Tensor | None], create_graph: bool) -> tuple[list[Any], list[Any]]:
+def _roots(
+    outputs: list[Tensor], vectors: list[Tensor | None], create_graph: bool
+) -> tuple[list[Any], list[Any]]:
     roots, seeds = [], []
     for i, (out, v) in enumerate(zip(outputs, vectors, strict=True)):
         if out._view is not None:
             current_history(out)
         if not out._requires_grad:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
         if v is None:
             if out._data.size != 1:
                 raise RuntimeError(
@@ -167,7 +182,8 @@ def _roots(outputs: list[Tensor], vectors: list[Tensor | None], create_graph: bo
             v = wrap(xp.ones(out._data.shape, out._data.dtype))
         elif v._data.shape != out._data.shape:
             raise RuntimeError(
-                f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} and output[{i}] has a shape of {out.shape}."
+                f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} "
+                f"and output[{i}] has a shape of {out.shape}."
             )
         roots.append((out._node or leaf_node(out), out._index))
         seeds.append(v if create_graph else v._data)

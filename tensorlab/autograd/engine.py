@@ -66,7 +66,7 @@ def _run(
 
     def send(edge: tuple[Node, int], g: Any) -> None:
         node, index = edge
-        received = pending.get(node)
+        received: Any = pending.get(node)
         if received is None:
             pending[node] = received = [None] * len(node.shapes)
             heappush(heap, (-node.seq, node))
@@ -109,9 +109,18 @@ def _run(
             to, index = edge
             if useful is not None and to not in useful and edge not in wanted:  # type: ignore[operator]
                 continue
-            if type(g) is not np.ndarray or g.shape != to.shapes[index] or g.dtype is not to.dtypes[index]:
+            if (
+                type(g) is not np.ndarray
+                or g.shape != to.shapes[index]
+                or g.dtype is not to.dtypes[index]
+            ):
                 g = _match(g, to.shapes[index], to.dtypes[index])
-            if to.op is None and not create_graph and to not in pending and _is_fresh(g, grads, received, node):
+            if (
+                to.op is None
+                and not create_graph
+                and to not in pending
+                and _is_fresh(g, grads, received, node)
+            ):
                 ours.add(edge)
             send(edge, g)
         if not keep_graph and node.saved:
@@ -144,7 +153,9 @@ def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[An
             reads.append(value)
         elif what == OUTPUT:
             if type(value[0]) is tuple:
-                reads.append(tuple(_restore(v, node, ~j, create_graph) for j, v in enumerate(value)))
+                reads.append(
+                    tuple(_restore(v, node, ~j, create_graph) for j, v in enumerate(value))
+                )
             else:
                 reads.append(_restore(value, node, ~0, create_graph))
         elif what == INPUTS:
@@ -212,16 +223,15 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if isinstance(g, Tensor):
         if g._data.dtype != dtype:
             if g._data.dtype.kind == "c" and dtype.kind != "c":
-                g = g.real
+                g = _op.OPS["real"].call(g)
             g = _op.OPS["cast"].call(g, dtype)
         return g if g._data.shape == shape else _op.OPS["sum_to"].call(g, shape)
-    if type(g) is not np.ndarray and isinstance(g, (np.generic, float, int, complex)):
-        g = np.asarray(g)
-    if g.dtype != dtype:
-        if g.dtype.kind == "c" and dtype.kind != "c":
-            g = g.real
-        g = g.astype(dtype)
-    return g if g.shape == shape else sum_to(g, shape)
+    array: Any = np.asarray(g) if isinstance(g, (np.generic, float, int, complex)) else g
+    if array.dtype != dtype:
+        if array.dtype.kind == "c" and dtype.kind != "c":
+            array = array.real
+        array = array.astype(dtype)
+    return array if array.shape == shape else sum_to(array, shape)
 
 
 def _is_fresh(g: Any, grads: list[Any], received: list[Any], node: Node) -> bool:
@@ -259,8 +269,15 @@ def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
 def _modified(saved: tuple[Any, list[int], int], node: Node, which: int) -> str:
     array, cell, version = saved
     maker, index = (node, ~which) if which < 0 else node.parents[which] or (None, 0)
-    origin = "" if maker is None or maker.op is None else f", which is output {index} of {maker.name()},"
-    kinds = {"float32": "FloatTensor", "float64": "DoubleTensor", "float16": "HalfTensor", "int64": "LongTensor"}
+    origin = (
+        "" if maker is None or maker.op is None else f", which is output {index} of {maker.name()},"
+    )
+    kinds = {
+        "float32": "FloatTensor",
+        "float64": "DoubleTensor",
+        "float16": "HalfTensor",
+        "int64": "LongTensor",
+    }
     kind = kinds.get(array.dtype.name, array.dtype.name)
     return (
         "one of the variables needed for gradient computation has been modified by an inplace "

@@ -159,7 +159,9 @@ class Function:
         for t in given:
             dirty = any(t is d for d in ctx._dirty)
             # An input that is returned unchanged must not get this node as its own history.
-            results.append(t.detach() if isinstance(t, Tensor) and id(t) in inputs and not dirty else t)
+            results.append(
+                t.detach() if isinstance(t, Tensor) and id(t) in inputs and not dirty else t
+            )
         tensors = [t for t in results if isinstance(t, Tensor)]
         parents = tuple(
             (a._node or leaf_node(a), a._index) if need else None

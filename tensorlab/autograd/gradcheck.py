@@ -44,7 +44,9 @@ def gradcheck(
     args = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     checked = [i for i, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad]
     if not checked:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True.")
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+        )
     for i in checked:
         if args[i].dtype.name not in ("float64", "complex128"):
             raise ValueError(
@@ -55,13 +57,19 @@ def gradcheck(
     for k, out in enumerate(outputs):
         if not out.requires_grad:
             continue
-        for component in ((1.0, 1j) if out.is_complex() else (1.0,)):
+        for component in (1.0, 1j) if out.is_complex() else (1.0,):
             numerical = _numerical(func, args, checked, k, component, eps)
             rows: list[list[Any]] = [[] for _ in checked]
             for j in range(out.numel()):
                 seed = np.zeros(out.shape, out._data.dtype)
                 seed.reshape(-1)[j] = component
-                found = grad(out, [args[i] for i in checked], wrap(seed), retain_graph=True, allow_unused=True)
+                found = grad(
+                    out,
+                    [args[i] for i in checked],
+                    wrap(seed),
+                    retain_graph=True,
+                    allow_unused=True,
+                )
                 for row, g, i in zip(rows, found, checked, strict=True):
                     row.append(np.zeros(args[i].shape) if g is None else g._data.copy())
             for n, i in enumerate(checked):
@@ -120,16 +128,30 @@ def gradgradcheck(
         return tuple(g for g in found if g is not None)
 
     return gradcheck(
-        first_derivative, (*args, *seeds), eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
+        first_derivative,
+        (*args, *seeds),
+        eps=eps,
+        atol=atol,
+        rtol=rtol,
+        raise_exception=raise_exception,
     )
 
 
 def _outputs(result: Any) -> tuple[Tensor, ...]:
-    return (result,) if isinstance(result, Tensor) else tuple(r for r in result if isinstance(r, Tensor))
+    return (
+        (result,)
+        if isinstance(result, Tensor)
+        else tuple(r for r in result if isinstance(r, Tensor))
+    )
 
 
 def _numerical(
-    func: Callable[..., Any], args: tuple[Any, ...], checked: list[int], k: int, component: complex, eps: float
+    func: Callable[..., Any],
+    args: tuple[Any, ...],
+    checked: list[int],
+    k: int,
+    component: complex,
+    eps: float,
 ) -> list[np.ndarray]:
     """The Jacobian of output k (its real or imaginary part) by each checked input."""
 

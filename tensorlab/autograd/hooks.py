@@ -121,7 +121,10 @@ def _call_many(hook: Callable[..., Any], grads: list[Any], *others: list[Any]) -
             f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of values: "
             f"expected {len(grads)}, got {len(new)}"
         )
-    return [n if n is None else _like(n, o if o is not None else n) for n, o in zip(new, grads, strict=True)]
+    return [
+        n if n is None else _like(n, o if o is not None else n)
+        for n, o in zip(new, grads, strict=True)
+    ]
 
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -141,7 +144,9 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     return RemovableHandle(hooks.tensor.setdefault(self._index, {}), hook)
 
 
-def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+def register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
     """Run `hook(tensor)` each time `backward` has added to this leaf's `.grad`.
 
     Raises `RuntimeError` if the tensor is not a leaf that requires grad.

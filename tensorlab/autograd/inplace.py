@@ -21,15 +21,35 @@ import numpy as np
 
 from tensorlab import _dtypes
 from tensorlab._graph import Node, leaf_node, mode
-from tensorlab._op import INPUT, Op, Plan, compute, make_function, on_register, picker, record, unwrap
-from tensorlab._tensor import Tensor, address, current_history, replay, root_array, shares_storage, wrap
+from tensorlab._op import (
+    INPUT,
+    Op,
+    Plan,
+    compute,
+    make_function,
+    on_register,
+    picker,
+    record,
+    unwrap,
+)
+from tensorlab._tensor import (
+    Tensor,
+    address,
+    current_history,
+    replay,
+    root_array,
+    shares_storage,
+    wrap,
+)
 
 
 def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Tensor:
     """Run `op` and store the result in `inputs[0]`, which is returned."""
     target = inputs[0]
     if not isinstance(target, Tensor):
-        raise TypeError(f"{op.name}_(): argument 'input' (position 1) must be Tensor, not {type(target).__name__}")
+        raise TypeError(
+            f"{op.name}_(): argument 'input' (position 1) must be Tensor, not {type(target).__name__}"
+        )
     arrays, mask, xp = unwrap(op, inputs)
     mask = mask & op.differentiable if mode.grad else 0
     if mode.grad and (mask or target._requires_grad):
@@ -41,7 +61,9 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
     _store(op, target, out)
     if mask:
         shown = (target._data, target._version_cell)
-        node = record(op, inputs, arrays, params, mask, (target._data.shape,), (target._data.dtype,), (shown,))
+        node = record(
+            op, inputs, arrays, params, mask, (target._data.shape,), (target._data.dtype,), (shown,)
+        )
         _rebase(target, node)
     return target
 
@@ -84,7 +106,9 @@ def _type_name(d: _dtypes.dtype) -> str:
 def _check_history(target: Tensor) -> None:
     """Refuse writes that autograd could not follow."""
     if target._requires_grad and target.is_leaf:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        raise RuntimeError(
+            "a leaf Variable that requires grad is being used in an in-place operation."
+        )
     view = target._view
     if view is None:
         return
@@ -109,7 +133,9 @@ def _maker(target: Tensor) -> str:
 def _check_overlap(target: Tensor, others: Sequence[Any]) -> None:
     """Refuse a target with elements on top of each other, or one that overlaps an input in part."""
     data = target._data
-    if data.size > 1 and any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)):
+    if data.size > 1 and any(
+        step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)
+    ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation."
@@ -158,13 +184,21 @@ def _rebase(target: Tensor, node: Node) -> None:
     layout = tuple(int(i) for i in np.argsort([-s for s in base._data.strides], kind="stable"))
     plan = Plan((), (), (_copy_slices_rule, picker(0, 1, 2, 3)), (old is not None, True))
     base._node = Node(
-        COPY_SLICES, (old, (node, 0)), plan, (), (view.steps, layout), (base._data.shape,), (base._data.dtype,)
+        COPY_SLICES,
+        (old, (node, 0)),
+        plan,
+        (),
+        (view.steps, layout),
+        (base._data.shape,),
+        (base._data.dtype,),
     )
     base._index, base._requires_grad = 0, True
     current_history(target)
 
 
-def _copy_slices_rule(g: Any, steps: Any, layout: tuple[int, ...], needs: tuple[bool, bool]) -> tuple[Any, Any]:
+def _copy_slices_rule(
+    g: Any, steps: Any, layout: tuple[int, ...], needs: tuple[bool, bool]
+) -> tuple[Any, Any]:
     """The written part passes its gradient to the new values, the rest to the old base."""
     rest = None
     if needs[0]:
@@ -176,7 +210,9 @@ def _copy_slices_rule(g: Any, steps: Any, layout: tuple[int, ...], needs: tuple[
             rest = g.transpose(layout).copy().transpose(inverse)
         region = replay(rest, steps)
         if not shares_storage(getattr(region, "_data", region), getattr(rest, "_data", rest)):
-            raise RuntimeError("internal error: the steps of a view did not give a view; please report it")
+            raise RuntimeError(
+                "internal error: the steps of a view did not give a view; please report it"
+            )
         if isinstance(region, Tensor):
             region.zero_()
         else:

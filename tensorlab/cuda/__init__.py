@@ -60,7 +60,9 @@ def get_device_name(device: int | str | Device | None = None) -> str:
 def synchronize(device: int | str | Device | None = None) -> None:
     """Wait until everything asked of a device is done: kernels run behind Python's back."""
     cupy = _require()
-    cupy.cuda.Device(current_device() if device is None else Device(device).index or 0).synchronize()
+    cupy.cuda.Device(
+        current_device() if device is None else Device(device).index or 0
+    ).synchronize()
 
 
 def empty_cache() -> None:

@@ -44,7 +44,13 @@ def clone(xp, input, /, *, memory_format=None):
 clone.vjp(input=lambda g: g)
 
 
-@op(samples=lambda r: [Sample(r(2, 3), "cpu", "cpu")], method=False, result=None, node_name="ToCopy", torch="")
+@op(
+    samples=lambda r: [Sample(r(2, 3), "cpu", "cpu")],
+    method=False,
+    result=None,
+    node_name="ToCopy",
+    torch="",
+)
 def transfer(xp, input, /, device, source):
     """The values of a tensor on device `source` on another one; `Tensor.to` is the public form.
 
@@ -80,10 +86,14 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     out = self
     if dtype is not None and dtype.numpy != self._data.dtype:
         out = OPS["cast"].call(out, dtype.numpy)
-    if device is not None and device != self.device:
-        if not (device.type == self.device.type and device.index is None):
-            out = transfer(out, str(device), str(self.device))
+    if device is not None and device != self.device and not _is_same_kind(device, self.device):
+        out = transfer(out, str(device), str(self.device))
     return OPS["clone"].call(self) if copy and out is self else out
+
+
+def _is_same_kind(wanted: Device, have: Device) -> bool:
+    """Whether "cuda" was asked for and this is "cuda:1"."""
+    return wanted.index is None and wanted.type == have.type
 
 
 def _target(
@@ -94,7 +104,9 @@ def _target(
     first = rest.pop(0) if rest else other
     if isinstance(first, Tensor):
         device, dtype = first.device, first.dtype
-    elif isinstance(first, (str, Device)) or (isinstance(first, int) and not isinstance(first, bool)):
+    elif isinstance(first, (str, Device)) or (
+        isinstance(first, int) and not isinstance(first, bool)
+    ):
         device = first
         if rest and not isinstance(rest[0], bool):
             dtype = rest.pop(0)
@@ -102,10 +114,8 @@ def _target(
         if first is None and rest and not isinstance(rest[0], bool):
             first = rest.pop(0)
         dtype = dtype if first is None else first
-    if rest:
-        non_blocking = rest.pop(0)
-    if rest:
-        copy = rest.pop(0)
+    if len(rest) > 1:  # after non_blocking, which has no effect
+        copy = rest[1]
     return (
         None if device is None else Device(device),
         None if dtype is None else _dtypes.as_dtype(dtype),
@@ -127,7 +137,9 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         name = dtype.rsplit(".", 1)[-1]
         found = next((d for d, n in TYPED.items() if n == name), None)
         if found is None:
-            raise ValueError(f"invalid type: '{dtype}'; expected one such as 'tensorlab.FloatTensor'")
+            raise ValueError(
+                f"invalid type: '{dtype}'; expected one such as 'tensorlab.FloatTensor'"
+            )
         return to(self, found)
     return to(self, getattr(dtype, "to", dtype))
 
@@ -142,7 +154,9 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
     return to(self, "cpu")
 
 
-def cuda(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+def cuda(
+    self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
     """This tensor on a CUDA device; `RuntimeError` if there is none."""
     return to(self, "cuda" if device is None else device)
 

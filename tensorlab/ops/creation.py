@@ -18,7 +18,12 @@ from tensorlab._tensor import Size, Tensor, wrap
 
 
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A new tensor with a copy of `data`: numbers, nested sequences, arrays or tensors.
 
@@ -88,14 +93,22 @@ def from_dlpack(source: Any) -> Tensor:
     return wrap(np.from_dlpack(source))
 
 
-def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def scalar_tensor(
+    value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A 0-dim tensor of the default dtype (or `dtype`).
 
     >>> import tensorlab
     >>> tensorlab.scalar_tensor(3)
     tensor(3.)
     """
-    return full((), value, dtype=_dtypes.get_default_dtype() if dtype is None else dtype, device=device, requires_grad=requires_grad)
+    return full(
+        (),
+        value,
+        dtype=_dtypes.get_default_dtype() if dtype is None else dtype,
+        device=device,
+        requires_grad=requires_grad,
+    )
 
 
 def _array_of(data: Any, to: DType | None, copy: bool) -> Any:
@@ -132,7 +145,9 @@ def _inferred(array: np.ndarray, data: Any) -> DType:
         return _dtypes.get_default_dtype()
     category = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}.get(array.dtype.kind)
     if category is None:
-        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}: the numbers do not fit in 64 bits")
+        raise RuntimeError(
+            f"Could not infer dtype of {type(data).__name__}: the numbers do not fit in 64 bits"
+        )
     inner = _inner_dtype(data)
     return inner or _dtypes.default_of_category(category)
 
@@ -179,7 +194,9 @@ def _check_sequence(data: Any, depth: int) -> None:
         if n != first:
             if first is None or n is None:
                 kind = type(item if n is None else data[0]).__name__
-                raise TypeError(f"expected a sequence of sequences or of numbers at dim {depth + 1}, got a {kind} among others")
+                raise TypeError(
+                    f"expected a sequence of sequences or of numbers at dim {depth + 1}, got a {kind} among others"
+                )
             raise ValueError(f"expected sequence of length {first} at dim {depth + 1} (got {n})")
         if type(item) not in (float, int):
             _check_sequence(item, depth + 1)
@@ -201,11 +218,20 @@ def _size(size: tuple[Any, ...]) -> tuple[int, ...]:
         size = tuple(size[0])
     out = tuple(int(n) for n in size)
     if any(n < 0 for n in out):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(out)}: {list(out)}")
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(out)}: {list(out)}"
+        )
     return out
 
 
-def _made(fill: Any, shape: tuple[int, ...], dtype: Any, device: Any, requires_grad: bool, out: Tensor | None) -> Tensor:
+def _made(
+    fill: Any,
+    shape: tuple[int, ...],
+    dtype: Any,
+    device: Any,
+    requires_grad: bool,
+    out: Tensor | None,
+) -> Tensor:
     to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
     if out is not None:
         out._data = np.full(shape, fill, out._data.dtype)
@@ -216,7 +242,14 @@ def _made(fill: Any, shape: tuple[int, ...], dtype: Any, device: Any, requires_g
     return _finish(array, device, requires_grad)
 
 
-def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Zeros of shape `size`, of the default dtype unless `dtype` says otherwise.
 
     >>> import tensorlab
@@ -227,7 +260,14 @@ def zeros(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, de
     return _made(0, _size(size), dtype, device, requires_grad, out)
 
 
-def ones(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any,
+    out: Any = None,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Ones of shape `size`.
 
     >>> import tensorlab
@@ -325,7 +365,9 @@ def full_like(
     >>> tensorlab.full_like(tensorlab.tensor([1.0, 2.0]), 9)
     tensor([9., 9.])
     """
-    return full(input._data.shape, fill_value, requires_grad=requires_grad, **_like(input, dtype, device))
+    return full(
+        input._data.shape, fill_value, requires_grad=requires_grad, **_like(input, dtype, device)
+    )
 
 
 # Counted ----------------------------------------------------------------------------------
@@ -364,7 +406,9 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    start, end, step = (x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step))
+    start, end, step = (
+        x.item() if isinstance(x, (Tensor, np.generic)) else x for x in (start, end, step)
+    )
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (step > 0 and start > end) or (step < 0 and start < end):
@@ -372,7 +416,11 @@ def arange(
             f"upper bound and lower bound inconsistent with step sign: arange({start}, {end}, {step})"
         )
     whole = all(isinstance(x, int) for x in (start, end, step))
-    to = (_dtypes.int64 if whole else _dtypes.get_default_dtype()) if dtype is None else _dtypes.as_dtype(dtype)
+    to = (
+        (_dtypes.int64 if whole else _dtypes.get_default_dtype())
+        if dtype is None
+        else _dtypes.as_dtype(dtype)
+    )
     count = -((start - end) // step) if whole else math.ceil((end - start) / step)
     # Like PyTorch, compute in the result's precision from the index, so errors do not build up.
     wide = np.int64 if to.category == _dtypes.INTEGER else np.float64
@@ -403,7 +451,9 @@ def linspace(
     index = np.arange(steps, dtype=to.numpy)
     step = number((end - start) / (steps - 1)) if steps > 1 else number(0)
     half = steps // 2
-    array = np.where(index < half, number(start) + step * index, number(end) - step * (steps - 1 - index))
+    array = np.where(
+        index < half, number(start) + step * index, number(end) - step * (steps - 1 - index)
+    )
     if steps == 1:
         array = np.array([start], to.numpy)
     return _finish(array.astype(to.numpy), device, requires_grad)
@@ -431,29 +481,43 @@ def _new(self: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
     return _like(self, dtype, device)
 
 
-def new_zeros(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_zeros(
+    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros of shape `size` with this tensor's dtype and device."""
     return zeros(*size, requires_grad=requires_grad, **_new(self, dtype, device))
 
 
-def new_ones(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_ones(
+    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Ones of shape `size` with this tensor's dtype and device."""
     return ones(*size, requires_grad=requires_grad, **_new(self, dtype, device))
 
 
-def new_empty(self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_empty(
+    self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """An unspecified tensor of shape `size` with this tensor's dtype and device."""
     return empty(*size, requires_grad=requires_grad, **_new(self, dtype, device))
 
 
 def new_full(
-    self: Tensor, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    self: Tensor,
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """`fill_value` in shape `size` with this tensor's dtype and device."""
     return full(size, fill_value, requires_grad=requires_grad, **_new(self, dtype, device))
 
 
-def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_tensor(
+    self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A copy of `data` with this tensor's dtype and device."""
     return tensor(data, requires_grad=requires_grad, **_new(self, dtype, device))
 
@@ -497,7 +561,9 @@ def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tenso
     if self.ndim < 2:
         raise RuntimeError(f"dimensions must larger than 1, got {self.ndim}")
     if self.ndim > 2 and len(set(self.shape)) > 1:
-        raise RuntimeError(f"all dimensions of input must be of equal length, got {list(self.shape)}")
+        raise RuntimeError(
+            f"all dimensions of input must be of equal length, got {list(self.shape)}"
+        )
     np.fill_diagonal(self._data, fill_value, wrap=wrap)
     self._version_cell[0] += 1
     return self
@@ -540,4 +606,17 @@ ShortTensor = _typed("ShortTensor", _dtypes.int16)
 CharTensor = _typed("CharTensor", _dtypes.int8)
 ByteTensor = _typed("ByteTensor", _dtypes.uint8)
 BoolTensor = _typed("BoolTensor", _dtypes.bool_)
-TYPED = {t.to: t.__name__ for t in (FloatTensor, DoubleTensor, HalfTensor, LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor, BoolTensor)}
+TYPED = {
+    t.to: t.__name__
+    for t in (
+        FloatTensor,
+        DoubleTensor,
+        HalfTensor,
+        LongTensor,
+        IntTensor,
+        ShortTensor,
+        CharTensor,
+        ByteTensor,
+        BoolTensor,
+    )
+}

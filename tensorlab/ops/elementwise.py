@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
+from tensorlab._tensor import Tensor
 
 
 def _pairs(r: Any) -> list[Sample]:
@@ -58,7 +59,15 @@ def add(xp, input, other, /, *, alpha=1):
 add.vjp(input=lambda g: g, other=lambda g, alpha: g if alpha == 1 else g * alpha)
 
 
-@op(samples=_pairs, errors=_mismatch, ref=np.multiply, method=True, inplace=True, dunder=("__mul__", "__rmul__"), aliases=("multiply",))
+@op(
+    samples=_pairs,
+    errors=_mismatch,
+    ref=np.multiply,
+    method=True,
+    inplace=True,
+    dunder=("__mul__", "__rmul__"),
+    aliases=("multiply",),
+)
 def mul(xp, input, other, /):
     """Elementwise product with broadcasting: `input · other`.
 
@@ -72,7 +81,14 @@ def mul(xp, input, other, /):
 mul.vjp(input=lambda g, other: g * _conj(other), other=lambda g, input: g * _conj(input))
 
 
-@op(samples=_shapes, ref=np.negative, method=True, inplace=True, dunder=("__neg__",), aliases=("negative",))
+@op(
+    samples=_shapes,
+    ref=np.negative,
+    method=True,
+    inplace=True,
+    dunder=("__neg__",),
+    aliases=("negative",),
+)
 def neg(xp, input, /):
     """The negative of each element.
 
@@ -91,7 +107,12 @@ def neg(xp, input, /):
 neg.vjp(input=lambda g: -g)
 
 
-@op(samples=lambda r: [Sample(r(2, 3), np.dtype("float64"))], method=False, result=None, node_name="ToCopy")
+@op(
+    samples=lambda r: [Sample(r(2, 3), np.dtype("float64"))],
+    method=False,
+    result=None,
+    node_name="ToCopy",
+)
 def cast(xp, input, /, dtype):
     """The values converted to another NumPy dtype, always a copy; `Tensor.to` is the public form.
 
@@ -103,7 +124,7 @@ def cast(xp, input, /, dtype):
 cast.vjp(input=lambda g: g)
 
 
-@op(samples=_shapes, ref=np.conj, method=True, result=None)
+@op(samples=_shapes, ref=np.conj, method=True, result=None, view=True)
 def conj(xp, input, /):
     """The complex conjugate; a real tensor is returned as it is.
 
@@ -115,3 +136,42 @@ def conj(xp, input, /):
 
 
 conj.vjp(input=lambda g: conj(g))
+
+
+@op(samples=_shapes, ref=np.real, result=None, view=True)
+def real(xp, input, /):
+    """The real part of a complex tensor, a view; a real tensor is returned as it is.
+
+    >>> import tensorlab
+    >>> tensorlab.real(tensorlab.tensor([1 + 2j]))
+    tensor([1.])
+    """
+    return input.real
+
+
+real.vjp(input=lambda g: g)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3) + 1j * r(2, 3))],
+    errors=lambda r: [ErrorSample(r(2), error=RuntimeError, match="imag is not implemented")],
+    ref=np.imag,
+    result=None,
+    view=True,
+)
+def imag(xp, input, /):
+    """The imaginary part of a complex tensor, a view; `RuntimeError` for a real one.
+
+    >>> import tensorlab
+    >>> tensorlab.imag(tensorlab.tensor([1 + 2j]))
+    tensor([2.])
+    """
+    if input.dtype.kind != "c":
+        raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+    return input.imag
+
+
+imag.vjp(input=lambda g: g * 1j)
+
+Tensor.real = property(real)  # type: ignore[assignment]
+Tensor.imag = property(imag)  # type: ignore[assignment]

@@ -16,6 +16,7 @@ def _key(index: Any, array: Any) -> tuple[Any, ...]:
     """An index as a tuple of ints, slices, None, Ellipsis and index arrays, checked."""
     items = index if isinstance(index, tuple) else (index,)
     key: list[Any] = []
+    item: Any
     for item in items:
         if isinstance(item, Tensor):
             item = item._data
@@ -24,7 +25,9 @@ def _key(index: Any, array: Any) -> tuple[Any, ...]:
             if item.size == 0:
                 item = item.astype(np.int64)
         elif isinstance(item, slice):
-            item = slice(*(None if v is None else int(v) for v in (item.start, item.stop, item.step)))
+            item = slice(
+                *(None if v is None else int(v) for v in (item.start, item.stop, item.step))
+            )
             if item.step is not None and item.step <= 0:
                 raise ValueError("step must be greater than zero")
         if hasattr(item, "dtype") and hasattr(item, "shape"):
@@ -35,7 +38,9 @@ def _key(index: Any, array: Any) -> tuple[Any, ...]:
                 )
             if item.ndim == 0 and item.dtype.kind in "iu":
                 item = int(item)
-        elif not (item is None or item is Ellipsis or isinstance(item, (bool, int, slice, np.integer))):
+        elif not (
+            item is None or item is Ellipsis or isinstance(item, (bool, int, slice, np.integer))
+        ):
             raise IndexError(
                 "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
                 f"valid indices (got {type(item).__name__})"
@@ -51,7 +56,9 @@ def _check(key: list[Any], array: Any) -> None:
     for item in key:
         if item is None or item is Ellipsis or item is True or item is False:
             continue
-        used += item.ndim if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
+        used += (
+            item.ndim if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
+        )
     if used > array.ndim:
         if array.ndim == 0:
             raise IndexError(
@@ -70,7 +77,9 @@ def _check(key: list[Any], array: Any) -> None:
         n = array.shape[axis]
         if isinstance(item, (int, np.integer)):
             if not -n <= item < n:
-                raise IndexError(f"index {item} is out of bounds for dimension {axis} with size {n}")
+                raise IndexError(
+                    f"index {item} is out of bounds for dimension {axis} with size {n}"
+                )
         elif isinstance(item, np.ndarray) and item.dtype.kind == "b":
             for k, (have, want) in enumerate(zip(item.shape, array.shape[axis:], strict=False)):
                 if have != want:
@@ -79,14 +88,25 @@ def _check(key: list[Any], array: Any) -> None:
                         f"of the indexed tensor {list(array.shape)} at index {axis + k}"
                     )
             axis += item.ndim - 1
-        elif isinstance(item, np.ndarray) and item.size and not (-n <= item.min() and item.max() < n):
+        elif (
+            isinstance(item, np.ndarray) and item.size and not (-n <= item.min() and item.max() < n)
+        ):
             bad = item[(item < -n) | (item >= n)].flat[0]
             raise IndexError(f"index {bad} is out of bounds for dimension {axis} with size {n}")
         axis += 1
 
 
 def _is_basic(key: tuple[Any, ...]) -> bool:
-    return not any(k is True or k is False or hasattr(k, "dtype") and getattr(k, "shape", None) is not None and not isinstance(k, np.integer) for k in key)
+    return not any(
+        k is True
+        or k is False
+        or (
+            hasattr(k, "dtype")
+            and getattr(k, "shape", None) is not None
+            and not isinstance(k, np.integer)
+        )
+        for k in key
+    )
 
 
 @op(
@@ -98,7 +118,11 @@ def _is_basic(key: tuple[Any, ...]) -> bool:
 )  # fmt: skip
 def getitem(xp, input, /, key):
     """A view by ints, slices, None and Ellipsis: what `x[key]` does for such a key."""
-    return input[key] if type(key) is not tuple or any(k is Ellipsis for k in key) else input[(*key, Ellipsis)]
+    return (
+        input[key]
+        if type(key) is not tuple or any(k is Ellipsis for k in key)
+        else input[(*key, Ellipsis)]
+    )
 
 
 getitem.vjp(input=lambda g, input_shape, key: scatter_to(g, input_shape, key))

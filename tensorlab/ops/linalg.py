@@ -23,7 +23,9 @@ def _h(x: Any) -> Any:
 
 def _matmul_errors(r: Any) -> list[ErrorSample]:
     return [
-        ErrorSample(r(2, 3), r(4, 2), error=RuntimeError, match=r"cannot be multiplied \(2x3 and 4x2\)"),
+        ErrorSample(
+            r(2, 3), r(4, 2), error=RuntimeError, match=r"cannot be multiplied \(2x3 and 4x2\)"
+        ),
         ErrorSample(r(3), r(), error=RuntimeError, match="at least 1D"),
         ErrorSample(r(3), r(4), error=RuntimeError, match="size"),
         ErrorSample(r(2, 2, 3), r(3, 3, 2), error=RuntimeError, match="batch|must match"),
@@ -36,7 +38,9 @@ def _check_product(a: Any, b: Any) -> None:
             f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
         )
     if a.dtype != b.dtype:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype.name} != {b.dtype.name}")
+        raise RuntimeError(
+            f"expected m1 and m2 to have the same dtype, but got: {a.dtype.name} != {b.dtype.name}"
+        )
     inner = b.shape[0] if b.ndim == 1 else b.shape[-2]
     if a.shape[-1] != inner:
         if a.ndim == 1 and b.ndim == 1:
@@ -46,7 +50,9 @@ def _check_product(a: Any, b: Any) -> None:
                 f"{a.shape[0]} and {b.shape[0]} elements respectively"
             )
         if b.ndim == 1:
-            raise RuntimeError(f"size mismatch, got input ({a.shape[-2]}), mat ({a.shape[-2]}x{a.shape[-1]}), vec ({b.shape[0]})")
+            raise RuntimeError(
+                f"size mismatch, got input ({a.shape[-2]}), mat ({a.shape[-2]}x{a.shape[-1]}), vec ({b.shape[0]})"
+            )
         rows = 1 if a.ndim == 1 else a.shape[-2]
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({rows}x{a.shape[-1]} and {b.shape[-2]}x{b.shape[-1]})"
@@ -113,10 +119,14 @@ matmul.vjp(_matmul_backward)
 def _require_dims(name: str, **arrays: tuple[Any, int]) -> None:
     for argument, (array, dims) in arrays.items():
         if array.ndim != dims:
-            raise RuntimeError(f"{name}: expected {argument} to be a {dims}-D tensor, got {array.ndim}-D of shape {list(array.shape)}")
+            raise RuntimeError(
+                f"{name}: expected {argument} to be a {dims}-D tensor, got {array.ndim}-D of shape {list(array.shape)}"
+            )
 
 
-def _exact_dims(name: str, dims: tuple[int, int], ref: Any, doc: str, samples: Any, errors: Any) -> Any:
+def _exact_dims(
+    name: str, dims: tuple[int, int], ref: Any, doc: str, samples: Any, errors: Any
+) -> Any:
     """`mm`, `bmm`, `mv` and `dot` are `matmul` for operands of fixed dimensions."""
 
     def forward(xp, input, other, /):
@@ -131,7 +141,9 @@ def _exact_dims(name: str, dims: tuple[int, int], ref: Any, doc: str, samples: A
 
     forward.__name__ = name
     forward.__doc__ = doc
-    declared = op(samples=samples, errors=errors, ref=ref, result=None, method=True, name=name)(forward)
+    declared = op(samples=samples, errors=errors, ref=ref, result=None, method=True, name=name)(
+        forward
+    )
     declared.vjp(_matmul_backward)
     return declared
 
@@ -269,7 +281,7 @@ baddbmm = _add_product(
         Sample(r(2, 5, 3), r(4, 3), r(4)), Sample(r(0, 3), r(4, 3), r(4)), Sample(r(2, 3), r(3), r()),
     ],
     errors=lambda r: [ErrorSample(r(2, 3), r(4, 5), error=RuntimeError, match=r"\(2x3 and 5x4\)")],
-    ref=lambda x, w, b=None: x @ np.swapaxes(w, -1, -2) + (0 if b is None else b) if w.ndim > 1 else x @ w + (0 if b is None else b),
+    ref=lambda x, w, b=None: x @ (w.T if w.ndim > 1 else w) + (0 if b is None else b),
     torch="nn.functional.linear", result=None, node_name="Addmm",
 )  # fmt: skip
 def linear(xp, input, weight, bias=None, /):

@@ -23,7 +23,13 @@ def _source(generator: Generator | None) -> Generator:
     return default_generator if generator is None else generator
 
 
-def _made(flat: np.ndarray, shape: tuple[int, ...], device: Any, requires_grad: bool, out: Tensor | None = None) -> Tensor:
+def _made(
+    flat: np.ndarray,
+    shape: tuple[int, ...],
+    device: Any,
+    requires_grad: bool,
+    out: Tensor | None = None,
+) -> Tensor:
     array: Any = flat.reshape(shape)
     if out is not None:
         out._data = array.astype(out._data.dtype)
@@ -41,7 +47,9 @@ def _drawn(
 ) -> Tensor:  # fmt: skip
     shape = _size(size)
     to = _dtypes.get_default_dtype() if dtype is None else _dtypes.as_dtype(dtype)
-    return _made(stream(_source(generator), _count(shape), to.numpy), shape, device, requires_grad, out)
+    return _made(
+        stream(_source(generator), _count(shape), to.numpy), shape, device, requires_grad, out
+    )
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -101,10 +109,18 @@ def randint(
         high = rest[0] if high is None else high
         low = low if high is rest[0] else rest[0]
     if high is None or size is None:
-        raise TypeError("randint() needs an upper bound and a size: randint(high, size) or randint(low, high, size)")
+        raise TypeError(
+            "randint() needs an upper bound and a size: randint(high, size) or randint(low, high, size)"
+        )
     shape = _size((size,))
     to = (_dtypes.int64 if dtype is None else _dtypes.as_dtype(dtype)).numpy
-    return _made(_random.integers(_source(generator), _count(shape), to, int(low), int(high)), shape, device, requires_grad, out)
+    return _made(
+        _random.integers(_source(generator), _count(shape), to, int(low), int(high)),
+        shape,
+        device,
+        requires_grad,
+        out,
+    )
 
 
 def randperm(
@@ -174,7 +190,17 @@ def randint_like(
     )  # fmt: skip
 
 
-def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator | None = None, out: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def normal(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    out: Any = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers: `normal(mean, std, size)` for numbers, or one per element of tensors `mean`, `std`.
 
     >>> import tensorlab
@@ -195,7 +221,9 @@ def normal(mean: Any, std: Any = 1.0, size: Any = None, *, generator: Generator 
     return _made((drawn * s + m).astype(like._data.dtype), shape, like.device, requires_grad, out)
 
 
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Any = None) -> Tensor:
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Any = None
+) -> Tensor:
     """1 with the probability that each element of `input` gives (or with `p` for all), else 0.
 
     >>> import tensorlab
@@ -207,7 +235,9 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         flat = _random.bernoulli(_source(generator), input.numel(), p)
     else:
         if dtype.kind != "f":
-            raise RuntimeError(f"bernoulli expects a tensor of probabilities of a float type, got {input.dtype}")
+            raise RuntimeError(
+                f"bernoulli expects a tensor of probabilities of a float type, got {input.dtype}"
+            )
         flat = _random.bernoulli_each(_source(generator), to_numpy(input._data).reshape(-1))
     return _made(flat.astype(dtype), input._data.shape, input.device, False, out)
 
@@ -230,7 +260,12 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 
 
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Any = None
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Any = None,
 ) -> Tensor:
     """`num_samples` indices per row, drawn with probabilities in proportion to the row's weights.
 
@@ -246,14 +281,17 @@ def multinomial(
     """
     weights = to_numpy(input._data)
     if weights.dtype.kind != "f":
-        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype}")
+        raise RuntimeError(
+            f"multinomial only supports floating-point dtypes for input, got: {input.dtype}"
+        )
     if weights.ndim not in (1, 2):
         raise RuntimeError(f"prob_dist must be 1 or 2 dim, got {weights.ndim}")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > weights.shape[-1]:
         raise RuntimeError(
-            f"cannot sample n_sample > prob_dist.size(-1) samples without replacement: {num_samples} > {weights.shape[-1]}"
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
+            f"{num_samples} > {weights.shape[-1]}"
         )
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
@@ -266,9 +304,18 @@ def multinomial(
         order = np.argsort(-races, axis=-1, kind="stable")[:, :num_samples]
     else:
         totals = np.cumsum(rows.astype(np.float64), axis=-1)
-        points = _random.uniform(g, len(rows) * num_samples, np.dtype(np.float64)).reshape(len(rows), -1)
-        order = np.stack([np.searchsorted(t / t[-1], u, side="right") for t, u in zip(totals, points, strict=True)])
-    return _made(order.astype(np.int64), (*weights.shape[:-1], num_samples), input.device, False, out)
+        points = _random.uniform(g, len(rows) * num_samples, np.dtype(np.float64)).reshape(
+            len(rows), -1
+        )
+        order = np.stack(
+            [
+                np.searchsorted(t / t[-1], u, side="right")
+                for t, u in zip(totals, points, strict=True)
+            ]
+        )
+    return _made(
+        order.astype(np.int64), (*weights.shape[:-1], num_samples), input.device, False, out
+    )
 
 
 # In place ---------------------------------------------------------------------------------
@@ -278,16 +325,30 @@ def _filled(self: Tensor, flat: np.ndarray) -> Tensor:
     return write(self, to_device(flat.reshape(self._data.shape), self.device))
 
 
-def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **named: float) -> Tensor:
+def uniform_(
+    self: Tensor,
+    from_: float = 0.0,
+    to: float = 1.0,
+    *,
+    generator: Generator | None = None,
+    **named: float,
+) -> Tensor:
     """Overwrite with numbers uniform in [from, to)."""
     low = named.pop("from", from_)
-    return _filled(self, _random.uniform(_source(generator), self.numel(), self._data.dtype, low, to))
+    return _filled(
+        self, _random.uniform(_source(generator), self.numel(), self._data.dtype, low, to)
+    )
 
 
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Overwrite with normal numbers of this mean and standard deviation."""
     contiguous = self.is_contiguous()
-    return _filled(self, _random.normal(_source(generator), self.numel(), self._data.dtype, mean, std, contiguous))
+    return _filled(
+        self,
+        _random.normal(_source(generator), self.numel(), self._data.dtype, mean, std, contiguous),
+    )
 
 
 def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **named: int) -> Tensor:
@@ -312,17 +373,27 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with numbers of the density lambd · exp(−lambd · x)."""
-    return _filled(self, _random.exponential(_source(generator), self.numel(), self._data.dtype, lambd))
+    return _filled(
+        self, _random.exponential(_source(generator), self.numel(), self._data.dtype, lambd)
+    )
 
 
-def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Overwrite with numbers of the Cauchy distribution."""
-    return _filled(self, _random.cauchy(_source(generator), self.numel(), self._data.dtype, median, sigma))
+    return _filled(
+        self, _random.cauchy(_source(generator), self.numel(), self._data.dtype, median, sigma)
+    )
 
 
-def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
     """Overwrite with numbers whose logarithm is normal with this mean and standard deviation."""
-    return _filled(self, _random.log_normal(_source(generator), self.numel(), self._data.dtype, mean, std))
+    return _filled(
+        self, _random.log_normal(_source(generator), self.numel(), self._data.dtype, mean, std)
+    )
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
@@ -330,7 +401,16 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     return _filled(self, _random.geometric(_source(generator), self.numel(), self._data.dtype, p))
 
 
-for _method in (uniform_, normal_, random_, bernoulli_, exponential_, cauchy_, log_normal_, geometric_):
+for _method in (
+    uniform_,
+    normal_,
+    random_,
+    bernoulli_,
+    exponential_,
+    cauchy_,
+    log_normal_,
+    geometric_,
+):
     setattr(Tensor, _method.__name__, _method)
 for _method in (bernoulli, multinomial):
     setattr(Tensor, _method.__name__, _method)
@@ -356,4 +436,6 @@ def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
     kept = _random.bernoulli(default_generator, input.numel(), 1.0 - p).reshape(input._data.shape)
     dtype = input._data.dtype
     scale = kept.astype(dtype) if p == 1.0 else kept.astype(dtype) / dtype.type(1.0 - p)
-    return input * wrap(to_device(scale, input.device) if input.device.type != NUMPY.kind else scale)  # type: ignore[operator]
+    return input * wrap(
+        to_device(scale, input.device) if input.device.type != NUMPY.kind else scale
+    )  # type: ignore[operator]

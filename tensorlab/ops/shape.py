@@ -104,7 +104,7 @@ def _resolved(shape: Any, count: int) -> tuple[int, ...]:
     return shape
 
 
-_reshapes = lambda r: [  # noqa: E731
+_reshapes = lambda r: [
     Sample(r(2, 6), (3, 4)), Sample(r(2, 6), (-1,)), Sample(r(), (1, 1)), Sample(r(0, 3), (3, 0)),
 ]  # fmt: skip
 
@@ -116,7 +116,15 @@ def _bad_reshapes(r: Any) -> list[ErrorSample]:
     ]
 
 
-@op(samples=_reshapes, errors=_bad_reshapes, ref=np.reshape, view=True, method=True, varargs="shape", node_name="View")
+@op(
+    samples=_reshapes,
+    errors=_bad_reshapes,
+    ref=np.reshape,
+    view=True,
+    method=True,
+    varargs="shape",
+    node_name="View",
+)
 def reshape(xp, input, /, shape):
     """The same elements in row-major order in another shape; a view when the strides allow it.
 
@@ -144,7 +152,12 @@ def view(xp, input, /, shape):
     """
     shape = _resolved(shape, input.size)
     out = xp.reshape(input, shape)
-    if input.size and out is not input and out.base is not input and (out.base is None or out.base is not input.base):
+    if (
+        input.size
+        and out is not input
+        and out.base is not input
+        and (out.base is None or out.base is not input.base)
+    ):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension "
             "spans across two contiguous subspaces). Use .reshape(...) instead."

@@ -79,7 +79,9 @@ def test_a_second_backward_through_a_freed_graph_is_refused():
     x = leaf(numbers(3))
     y = (x * x).sum()
     y.backward()
-    with pytest.raises(RuntimeError, match=r"backward through the graph a second time.*MulBackward0"):
+    with pytest.raises(
+        RuntimeError, match=r"backward through the graph a second time.*MulBackward0"
+    ):
         y.backward()
 
 
@@ -215,7 +217,11 @@ def test_gradients_have_the_dtype_and_shape_of_their_tensor():
         (lambda: leaf(numbers(3)).backward(), RuntimeError, r"only for scalar outputs.*\[3\]"),
         (lambda: leaf(numbers(3)).backward(tl.ones(2)), RuntimeError, "Mismatch in shape"),
         (lambda: tl.tensor([1], requires_grad=True), RuntimeError, "floating point dtype"),
-        (lambda: tl.autograd.grad(leaf(numbers(1)), tl.ones(1)), RuntimeError, "does not require grad"),
+        (
+            lambda: tl.autograd.grad(leaf(numbers(1)), tl.ones(1)),
+            RuntimeError,
+            "does not require grad",
+        ),
     ],
 )
 def test_bad_calls(call, error, match):
@@ -256,8 +262,13 @@ def test_graph_can_be_read():
     x, y = leaf(numbers(3)), leaf(numbers(3))
     z = (x * y).sum()
     nodes = tl.autograd.graph.nodes_of(z)
-    assert sorted(n.name() for n in nodes) == ["AccumulateGrad", "AccumulateGrad", "MulBackward0", "SumBackward0"]
+    assert sorted(n.name() for n in nodes) == [
+        "AccumulateGrad",
+        "AccumulateGrad",
+        "MulBackward0",
+        "SumBackward0",
+    ]
     assert [n.seq for n in nodes] == sorted(n.seq for n in nodes)
-    (mul, _), = z.grad_fn.next_functions
+    ((mul, _),) = z.grad_fn.next_functions
     assert mul.name() == "MulBackward0"
     assert mul.next_functions[0][0].variable is x

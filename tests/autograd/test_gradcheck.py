@@ -38,7 +38,9 @@ def leaf(*shape: int) -> tl.Tensor:
 
 
 def test_wrong_rules_fail():
-    with pytest.raises(GradcheckError, match="Jacobian mismatch for output 0 with respect to input 0"):
+    with pytest.raises(
+        GradcheckError, match="Jacobian mismatch for output 0 with respect to input 0"
+    ):
         gradcheck(Wrong.apply, (leaf(3),))
     assert gradcheck(Wrong.apply, (leaf(3),), raise_exception=False) is False
     assert gradcheck(WrongTwice.apply, (leaf(3),))
