@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 pytest.importorskip("ipykernel", reason="the Jupyter part needs ipykernel: install the extra 'lab'")
+
+from jupyter_client.blocking.client import BlockingKernelClient
 
 import tensorlab
 from tensorlab.jupyter.extension import load_ipython_extension, unload_ipython_extension
@@ -29,6 +34,25 @@ def test_the_kernel_has_the_extension_loaded(start_kernel, tmp_path) -> None:
     assert "already loaded" in kernel.run("%load_ext tensorlab").text
     completed = kernel.complete("%tensorlab docto")
     assert completed["matches"] == ["doctor"]
+
+
+def test_the_kernel_starts_by_its_module_too(tmp_path) -> None:
+    file = tmp_path / "connection.json"
+    process = subprocess.Popen([sys.executable, "-m", "tensorlab.jupyter.kernel", "-f", str(file)])
+    try:
+        client = BlockingKernelClient(connection_file=str(file))
+        for _ in range(600):
+            if file.exists() and file.stat().st_size:
+                break
+            time.sleep(0.1)
+        client.load_connection_file()
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        assert client.kernel_info(reply=True)["content"]["implementation"] == "tensorlab"
+        client.stop_channels()
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_the_kernelspec_is_complete() -> None:
