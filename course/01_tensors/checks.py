@@ -59,7 +59,8 @@ class View:
         return result
 
     def __repr__(self):
-        tape = "" if self.buffer.size > 12 else f", tape {self.buffer.tolist()}"
+        numbers = " ".join(f"{value:g}" for value in self.buffer)
+        tape = "" if self.buffer.size > 12 else f" on the tape {numbers}"
         return f"View(shape={self.shape}, strides={self.strides}, offset={self.offset}){tape}"
 
 
@@ -72,17 +73,23 @@ def places(shape, strides, offset):
     return found
 
 
+class Said(str):
+    """Words to show as they are, without the quotes of a string."""
+
+    __repr__ = str.__str__
+
+
 def report(result, x):
     """What a returned view is and shows, as plain data. A string says why it can't be read."""
     facts = [getattr(result, name, None) for name in ("buffer", "shape", "strides", "offset")]
     buffer, shape, strides, offset = facts
     if not isinstance(buffer, np.ndarray) or shape is None or strides is None or offset is None:
-        return {"kind": type(result).__name__}
+        return {"kind": "None" if result is None else f"a {type(result).__name__}"}
     try:
         shape, strides = tuple(map(int, shape)), tuple(map(int, strides))
         offset = int(offset)
     except (TypeError, ValueError):
-        return {"kind": f"View with shape {shape}, strides {strides}, offset {offset}"}
+        return {"kind": f"a View with shape {shape}, strides {strides}, offset {offset}"}
     shared = np.shares_memory(buffer, x.buffer) if x.buffer.size else buffer.size == 0
     seen = {
         "kind": "View",
@@ -130,19 +137,21 @@ class ViewExercise(Exercise):
         if got["kind"] == "changed x":
             return Failure(
                 "Your function changed x itself. x must stay as it is: build a new View.",
-                expected="x unchanged",
-                got="x changed",
+                expected=Said("x unchanged"),
+                got=Said("x changed"),
             )
         if got["kind"] != "View":
-            none = " Did you forget `return`?" if got["kind"] == "NoneType" else ""
+            none = " Did you forget `return`?" if got["kind"] == "None" else ""
             return Failure(
-                f"Expected a View, got {got['kind']}.{none}", expected="a View", got=got["kind"]
+                f"Expected a View, got {got['kind']}.{none}",
+                expected=Said("a View"),
+                got=Said(got["kind"]),
             )
-        told = f"shape {got['shape']}, {got['numbers']}"
+        told = Said(f"shape {got['shape']}, {got['numbers']}")
         if got["shape"] != want["shape"]:
             return Failure(
                 f"Wrong shape: expected {want['shape']}, got {got['shape']}.",
-                expected=f"shape {want['shape']}",
+                expected=Said(f"shape {want['shape']}"),
                 got=told,
             )
         if isinstance(got["values"], str):
@@ -158,8 +167,8 @@ class ViewExercise(Exercise):
             return Failure(
                 "The values are right, but they stand on a tape of their own: "
                 f"{got['copied']} bytes were copied. Give the new View x.buffer itself.",
-                expected="0 bytes copied",
-                got=f"{got['copied']} bytes copied",
+                expected=Said("0 bytes copied"),
+                got=Said(f"{got['copied']} bytes copied"),
             )
         return None
 
@@ -848,7 +857,7 @@ class Unbroadcast(Exercise):
 
     @mutant(
         "You sum over the new dimensions on the left, but not over those where `shape` has 1. A "
-        "(2, 1) column that was stretched to (2, 3) was read three times in each row as well."
+        "(2, 1) column that was stretched to (2, 3) was read three times in each row."
     )
     def leading_only(g, shape):
         g = g.sum(axis=tuple(range(g.ndim - len(shape))))

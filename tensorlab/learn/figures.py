@@ -27,7 +27,7 @@ __all__ = ["Drawing", "draw_cache_lines", "draw_tape"]
 
 MAX_TAPE = 64  # wider tapes cannot be read on a page
 MAX_FOLDED = 1024
-PIXELS_PER_INCH = 80  # on the page: a cell of the tape is 40 pixels wide
+PIXELS_PER_INCH = 92  # on the page: a cell of the tape is 46 pixels wide
 
 
 class Drawing:
