@@ -171,7 +171,9 @@ def _execute(
     home_variables = {"TENSORLAB_HOME": str(home / "home"), "TENSORLAB_LIVE": "0"}
     try:
         # What the kernel logs is of no use to anybody here.
-        client.execute(cleanup_kc=True, env={**os.environ, **home_variables}, stderr=subprocess.DEVNULL)
+        client.execute(
+            cleanup_kc=True, env={**os.environ, **home_variables}, stderr=subprocess.DEVNULL
+        )
     except DeadKernelError:
         return "The kernel died"
     except CellTimeoutError:

@@ -202,7 +202,7 @@ class Progress:
         for line in raw.split(b"\n"):
             try:
                 entry = json.loads(line)
-            except ValueError:  # cut short, or no text at all
+            except (ValueError, RecursionError):  # cut short, or no text at all
                 continue
             if (
                 isinstance(entry, dict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tensorlab.learn.attempts import CourseError
-from tensorlab.learn.declare import Exercise
+from tensorlab.learn.declare import Alternative, Exercise, Mutant
 from tensorlab.learn.engine import check
 from tensorlab.learn.lesson import Lesson, Milestone
 from tensorlab.learn.references import reference_namespace
@@ -73,7 +73,7 @@ def prove(
     90.1 mutant squares, seed 0: passed
     PROBLEM: 90.1: the mutant squares passes (seed 0): no case tells it from a right answer
     """
-    proof = Proof()
+    proof, seeds = Proof(), list(seeds)
     items: list[Exercise | Milestone] = (
         [*what.exercises.values(), *what.milestones.values()]
         if isinstance(what, Lesson)
@@ -89,7 +89,11 @@ def prove(
             proof.problems.append(f"{item.id}: {error}")
             continue
         for seed in seeds:
-            _prove_item(proof, item, base, seed)
+            try:
+                _prove_item(proof, item, base, seed)
+            except Exception as error:
+                proof.problems.append(f"{item.id}: a variant can't be made: {error}")
+                break
     return proof
 
 
@@ -99,18 +103,19 @@ def _reference(item: Exercise | Milestone, names: list[str]) -> dict[str, Any]:
 
 
 def _prove_item(proof: Proof, item: Exercise | Milestone, base: dict[str, Any], seed: int) -> None:
-    def run(extra: Mapping[str, Any]) -> CheckResult:
+    def run(variant: Mutant | Alternative | None) -> CheckResult:
+        extra = {} if variant is None else variant.objects(first, base)
         if isinstance(item, Milestone):
             return check(item, {**base, **extra}, seed=seed)
         return check(item, {**base, **extra}, seed=seed, reference=lambda _: base)
 
     first = item.names[0] if item.names else ""
-    right = run({})
+    right = run(None)
     proof.rows.append(f"{item.id} reference, seed {seed}: {right.outcome}")
     if not right.passed:
         proof.problems.append(f"{item.id}: the reference does not pass (seed {seed}):\n{right}")
     for variant in item.alternatives:
-        result = run(variant.objects(first, base))
+        result = run(variant)
         proof.rows.append(f"{item.id} alternative {variant.label}, seed {seed}: {result.outcome}")
         if not result.passed:
             proof.problems.append(
@@ -122,7 +127,7 @@ def _prove_item(proof: Proof, item: Exercise | Milestone, base: dict[str, Any], 
                 f"{item.id}: the number of cases depends on chance ({right.cases}, {result.cases})"
             )
     for variant in item.mutants:
-        result = run(variant.objects(first, base))
+        result = run(variant)
         proof.rows.append(f"{item.id} mutant {variant.label}, seed {seed}: {result.outcome}")
         told = f"{item.id}: the mutant {variant.label}"
         if result.passed:

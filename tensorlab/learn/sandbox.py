@@ -152,6 +152,7 @@ class Guard:
         self._warnings = warnings.catch_warnings()
         self._warnings.__enter__()
         warnings.simplefilter("default")
+        warnings.showwarning = _show_warning
         self._exits = {
             name: self._namespace[name] for name in ("exit", "quit") if name in self._namespace
         }
@@ -252,6 +253,13 @@ def _working_directory() -> str | None:
         return os.getcwd()
     except OSError:  # it was deleted
         return None
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
+) -> None:
+    """To where the code's output is captured, and without the path of a temporary file."""
+    sys.stderr.write(f"{category.__name__}: {message} (line {lineno})\n")
 
 
 def _no_input(prompt: object = "") -> str:

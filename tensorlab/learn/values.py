@@ -168,5 +168,5 @@ def unchanged(before: Any, after: Any) -> bool:
             unchanged(before[key], after[key]) for key in before
         )
     if isinstance(before, (int, float, complex, str, bytes, bool, set, frozenset)):
-        return before == after or before != before  # the second: NaN
+        return before == after or (before != before and after != after)  # NaN
     return True
