@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from tensorlab.nn import functional, init, modules, parameter, utils
 from tensorlab.nn.modules import (
+    ELU,
+    GELU,
     BCELoss,
     BCEWithLogitsLoss,
     Bilinear,
     CrossEntropyLoss,
     Dropout,
-    ELU,
     Flatten,
-    GELU,
     Hardtanh,
     Identity,
     L1Loss,

@@ -11,12 +11,12 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tensorlab.ops.creation import empty_like
-from tensorlab.ops.random import randperm
 from tensorlab._backend import backend_of
 from tensorlab._random import Generator
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
+from tensorlab.ops.creation import empty_like
+from tensorlab.ops.random import randperm
 
 __all__ = [
     "calculate_gain",
@@ -45,7 +45,15 @@ __all__ = [
 ]
 
 _GAINS = {"sigmoid": 1, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
-_LINEAR = ("linear", "conv1d", "conv2d", "conv3d") + tuple(f"conv_transpose{n}d" for n in (1, 2, 3))
+_LINEAR = (
+    "linear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -76,7 +84,9 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 @no_grad()
-def uniform_(tensor: Any, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Any:
+def uniform_(
+    tensor: Any, a: float = 0.0, b: float = 1.0, generator: Generator | None = None
+) -> Any:
     """Fill with numbers uniform between `a` and `b`."""
     return tensor.uniform_(a, b, generator=generator)
 
@@ -114,9 +124,7 @@ def zeros_(tensor: Any) -> Any:
 def eye_(tensor: Any) -> Any:
     """Make a matrix the identity; `ValueError` unless it has two dimensions."""
     if tensor.ndimension() != 2:
-        raise ValueError(
-            f"Only tensors with 2 dimensions are supported, got {tensor.ndimension()}"
-        )
+        raise ValueError(f"Only tensors with 2 dimensions are supported, got {tensor.ndimension()}")
     tensor.zero_()
     for i in range(min(tensor.shape)):
         tensor[i, i] = 1
@@ -159,7 +167,8 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
 
 def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
-    fans = dict(zip(("fan_in", "fan_out"), _calculate_fan_in_and_fan_out(tensor), strict=True))
+    fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
+    fans = {"fan_in": fan_in, "fan_out": fan_out}
     if mode.lower() not in fans:
         raise ValueError(f"Mode {mode} not supported, please use one of {list(fans)}")
     return fans[mode.lower()]

@@ -51,7 +51,9 @@ class Parameter(Tensor):
             )
         out = wrap(array, cls)
         if data is not None:
-            out._version_cell = data._version_cell  # same memory: one in-place write is seen by both
+            out._version_cell = (
+                data._version_cell
+            )  # same memory: one in-place write is seen by both
         out.requires_grad_(requires_grad)
         return out  # type: ignore[return-value]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import Function, is_grad_enabled
+from tensorlab.ops.creation import zeros_like
 
 __all__ = ["BackwardHook", "RemovableHandle"]
 
@@ -68,7 +69,7 @@ class BackwardHookFunction(Function):
     @staticmethod
     def forward(ctx: Any, *tensors: Tensor) -> Any:
         ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
-        return tuple(t.view_as(t) for t in tensors)
+        return tensors
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -108,7 +109,11 @@ class BackwardHook:
                 return None  # the gradient came to the input without passing the output
             places = self.input_places
             assert places is not None
-            found = _spread(grad_inputs, places, self.input_count)
+            # As in PyTorch, the hooks see zeros for an input that the gradient does not reach.
+            shown = [
+                zeros_like(x) if g is None else g for g, x in zip(grad_inputs, like, strict=True)
+            ]
+            found = _spread(shown, places, self.input_count)
             for hook in self.user_hooks:
                 changed = hook(self.module, found, self.grad_outputs)
                 if changed is None:
@@ -122,8 +127,12 @@ class BackwardHook:
                     )
                 found = changed
             self.grad_outputs = None
-            return tuple(found[place] for place in places)
+            return tuple(
+                None if g is None else found[place]
+                for g, place in zip(grad_inputs, places, strict=True)
+            )
 
+        like = [arg.detach() for arg in args if isinstance(arg, Tensor)]
         self.input_count = len(args)
         args, self.input_places, node = _through_identity(args)
         if node is not None:

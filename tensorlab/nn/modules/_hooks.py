@@ -242,7 +242,10 @@ class Hooks:
 
         backward = None
         backward_hooks = [*global_backward_hooks.values(), *self._backward_hooks.values()]
-        backward_pre_hooks = [*global_backward_pre_hooks.values(), *self._backward_pre_hooks.values()]
+        backward_pre_hooks = [
+            *global_backward_pre_hooks.values(),
+            *self._backward_pre_hooks.values(),
+        ]
         if backward_hooks or backward_pre_hooks:
             backward = BackwardHook(self, backward_hooks, backward_pre_hooks)
             args = backward.setup_input_hook(args)

@@ -101,7 +101,9 @@ class StateDict:
                 raise RuntimeError("state_dict post-hook must return None")
         return destination
 
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
         """Add this module's own entries, not those of its children; a subclass may add more."""
         for name, tensor in self._persistent_state().items():
             destination[prefix + name] = tensor if keep_vars else tensor.detach()
@@ -189,7 +191,9 @@ class StateDict:
             errors[:0] = report
         if errors:
             listed = "\n\t".join(errors)
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}")
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}"
+            )
         return IncompatibleKeys(missing, unexpected)
 
     def _load_from_state_dict(
@@ -205,7 +209,13 @@ class StateDict:
         """Load this module's own entries; a subclass may rename old keys first."""
         for hook in self._load_state_dict_pre_hooks.values():
             hook(
-                state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+                state_dict,
+                prefix,
+                local_metadata,
+                strict,
+                missing_keys,
+                unexpected_keys,
+                error_msgs,
             )
         mine = self._persistent_state()
         for name, current in mine.items():

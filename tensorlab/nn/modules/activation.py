@@ -57,9 +57,7 @@ class ReLU(_InPlace):
 class Hardtanh(_InPlace):
     """`x` cut off below `min_val` and above `max_val`."""
 
-    def __init__(
-        self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-    ) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
         if min_val >= max_val:
             raise AssertionError(f"min_val must be below max_val, got {min_val} and {max_val}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-
 from tensorlab._tensor import Tensor
 from tensorlab.nn import functional as F
 from tensorlab.nn import init

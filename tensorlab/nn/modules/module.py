@@ -59,6 +59,12 @@ _HOOK_DICTS = (
 )
 
 
+def _forward_unimplemented(self: Module, *input: Any) -> None:
+    raise NotImplementedError(
+        f'Module [{type(self).__name__}] is missing the required "forward" function'
+    )
+
+
 class Module(Traversal, Conversion, StateDict, Hooks):
     """Base class of all neural network modules.
 
@@ -106,11 +112,9 @@ class Module(Traversal, Conversion, StateDict, Hooks):
             fields[name] = OrderedDict()
         fields["_modules"] = {}
 
-    def forward(self, *input: Any) -> Any:
-        """What the module computes; every subclass writes its own."""
-        raise NotImplementedError(
-            f'Module [{type(self).__name__}] is missing the required "forward" function'
-        )
+    # Every subclass writes its own. An attribute and not a method, so that type checkers let the
+    # subclass choose the arguments.
+    forward: Callable[..., Any] = _forward_unimplemented
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._has_hooks():
@@ -279,7 +283,13 @@ class Module(Traversal, Conversion, StateDict, Hooks):
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = {*dir(type(self)), *self.__dict__, *self._parameters, *self._modules, *self._buffers}
+        names = {
+            *dir(type(self)),
+            *self.__dict__,
+            *self._parameters,
+            *self._modules,
+            *self._buffers,
+        }
         return sorted(name for name in names if not name[0].isdigit())
 
     def __getstate__(self) -> dict[str, Any]:

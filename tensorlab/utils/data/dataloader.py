@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from tensorlab._random import Generator
 from tensorlab.utils.data._utils.collate import default_collate, default_convert
 from tensorlab.utils.data._utils.fetch import IterableFetcher, MapFetcher
-from tensorlab.utils.data.dataset import Dataset, IterableDataset
+from tensorlab.utils.data.dataset import IterableDataset
 from tensorlab.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -74,7 +74,7 @@ class DataLoader(Generic[T_co]):
 
     def __init__(
         self,
-        dataset: Dataset[T_co] | Any,
+        dataset: Any,
         batch_size: int | None = 1,
         shuffle: bool | None = None,
         sampler: Sampler[Any] | Iterable[Any] | None = None,

@@ -92,7 +92,8 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         has its own idea of a sample.
         """
         picked = list(indices)
-        if type(self).__getitem__ is not TensorDataset.__getitem__ or not set(map(type, picked)) == {int}:
+        is_overridden = type(self).__getitem__ is not TensorDataset.__getitem__
+        if is_overridden or set(map(type, picked)) != {int}:
             return None
         return [tensor[picked] for tensor in self.tensors]  # type: ignore[index]
 
