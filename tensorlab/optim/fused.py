@@ -231,9 +231,7 @@ class _Bucket:
             p._version_cell[0] += 1
 
 
-def _holds(
-    plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], states: Any
-) -> bool:
+def _holds(plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], states: Any) -> bool:
     """Whether `plan` serves exactly these parameters, with the state they have now."""
     planned = [p for bucket in plan for p in bucket.params]
     if len(planned) != len(params):

@@ -174,7 +174,8 @@ class LambdaLR(LRScheduler):
         """As `LRScheduler.state_dict`; of the functions, only objects with attributes are saved."""
         state = super().state_dict()
         state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in self.lr_lambdas
+            None if isinstance(f, types.FunctionType) else f.__dict__.copy()
+            for f in self.lr_lambdas
         ]
         return state
 
@@ -374,9 +375,7 @@ class CosineAnnealingLR(LRScheduler):
                 for base, group in zip(self.base_lrs, groups, strict=True)
             ]
         now, before = (1 + math.cos(math.pi * at / half) for at in (t, t - 1))
-        return [
-            now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups
-        ]
+        return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
 
     def _get_closed_form_lr(self) -> list[Any]:
         share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2

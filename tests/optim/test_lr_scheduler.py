@@ -9,23 +9,26 @@ from tensorlab import optim
 from tensorlab.optim import lr_scheduler
 
 SCHEDULES = [
-    ("StepLR", dict(step_size=3, gamma=0.3)),
-    ("MultiStepLR", dict(milestones=[2, 5, 5, 9], gamma=0.5)),
-    ("ConstantLR", dict(factor=0.25, total_iters=4)),
-    ("LinearLR", dict(start_factor=0.2, end_factor=0.8, total_iters=6)),
-    ("ExponentialLR", dict(gamma=0.9)),
-    ("CosineAnnealingLR", dict(T_max=5, eta_min=0.01)),
-    ("LambdaLR", dict(lr_lambda=[lambda e: 0.9**e, lambda e: 1 / (1 + e)])),
+    ("StepLR", {"step_size": 3, "gamma": 0.3}),
+    ("MultiStepLR", {"milestones": [2, 5, 5, 9], "gamma": 0.5}),
+    ("ConstantLR", {"factor": 0.25, "total_iters": 4}),
+    ("LinearLR", {"start_factor": 0.2, "end_factor": 0.8, "total_iters": 6}),
+    ("ExponentialLR", {"gamma": 0.9}),
+    ("CosineAnnealingLR", {"T_max": 5, "eta_min": 0.01}),
+    ("LambdaLR", {"lr_lambda": [lambda e: 0.9**e, lambda e: 1 / (1 + e)]}),
 ]
 
 
 def optimizers(torch):
-    ours = [{"params": [tl.zeros(1, requires_grad=True)]}, {"params": [tl.zeros(1, requires_grad=True)], "lr": 2.0}]
+    ours = [
+        {"params": [tl.zeros(1, requires_grad=True)]},
+        {"params": [tl.zeros(1, requires_grad=True)], "lr": 2.0},
+    ]
     theirs = [{"params": [torch.zeros(1)]}, {"params": [torch.zeros(1)], "lr": 2.0}]
     return optim.SGD(ours, lr=0.5), torch.optim.SGD(theirs, lr=0.5)
 
 
-@pytest.mark.parametrize("name, options", SCHEDULES, ids=[name for name, _ in SCHEDULES])
+@pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=[name for name, _ in SCHEDULES])
 def test_rates_are_pytorchs(name, options):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
     ours, theirs = optimizers(torch)
@@ -40,7 +43,7 @@ def test_rates_are_pytorchs(name, options):
         reference.step()
 
 
-@pytest.mark.parametrize("name, options", SCHEDULES, ids=[name for name, _ in SCHEDULES])
+@pytest.mark.parametrize(("name", "options"), SCHEDULES, ids=[name for name, _ in SCHEDULES])
 def test_resuming_goes_on_where_it_stopped(name, options):
     torch = pytest.importorskip("torch", reason="for the settings of its optimizers")
     straight, _ = optimizers(torch)

@@ -35,7 +35,12 @@ def test_state_dict_has_pytorchs_layout_and_travels_both_ways(name):
     def make():
         ours = [tl.from_numpy(a.copy()).requires_grad_() for a in start]
         theirs = [torch.tensor(a, requires_grad=True) for a in start]
-        return ours, theirs, getattr(optim, name)(ours, **options), getattr(torch.optim, name)(theirs, **options)
+        return (
+            ours,
+            theirs,
+            getattr(optim, name)(ours, **options),
+            getattr(torch.optim, name)(theirs, **options),
+        )
 
     def advance(*pairs, seed):
         rng = np.random.default_rng(seed)
@@ -50,11 +55,15 @@ def test_state_dict_has_pytorchs_layout_and_travels_both_ways(name):
     advance((ours, mine, tl.from_numpy), (theirs, reference, torch.tensor), seed=1)
     a, b = mine.state_dict(), reference.state_dict()
     assert a["param_groups"] == b["param_groups"]
-    assert {k: list(v) for k, v in a["state"].items()} == {k: list(v) for k, v in b["state"].items()}
+    assert {k: list(v) for k, v in a["state"].items()} == {
+        k: list(v) for k, v in b["state"].items()
+    }
     for k, entry in a["state"].items():
         for key, value in entry.items():
             assert str(value.dtype).split(".")[1] == str(b["state"][k][key].dtype).split(".")[1]
-            np.testing.assert_allclose(value.numpy(), b["state"][k][key].numpy(), rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(
+                value.numpy(), b["state"][k][key].numpy(), rtol=1e-5, atol=1e-6
+            )
 
     def convert(state_dict, make_tensor):
         state = {
@@ -64,7 +73,10 @@ def test_state_dict_has_pytorchs_layout_and_travels_both_ways(name):
         return {"state": state, "param_groups": state_dict["param_groups"]}
 
     # Ours resumes from PyTorch's state, PyTorch's from ours.
-    mine2, reference2 = getattr(optim, name)(ours, lr=1.0), getattr(torch.optim, name)(theirs, lr=1.0)
+    mine2, reference2 = (
+        getattr(optim, name)(ours, lr=1.0),
+        getattr(torch.optim, name)(theirs, lr=1.0),
+    )
     mine2.load_state_dict(convert(b, tl.from_numpy))
     reference2.load_state_dict(convert(a, torch.from_numpy))
     advance((ours, mine2, tl.from_numpy), (theirs, reference2, torch.tensor), seed=2)
@@ -163,7 +175,9 @@ def test_step_is_noticed_by_autograd():
     before = p._version
     optim.SGD([p], lr=0.1).step()
     assert p._version == before + 1
-    assert p.requires_grad and p.is_leaf and p.grad_fn is None
+    assert p.requires_grad
+    assert p.is_leaf
+    assert p.grad_fn is None
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
 
@@ -179,7 +193,8 @@ def test_zero_grad():
     optimizer = optim.SGD([p], lr=0.1)
     grad = p.grad
     optimizer.zero_grad(set_to_none=False)
-    assert p.grad is grad and grad.tolist() == [0.0, 0.0]
+    assert p.grad is grad
+    assert grad.tolist() == [0.0, 0.0]
     optimizer.zero_grad()
     assert p.grad is None
     optimizer.step()  # nothing to do
@@ -206,7 +221,9 @@ def test_step_hooks():
     p = filled(1)
     optimizer = optim.SGD([p], lr=0.1)
     pre = optimizer.register_step_pre_hook(lambda o, args, kwargs: calls.append(("pre", o, args)))
-    post = optimizer.register_step_post_hook(lambda o, args, kwargs: calls.append(("post", o, args)))
+    post = optimizer.register_step_post_hook(
+        lambda o, args, kwargs: calls.append(("post", o, args))
+    )
     optimizer.step()
     assert [(name, o is optimizer, args) for name, o, args in calls] == [
         ("pre", True, (optimizer,)),
@@ -224,7 +241,7 @@ def test_step_hooks():
 def test_own_optimizer_with_hooks():
     class SignSGD(optim.Optimizer):
         def __init__(self, params, lr):
-            super().__init__(params, dict(lr=lr))
+            super().__init__(params, {"lr": lr})
 
         @tl.no_grad()
         def step(self, closure=None):
@@ -237,7 +254,8 @@ def test_own_optimizer_with_hooks():
     optimizer = SignSGD([p], lr=0.5)
     optimizer.register_step_post_hook(lambda *args: calls.append(1))
     optimizer.step()
-    assert p.tolist() == [0.5, 0.5] and calls == [1]
+    assert p.tolist() == [0.5, 0.5]
+    assert calls == [1]
 
 
 def test_state_dict_hooks():
@@ -284,21 +302,41 @@ def test_repr_is_pytorchs():
 
 
 @pytest.mark.parametrize(
-    "make, error, message",
+    ("make", "error", "message"),
     [
         (lambda: optim.SGD([], lr=1), ValueError, "empty parameter list"),
         (lambda: optim.SGD(filled(1), lr=1), TypeError, "should be an iterable of Tensors"),
-        (lambda: optim.SGD([3], lr=1), TypeError, "can only optimize Tensors, but one of the params is int"),
+        (
+            lambda: optim.SGD([3], lr=1),
+            TypeError,
+            "can only optimize Tensors, but one of the params is int",
+        ),
         (lambda: optim.SGD([filled(1) * 2], lr=1), ValueError, "can't optimize a non-leaf Tensor"),
         (lambda: optim.SGD([{"params": {filled(1)}}], lr=1), TypeError, "ordered collections"),
         (lambda: optim.SGD([filled(1)], lr=-1), ValueError, "Invalid learning rate: -1"),
         (lambda: optim.SGD([filled(1)], momentum=-1), ValueError, "Invalid momentum value"),
         (lambda: optim.SGD([filled(1)], weight_decay=-1), ValueError, "Invalid weight_decay value"),
         (lambda: optim.SGD([filled(1)], nesterov=True), ValueError, "Nesterov momentum requires"),
-        (lambda: optim.SGD([filled(1)], foreach=True, fused=True), RuntimeError, "cannot be `True` together"),
-        (lambda: optim.SGD([filled(1)], differentiable=True), NotImplementedError, "create_graph=True"),
-        (lambda: optim.Adam([filled(1)], betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0"),
-        (lambda: optim.Adam([filled(1)], betas=(0, 0.9)), ValueError, "both floats or both Tensors"),
+        (
+            lambda: optim.SGD([filled(1)], foreach=True, fused=True),
+            RuntimeError,
+            "cannot be `True` together",
+        ),
+        (
+            lambda: optim.SGD([filled(1)], differentiable=True),
+            NotImplementedError,
+            "create_graph=True",
+        ),
+        (
+            lambda: optim.Adam([filled(1)], betas=(1.0, 0.9)),
+            ValueError,
+            "Invalid beta parameter at index 0",
+        ),
+        (
+            lambda: optim.Adam([filled(1)], betas=(0, 0.9)),
+            ValueError,
+            "both floats or both Tensors",
+        ),
         (lambda: optim.Adam([filled(1)], eps=-1), ValueError, "Invalid epsilon value"),
         (lambda: optim.Adam([filled(1)], lr=tl.ones(2)), ValueError, "Tensor lr must be 1-element"),
     ],

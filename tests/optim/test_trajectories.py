@@ -25,7 +25,9 @@ def small_limits(monkeypatch):
     monkeypatch.setattr(fused, "BLOCK", 30)
 
 
-def trajectories(name, dtype="float32", steps=100, shapes=SHAPES, skip=lambda i, k: False, **options):
+def trajectories(
+    name, dtype="float32", steps=100, shapes=SHAPES, skip=lambda i, k: False, **options
+):
     """The parameters after `steps` steps with the same gradients, ours and PyTorch's."""
     seed = 20_240_601
     print("seed", seed)
@@ -56,8 +58,10 @@ def assert_same(ours, theirs, dtype="float32"):
 
 
 SGD_OPTIONS = [
-    dict(momentum=m, dampening=d, weight_decay=w, nesterov=n, maximize=x)
-    for m, d, w, n, x in itertools.product([0, 0.9], [0, 0.1], [0, 0.01], [False, True], [False, True])
+    {"momentum": m, "dampening": d, "weight_decay": w, "nesterov": n, "maximize": x}
+    for m, d, w, n, x in itertools.product(
+        [0, 0.9], [0, 0.1], [0, 0.01], [False, True], [False, True]
+    )
     if not (n and (m == 0 or d))
 ]
 
@@ -69,7 +73,7 @@ def test_sgd(options):
 
 
 ADAM_OPTIONS = [
-    dict(amsgrad=a, weight_decay=w, maximize=x)
+    {"amsgrad": a, "weight_decay": w, "maximize": x}
     for a, w, x in itertools.product([False, True], [0, 0.01], [False, True])
 ]
 
@@ -84,10 +88,10 @@ def test_adam(name, options):
 @pytest.mark.parametrize(
     "options",
     [
-        dict(betas=(0.5, 0.9), eps=1e-3),
-        dict(betas=(0.3, 0.5)),
-        dict(betas=(0.0, 0.0)),
-        dict(weight_decay=0.1, decoupled_weight_decay=True),
+        {"betas": (0.5, 0.9), "eps": 1e-3},
+        {"betas": (0.3, 0.5)},
+        {"betas": (0.0, 0.0)},
+        {"weight_decay": 0.1, "decoupled_weight_decay": True},
     ],
     ids=str,
 )
@@ -96,7 +100,7 @@ def test_adam_settings(options):
     assert_same(ours, theirs, "float64")
 
 
-@pytest.mark.parametrize("name, options", [("SGD", dict(momentum=0.9)), ("Adam", {})])
+@pytest.mark.parametrize(("name", "options"), [("SGD", {"momentum": 0.9}), ("Adam", {})])
 def test_parameters_without_a_gradient_stand_still(name, options):
     """Some parameters miss steps, so their counts and buffers go their own way."""
     ours, theirs, *_ = trajectories(
@@ -140,7 +144,9 @@ def test_non_contiguous_parameters_and_gradients():
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_large_parameters_with_the_real_limits(name, monkeypatch):
     monkeypatch.undo()
-    ours, theirs, *_ = trajectories(name, steps=3, lr=0.01, shapes=[(fused.BLOCK + 5,), (3,), (fused.SMALL,)])
+    ours, theirs, *_ = trajectories(
+        name, steps=3, lr=0.01, shapes=[(fused.BLOCK + 5,), (3,), (fused.SMALL,)]
+    )
     assert_same(ours, theirs)
 
 

@@ -15,10 +15,13 @@ from tensorlab.vision.datasets import Digits, VisionDataset
 def test_sizes_dtypes_and_range():
     train, test = Digits(), Digits(train=False)
     assert (len(train), len(test)) == (1442, 355)
-    assert train.data.shape == (1442, 8, 8) and train.data.dtype is tl.uint8
-    assert train.targets.shape == (1442,) and train.targets.dtype is tl.int64
+    assert train.data.shape == (1442, 8, 8)
+    assert train.data.dtype is tl.uint8
+    assert train.targets.shape == (1442,)
+    assert train.targets.dtype is tl.int64
     assert (int(train.data.min()), int(train.data.max())) == (0, 16)
-    assert len(train.classes) == 10 and train.class_to_idx["3 - three"] == 3
+    assert len(train.classes) == 10
+    assert train.class_to_idx["3 - three"] == 3
 
 
 def test_both_parts_together_are_the_original_pictures():
@@ -48,14 +51,18 @@ def test_the_first_pictures_show_0_1_2():
 
 def test_classes_are_balanced_in_the_test_part():
     counts = np.bincount(Digits(train=False).targets.numpy())
-    assert counts.min() >= 34 and counts.max() <= 36
+    assert counts.min() >= 34
+    assert counts.max() <= 36
 
 
 def test_items():
     image, target = Digits()[0]
-    assert image.shape == (1, 8, 8) and image.dtype is tl.float32
-    assert float(image.max()) <= 1.0 and float(image[0, 0, 3]) == 13 / 16
-    assert target == 0 and type(target) is int
+    assert image.shape == (1, 8, 8)
+    assert image.dtype is tl.float32
+    assert float(image.max()) <= 1.0
+    assert float(image[0, 0, 3]) == 13 / 16
+    assert target == 0
+    assert type(target) is int
     assert Digits()[-1][1] == int(Digits().targets[-1])
     with pytest.raises(IndexError):
         Digits()[1442]
@@ -64,7 +71,8 @@ def test_items():
 def test_transforms():
     data = Digits(transform=lambda x: x.flatten(), target_transform=lambda t: t + 100)
     image, target = data[1]
-    assert image.shape == (64,) and target == 101
+    assert image.shape == (64,)
+    assert target == 101
 
 
 @pytest.mark.parametrize("wrap", [lambda d: d, lambda d: Subset(d, range(0, 100, 7))])
@@ -72,8 +80,11 @@ def test_batches_are_the_items_collated(wrap):
     fast = DataLoader(wrap(Digits(train=False)), batch_size=50)
     slow = DataLoader(wrap(Digits(train=False, transform=lambda x: x)), batch_size=50)
     for (x, y), (u, v) in zip(fast, slow, strict=True):
-        assert x.dtype is u.dtype and y.dtype is v.dtype and x.shape == u.shape
-        assert bool((x == u).all()) and bool((y == v).all())
+        assert x.dtype is u.dtype
+        assert y.dtype is v.dtype
+        assert x.shape == u.shape
+        assert bool((x == u).all())
+        assert bool((y == v).all())
 
 
 def test_repr_is_torchvisions():

@@ -6,7 +6,7 @@ import gzip
 import os
 from collections.abc import Callable, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Digits(VisionDataset):
     (1442, 355)
     """
 
-    classes = [
+    classes: ClassVar[list[str]] = [
         "0 - zero",
         "1 - one",
         "2 - two",
@@ -111,7 +111,7 @@ def _to_image(pixels: Tensor) -> Tensor:
 
 def _read() -> tuple[np.ndarray, np.ndarray]:
     """All pictures `(1797, 8, 8)` uint8 and their digits `(1797,)` int64, in the file's order."""
-    packed = resources.files(__package__).joinpath("digits.csv.gz").read_bytes()
+    packed = resources.files("tensorlab.vision.datasets").joinpath("digits.csv.gz").read_bytes()
     lines = gzip.decompress(packed).decode("ascii").splitlines()
     table = np.loadtxt(lines, dtype=np.uint8, delimiter=",")
     return table[:, :-1].reshape(-1, _SIDE, _SIDE), table[:, -1].astype(np.int64)

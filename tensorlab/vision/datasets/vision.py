@@ -16,7 +16,9 @@ Transform = Callable[[Any], Any]
 class StandardTransform:
     """A pair of transforms, one for the image and one for its target, as one callable."""
 
-    def __init__(self, transform: Transform | None = None, target_transform: Transform | None = None) -> None:
+    def __init__(
+        self, transform: Transform | None = None, target_transform: Transform | None = None
+    ) -> None:
         self.transform = transform
         self.target_transform = target_transform
 
@@ -64,7 +66,9 @@ class VisionDataset(Dataset[Any]):
         self.root = os.path.expanduser(root) if isinstance(root, str) else root
         has_separate = transform is not None or target_transform is not None
         if transforms is not None and has_separate:
-            raise ValueError("Only transforms or transform/target_transform can be passed as argument")
+            raise ValueError(
+                "Only transforms or transform/target_transform can be passed as argument"
+            )
         self.transform = transform
         self.target_transform = target_transform
         if has_separate:
@@ -89,4 +93,6 @@ class VisionDataset(Dataset[Any]):
         if self.transforms is not None:
             # not splitlines(): torchvision indents only the first line of the transforms
             body.append(repr(self.transforms))
-        return "\n".join([f"Dataset {type(self).__name__}", *(" " * self._repr_indent + line for line in body)])
+        return "\n".join(
+            [f"Dataset {type(self).__name__}", *(" " * self._repr_indent + line for line in body)]
+        )
