@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
 from tensorlab import _op
-from tensorlab._backend import NUMPY, backend_of
+from tensorlab._backend import NUMPY, Backend, backend_of
 from tensorlab._files import write_text
 from tensorlab.inspect._memory import Ledger, flat
 from tensorlab.nn.modules.module import (
@@ -132,7 +132,7 @@ class profile:
         self._ledger = Ledger()
         self._lock = threading.Lock()
         self._local = _Thread(itertools.count())
-        self._device: Any = None  # the CUDA backend, once one of its arrays was seen
+        self._device: Backend | None = None  # the GPU's, once an array of it was seen
         self._stack: ExitStack | None = None
         self._zero = 0
 
@@ -157,12 +157,12 @@ class profile:
 
     def before(self, op: Op, arrays: Any) -> None:
         """An operation starts (see `tensorlab._op.observe`)."""
-        self._look_for_device(arrays)
         self._open(op)
 
     def after(self, op: Op, arrays: Any, outputs: tuple[Any, ...], node: Node | None) -> None:
         """An operation has ended."""
-        self._look_for_device(outputs)
+        if self._device is None:
+            self._device = next(map(_cuda, outputs), None)
         span = self._close(op)
         module = self._local.modules[-1].name if self._local.modules else OUTSIDE
         if node is not None:
@@ -314,16 +314,18 @@ class profile:
             self._children[key] = next(below, "") or type(module).__name__
         return f"{parent.name}.{self._children[key]}"
 
-    def _look_for_device(self, arrays: Any) -> None:
-        if self._device is None:
-            for array in flat(arrays):
-                if type(array) is not NUMPY.array_type and backend_of(array).kind == "cuda":
-                    self._device = backend_of(array)
-
     def _settle(self) -> None:
         """Wait for the GPU: it works on its own time, and only finished work can be measured."""
         if self._device is not None:
             self._device.xp.cuda.get_current_stream().synchronize()
+
+
+def _cuda(array: Any) -> Backend | None:
+    """The backend of an array on a GPU; None for one in main memory."""
+    if type(array) is NUMPY.array_type:
+        return None
+    backend = backend_of(array)
+    return backend if backend.kind == "cuda" else None
 
 
 @dataclass(slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _op, nn
+from tensorlab import _backend, _op, nn
 from tensorlab.inspect import OUTSIDE, profile
 
 
@@ -184,3 +186,25 @@ def test_the_chrome_trace(tmp_path) -> None:
     assert list(tmp_path.iterdir()) == [path]  # no temporary file is left
     with pytest.raises(OSError):
         p.export_chrome_trace(tmp_path / "missing" / "trace.json")
+
+
+def test_a_gpu_is_waited_for_before_each_reading_of_the_clock(monkeypatch) -> None:
+    class OnGpu(np.ndarray):
+        """An array of a backend that calls itself CUDA and counts how often it is waited for."""
+
+    waits = []
+    stream = SimpleNamespace(synchronize=lambda: waits.append(1))
+    xp = SimpleNamespace(cuda=SimpleNamespace(get_current_stream=lambda: stream))
+    monkeypatch.setitem(_backend._by_type, OnGpu, _backend.Backend("cuda", xp, OnGpu))
+    op = _op.OPS["mul"]
+    array = np.ones(3).view(OnGpu)
+    p = profile()
+    with p:
+        p.before(op, [array])
+        p.after(op, [array], (array * 2,), None)
+        assert len(waits) == 1
+        p.before(op, [array])
+        p.after(op, [array], (array * 2,), None)
+        assert len(waits) == 3
+    assert len(waits) == 4
+    assert counts(p.by_op()) == {"mul": (2, 0)}
