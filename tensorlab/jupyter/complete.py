@@ -20,6 +20,7 @@ from IPython.core.completer import (
 from IPython.core.interactiveshell import InteractiveShell
 
 from tensorlab import Tensor
+from tensorlab.learn import CourseError
 from tensorlab.nn import Module
 
 from . import coursework
@@ -106,7 +107,10 @@ class Completion:
         for choice in action.choices or ():
             yield str(choice), action.dest
         if isinstance(action.type, Kind) and action.type in self._words:
-            yield from self._words[action.type]()
+            try:
+                yield from self._words[action.type]()
+            except CourseError:
+                return  # the command itself says what is wrong with the course
 
     def _expression(self, text: str, dest: str) -> tuple[str, list[SimpleCompletion]]:
         """Names in the namespace, those that fit the argument first; attributes after a dot."""

@@ -11,6 +11,7 @@ import pytest
 
 pytest.importorskip("ipykernel", reason="the Jupyter part needs ipykernel: install the extra 'lab'")
 
+from IPython.core.completer import provisionalcompleter
 from IPython.utils.capture import capture_output
 
 import tensorlab as tl
@@ -262,3 +263,15 @@ def test_progress_that_cannot_be_written(notebook, monkeypatch, tmp_path) -> Non
     blocked.write_text("")
     monkeypatch.setenv("TENSORLAB_HOME", str(blocked / "home"))
     assert "progress can't be" in notebook.refuse("%tensorlab predict 01.A 3")
+
+
+def test_a_broken_course_is_one_line_and_completes_to_nothing(notebook, monkeypatch) -> None:
+    def broken(*args):
+        raise learn.CourseError("this installation\nhas no course")
+
+    monkeypatch.setattr(learn, "find_course", broken)
+    for line in ("", "check", "check 01.1", "hint 01.1", "predict 01.A", "progress", "reset 01.1"):
+        assert notebook.refuse(f"%tensorlab {line}").endswith("this installation has no course")
+    with provisionalcompleter():
+        found = notebook.shell.Completer.completions("%tensorlab hint ", 16)
+        assert [each.text for each in found] == ["--help"]
