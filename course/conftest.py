@@ -1,7 +1,8 @@
 """How pytest runs the solved lessons: nbval runs every cell and compares what it shows.
 
 Each notebook gets a learner's home of its own, so that no prediction is locked before it runs, and
-shows only the final form of what would move in a live notebook.
+shows only the final form of what would move in a live notebook. What a report looks like (its style)
+is not compared, so that a change of colour asks for no new run of every lesson.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _homes = pytest.StashKey[dict[Path, Path]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_homes] = {}
+    config.option.nbval_sanitize_with = str(Path(__file__).with_name("sanitize.cfg"))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -9,7 +9,9 @@ import secrets
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +25,17 @@ JUPYTER_FOLDERS = {
     "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
     "IPYTHONDIR": "ipython",
 }
+SCREENSHOTS_VARIABLE = "TENSORLAB_SCREENSHOTS"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+BROWSER_ARGUMENTS = [
+    "--no-sandbox",  # a container's root has no other way
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
 _scratch = pytest.StashKey[Path]()
 _numbers = itertools.count()
 
@@ -84,3 +97,31 @@ def _alone(seed: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
         tensorlab.manual_seed(seed)
     home = request.config.stash[_scratch] / "homes" / str(next(_numbers))
     monkeypatch.setenv("TENSORLAB_HOME", str(home))
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the pictures go: $TENSORLAB_SCREENSHOTS, or a temporary folder."""
+    named = os.environ.get(SCREENSHOTS_VARIABLE)
+    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """The system's own Chromium, driven by Playwright.
+
+    It ends with the module: while Playwright runs, its event loop does, and nothing else that
+    needs one could run in this process.
+    """
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        reason = f"no browser: none of {', '.join(BROWSERS)} is installed"
+        # CI installs one: there its absence is a fault and no reason to skip.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
+        yield chromium
+        chromium.close()

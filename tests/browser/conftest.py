@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,18 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-SCREENSHOTS_VARIABLE = "TENSORLAB_SCREENSHOTS"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",  # a container's root has no other way
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 # What JupyterLab knows of the notebook's cells. Its page draws only those in sight.
 CELLS = """() => {
@@ -127,30 +114,6 @@ class Lesson:
 
     def screenshot(self, name: str) -> None:
         self.page.screenshot(path=self._screenshots / f"{name}.png")
-
-
-@pytest.fixture(scope="session")
-def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the pictures go: $TENSORLAB_SCREENSHOTS, or a temporary folder."""
-    named = os.environ.get(SCREENSHOTS_VARIABLE)
-    folder = Path(named) if named else tmp_path_factory.mktemp("screenshots")
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """The system's own Chromium, driven by Playwright."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        reason = f"no browser: none of {', '.join(BROWSERS)} is installed"
-        # CI installs one: there its absence is a fault and no reason to skip.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ HEAVY = {
 }  # fmt: skip
 # Lower numbers know nothing of higher ones; the same number may import each other.
 LAYERS = {
-    "_backend": 0, "_files": 0,
+    "_backend": 0, "_files": 0, "return_types": 0,
     "_dtypes": 1,
     "_graph": 2, "_op": 2, "_printing": 2, "_random": 2, "_tensor": 2,
     "autograd": 3,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,16 +21,6 @@ nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",  # a container's root has no other way
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 IDLE = """() => {
   const context = window.jupyterapp?.shell.currentWidget?.context;
   const kernel = context?.sessionContext?.session?.kernel;
@@ -101,22 +90,14 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        reason = f"no browser: none of {', '.join(BROWSERS)} is installed"
-        # CI installs one: there its absence is a fault and no reason to skip.
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser")
+def lab(browser: Any, screenshots: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("lab")
     cells = [nbformat.v4.new_code_cell(source) for source in (TRAIN, AGAIN, "print(epochs.n)")]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
     nbformat.write(notebook, folder / "training.ipynb")
-    screenshots = Path(os.environ.get("TENSORLAB_SCREENSHOTS") or tmp_path_factory.mktemp("shots"))
-    screenshots.mkdir(parents=True, exist_ok=True)
-
-    _no_news()
+    settings = tmp_path_factory.mktemp("settings")
+    _no_news(settings)
     paths = [str(ROOT), str(ROOT / "widgets"), os.environ.get("PYTHONPATH", "")]
     token = os.urandom(16).hex()
     with (folder / "log").open("w") as log:
@@ -126,27 +107,30 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
                 f"--ServerApp.root_dir={folder}", "--allow-root", f"--IdentityProvider.token={token}",
                 "--LabApp.expose_app_in_browser=True",
             ],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TENSORLAB_LIVE": "1"},
+            env={
+                **os.environ,
+                "JUPYTERLAB_SETTINGS_DIR": str(settings),
+                "PYTHONPATH": os.pathsep.join(paths),
+                "TENSORLAB_LIVE": "1",
+            },
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
         port = _port(folder / "log", server)
-        with sync_api.sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-            page = browser.new_context(viewport={"width": 1180, "height": 760}).new_page()
-            url = f"http://127.0.0.1:{port}/lab/tree/{{name}}?token={token}&reset"
-            opened = Lab(page, url, folder, screenshots)
-            opened.open("training.ipynb")
-            yield opened
-            browser.close()
+        page = browser.new_context(viewport={"width": 1180, "height": 760}).new_page()
+        url = f"http://127.0.0.1:{port}/lab/tree/{{name}}?token={token}&reset"
+        opened = Lab(page, url, folder, screenshots)
+        opened.open("training.ipynb")
+        yield opened
+        page.context.close()
     finally:
         server.terminate()
         server.wait(timeout=30)
 
 
-def _no_news() -> None:
+def _no_news(settings: Path) -> None:
     """JupyterLab must not ask whether it may fetch news: it would cover the notebook."""
-    folder = Path(os.environ["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / "apputils-extension"
+    folder = settings / "@jupyterlab" / "apputils-extension"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}', "utf-8")
 
