@@ -46,3 +46,39 @@ topk = _named("topk", _Values)
 cummax = _named("cummax", _Values)
 cummin = _named("cummin", _Values)
 aminmax = _named("aminmax", _MinMax)
+
+
+class _Slogdet(NamedTuple):
+    sign: Any
+    logabsdet: Any
+
+
+class _Qr(NamedTuple):
+    Q: Any
+    R: Any
+
+
+class _Svd(NamedTuple):
+    U: Any
+    S: Any
+    Vh: Any
+
+
+class _Eig(NamedTuple):
+    eigenvalues: Any
+    eigenvectors: Any
+
+
+class _Lstsq(NamedTuple):
+    solution: Any
+    residuals: Any
+    rank: Any
+    singular_values: Any
+
+
+slogdet = _named("slogdet", _Slogdet)
+qr = _named("qr", _Qr)
+svd = _named("svd", _Svd)
+eigh = _named("eigh", _Eig)
+eig = _named("eig", _Eig)
+lstsq = _named("lstsq", _Lstsq)

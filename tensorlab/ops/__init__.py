@@ -12,6 +12,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
+
+# A tensor that overflows or divides by zero holds inf or nan and says nothing, as in PyTorch.
+# Only warnings that arise in this library's own files are silenced: NumPy code keeps its own.
+warnings.filterwarnings("ignore", r".* encountered in .*", RuntimeWarning, r"tensorlab\b")
 
 # Importing a module registers its operations and attaches their methods to Tensor.
 for _module in pkgutil.iter_modules(__path__):

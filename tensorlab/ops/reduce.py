@@ -83,9 +83,10 @@ def sum(xp, input, /, dim=None, keepdim=False, *, dtype=None):
     """
     axis = None if dim is None else as_dims("sum", dim, input.ndim)
     if dtype is not None:
-        return input.sum(axis=axis, dtype=as_dtype(dtype).numpy, keepdims=keepdim)
-    out = input.sum(axis=axis, dtype=accumulator(input.dtype), keepdims=keepdim)
-    return out.astype(input.dtype) if input.dtype.kind == "f" else out
+        return xp.add.reduce(input, axis, as_dtype(dtype).numpy, None, keepdim)
+    kind = accumulator(input.dtype)
+    out = xp.add.reduce(input, axis, kind, None, keepdim)
+    return out.astype(input.dtype) if kind != input.dtype and input.dtype.kind == "f" else out
 
 
 def spread(g: Any, input_shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any:
@@ -116,7 +117,7 @@ def mean(xp, input, /, dim=None, keepdim=False, *, dtype=None):
     """
     values = floating("mean", input, dtype)
     dims = as_dims("mean", dim, input.ndim)
-    total = values.sum(axis=dims, dtype=accumulator(values.dtype), keepdims=keepdim)
+    total = xp.add.reduce(values, dims, accumulator(values.dtype), None, keepdim)
     n = count(input.shape, dims)
     if n == 0:
         return xp.full_like(total, math.nan, dtype=values.dtype)
@@ -271,13 +272,13 @@ def _centered(xp: Any, input: Any, dims: tuple[int, ...]) -> tuple[Any, Any]:
         )
     work = input.astype(accumulator(input.dtype), copy=False)
     n = count(input.shape, dims)
-    center = work.sum(axis=dims, keepdims=True) / max(n, 1)
+    center = xp.add.reduce(work, dims, None, None, True) / max(n, 1)
     return center, work - center
 
 
 def _variance(xp: Any, away: Any, dims: tuple[int, ...], correction: float, keepdim: bool) -> Any:
     squares = (away * away.conj()).real if away.dtype.kind == "c" else away * away
-    total = squares.sum(axis=dims, keepdims=keepdim)
+    total = xp.add.reduce(squares, dims, None, None, keepdim)
     freedom = count(away.shape, dims) - correction
     # Without degrees of freedom there is nothing to estimate from.
     return total / freedom if freedom > 0 else xp.full_like(total, math.nan)
@@ -480,8 +481,7 @@ def nanmean(xp, input, /, dim=None, keepdim=False, *, dtype=None):
         )
     total = nansum.op.forward(xp, input, dim, keepdim, dtype)
     n = (~xp.isnan(input)).sum(axis=as_dims("nanmean", dim, input.ndim), keepdims=keepdim)
-    with np.errstate(invalid="ignore"):
-        return (total / n).astype(total.dtype)
+    return (total / n).astype(total.dtype)
 
 
 def _nanmean_backward(g, input, dim, keepdim):
