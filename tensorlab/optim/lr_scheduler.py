@@ -102,7 +102,7 @@ class LRScheduler:
             self._get_lr_called_within_step = False
         for group, value in zip(self.optimizer.param_groups, values, strict=True):
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(value)  # type: ignore[attr-defined]
+                group["lr"].fill_(value)
             else:
                 group["lr"] = value
         self._last_lr = self._rates()
@@ -383,4 +383,4 @@ class CosineAnnealingLR(LRScheduler):
 
 
 def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+    return value.clone() if isinstance(value, Tensor) else value

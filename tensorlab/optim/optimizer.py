@@ -110,7 +110,7 @@ class Optimizer:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__ and not hasattr(cls.step, "hooked"):
-            cls.step = Optimizer.profile_hook_step(cls.step)  # type: ignore[method-assign]
+            cls.step = Optimizer.profile_hook_step(cls.step)
             cls.step.hooked = True  # type: ignore[attr-defined]
 
     @staticmethod
@@ -204,7 +204,7 @@ class Optimizer:
                 raise TypeError(
                     f"optimizer can only optimize Tensors, but one of the params is {typename(p)}"
                 )
-            if not (p.is_leaf or p.retains_grad):  # type: ignore[attr-defined]
+            if not (p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:

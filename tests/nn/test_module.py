@@ -266,6 +266,9 @@ def test_conversion_keeps_the_parameters_and_converts_gradients():
     assert net.to(tl.zeros(1)).mean.dtype is tl.float32
     assert net.to(dtype=tl.float64).cpu().mean.dtype is tl.float64
     assert net.type(tl.float32).count.dtype is tl.float32
+    assert net.to_empty(device="cpu").head.weight is weight
+    assert weight.shape == (2, 4)
+    net.head.reset_parameters()
     out = net(tl.ones(1, 3))
     out.sum().backward()
     assert weight.grad.dtype is tl.float32

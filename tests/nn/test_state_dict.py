@@ -148,11 +148,15 @@ def test_hooks():
         state["0.weight"] = state.pop("0.w")
 
     net.register_load_state_dict_pre_hook(rename)
+    net._register_load_state_dict_pre_hook(
+        lambda state, prefix, *rest: calls.append(("load", prefix))
+    )
     net.register_load_state_dict_post_hook(lambda m, keys: keys.missing_keys.clear())
     state = net.state_dict()
     assert calls == [("pre", ""), ("post", ["0.weight", "0.bias"])]
     net.load_state_dict({"0.w": tl.ones(1, 1)})  # the missing bias is pardoned by the hook
     assert net[0].weight.item() == 1
+    assert calls[-1] == ("load", "")
     assert "0.w" not in state
     net.register_state_dict_post_hook(lambda *args: 1)
     with pytest.raises(RuntimeError, match="state_dict post-hook must return None"):

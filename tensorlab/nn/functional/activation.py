@@ -107,12 +107,12 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 def softsign(input: Tensor) -> Tensor:
     """`x / (1 + |x|)`."""
-    return input / (input.abs() + 1)  # type: ignore[operator,attr-defined]
+    return input / (input.abs() + 1)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
     """`x - tanh(x)`."""
-    return input - tanh(input)  # type: ignore[operator]
+    return input - tanh(input)
 
 
 def softmax(
@@ -130,7 +130,7 @@ def softmax(
     tensor([0.0900, 0.2447, 0.6652])
     """
     dim = _guess("softmax", input, _stacklevel) if dim is None else dim
-    return _softmax(input if dtype is None else input.to(dtype), dim)  # type: ignore[attr-defined]
+    return _softmax(input if dtype is None else input.to(dtype), dim)
 
 
 def softmin(
@@ -138,7 +138,7 @@ def softmin(
 ) -> Tensor:
     """The softmax of `-x`."""
     dim = _guess("softmin", input, _stacklevel) if dim is None else dim
-    return softmax(-input, dim, dtype=dtype)  # type: ignore[operator]
+    return softmax(-input, dim, dtype=dtype)
 
 
 def log_softmax(
@@ -146,7 +146,7 @@ def log_softmax(
 ) -> Tensor:
     """The logarithm of the softmax, more exact than the two in turn."""
     dim = _guess("log_softmax", input, _stacklevel) if dim is None else dim
-    return _log_softmax(input if dtype is None else input.to(dtype), dim)  # type: ignore[attr-defined]
+    return _log_softmax(input if dtype is None else input.to(dtype), dim)
 
 
 def _guess(name: str, input: Tensor, stacklevel: int) -> int:

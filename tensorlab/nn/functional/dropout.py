@@ -25,5 +25,5 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if inplace and training:
         # The same draw as out of place: a mask of 0 and 1 / (1 - p).
-        return input.mul_(_dropout(ones_like(input), p, True))  # type: ignore[attr-defined]
+        return input.mul_(_dropout(ones_like(input), p, True))
     return _dropout(input, p, training)

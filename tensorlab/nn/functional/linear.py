@@ -58,7 +58,7 @@ def normalize(
     >>> normalize(tensorlab.tensor([[3.0, 4.0]]))
     tensor([[0.6000, 0.8000]])
     """
-    result = input / input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    result = input / input.norm(p, dim, keepdim=True).clamp(min=eps).expand_as(input)
     return result if out is None else out.copy_(result)
 
 

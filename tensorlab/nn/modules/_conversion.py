@@ -10,6 +10,7 @@ from tensorlab._dtypes import dtype as DType
 from tensorlab._dtypes import float16, float32, float64
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
+from tensorlab.ops.creation import empty_like
 from tensorlab.utils._names import typename
 
 if TYPE_CHECKING:
@@ -78,6 +79,10 @@ class Conversion:
             return tensor.to(**changes) if changes else tensor
 
         return self._apply(convert)
+
+    def to_empty(self: Self, *, device: Any, recurse: bool = True) -> Self:
+        """Move the module to a device without its numbers: they are whatever is in memory there."""
+        return self._apply(lambda tensor: empty_like(tensor, device=device), recurse=recurse)
 
     def cpu(self: Self) -> Self:
         """Move the module to main memory."""

@@ -288,7 +288,15 @@ class StateDict:
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys,
         unexpected_keys, error_msgs)` before this module loads; it may change the dict."""
-        return _add(self._load_state_dict_pre_hooks, WithModule(hook, self))
+        return self._register_load_state_dict_pre_hook(hook, with_module=True)
+
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable[..., Any], with_module: bool = False
+    ) -> RemovableHandle:
+        """The form in wide use although it has an underscore: by default without the module."""
+        return _add(
+            self._load_state_dict_pre_hooks, WithModule(hook, self) if with_module else hook
+        )
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, incompatible_keys)` after this module loaded; it may change the lists."""

@@ -23,7 +23,7 @@ def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """
     parameters = list(parameters)
     _check_device(parameters)
-    return cat([p.reshape(-1) for p in parameters])  # type: ignore[attr-defined]
+    return cat([p.reshape(-1) for p in parameters])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
@@ -45,7 +45,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     for p in parameters:
         end = start + p.numel()
-        p.data = vec[start:end].view_as(p).data  # type: ignore[index]
+        p.data = vec[start:end].view_as(p).data
         start = end
 
 

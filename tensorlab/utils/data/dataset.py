@@ -80,7 +80,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(tensor[index] for tensor in self.tensors)  # type: ignore[index]
+        return tuple(tensor[index] for tensor in self.tensors)
 
     def __len__(self) -> int:
         return self.tensors[0].size(0)
@@ -95,7 +95,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         is_overridden = type(self).__getitem__ is not TensorDataset.__getitem__
         if is_overridden or set(map(type, picked)) != {int}:
             return None
-        return [tensor[picked] for tensor in self.tensors]  # type: ignore[index]
+        return [tensor[picked] for tensor in self.tensors]
 
 
 class StackDataset(Dataset[Any]):

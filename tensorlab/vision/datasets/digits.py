@@ -50,7 +50,7 @@ class Digits(VisionDataset):
     >>> test = Digits(train=False)
     >>> image, target = test[0]
     >>> image.shape, target
-    (tensorlab.Size([1, 8, 8]), 4)
+    (tensorlab.Size([1, 8, 8]), 5)
     >>> len(Digits()), len(test)
     (1442, 355)
     """
