@@ -10,15 +10,16 @@ __all__ = ["typename"]
 
 
 def typename(obj: Any) -> str:
-    """The type of `obj` for an error message: `tensorlab.Tensor`, `list`, `collections.OrderedDict`.
-
-    As `torch.typename`, but one name for tensors of every dtype.
+    """The type of `obj` for an error message, as `torch.typename` has it.
 
     >>> typename([1, 2])
     'list'
+    >>> import tensorlab
+    >>> typename(tensorlab.zeros(1))
+    'tensorlab.FloatTensor'
     """
+    if isinstance(obj, Tensor):
+        return obj.type()
     kind = type(obj)
-    if kind is Tensor:
-        return "tensorlab.Tensor"
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"

@@ -200,18 +200,6 @@ class Hooks:
         )
         return self.register_full_backward_hook(hook)
 
-    def _has_hooks(self) -> bool:
-        return bool(
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
-            or self._backward_pre_hooks
-            or global_forward_hooks
-            or global_forward_pre_hooks
-            or global_backward_hooks
-            or global_backward_pre_hooks
-        )
-
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `forward` with all hooks, the slow path of `Module.__call__`."""
         called: set[int] = set()

@@ -18,6 +18,10 @@ from tensorlab.nn.modules._conversion import Conversion
 from tensorlab.nn.modules._hooks import (
     Hooks,
     apply_registration_hooks,
+    global_backward_hooks,
+    global_backward_pre_hooks,
+    global_forward_hooks,
+    global_forward_pre_hooks,
     register_module_buffer_registration_hook,
     register_module_forward_hook,
     register_module_forward_pre_hook,
@@ -117,7 +121,16 @@ class Module(Traversal, Conversion, StateDict, Hooks):
     forward: Callable[..., Any] = _forward_unimplemented
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._has_hooks():
+        if (
+            self._forward_hooks
+            or self._forward_pre_hooks
+            or self._backward_hooks
+            or self._backward_pre_hooks
+            or global_forward_hooks
+            or global_forward_pre_hooks
+            or global_backward_hooks
+            or global_backward_pre_hooks
+        ):
             return self._call_with_hooks(args, kwargs)
         return self.forward(*args, **kwargs)
 
