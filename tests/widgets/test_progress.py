@@ -376,6 +376,15 @@ def test_a_bar_after_another_is_its_own(shown: list[Recorder]) -> None:
     assert [display.events[-1] for display in shown] == ["✓ one: 1/1", "✓ two: 1/1"]
 
 
+def test_a_bar_that_is_not_shown_counts_and_hides_those_inside(shown: list[Recorder]) -> None:
+    bar = progress(range(2), show=False)
+    for _ in bar:
+        for _ in progress(range(3), label="inside"):
+            pass
+    assert bar.n == 2
+    assert shown == []
+
+
 def test_threads_do_not_nest_in_each_other(shown: list[Recorder]) -> None:
     def train() -> None:
         list(progress(range(2), label="background"))

@@ -105,6 +105,19 @@ def test_nested_bars_stop_together_and_the_code_between_runs() -> None:
     assert epochs.n == 2
 
 
+def test_leaving_the_outer_loop_after_stop_counts_as_stopped() -> None:
+    epochs = progress(range(5), label="epochs")
+    for epoch in epochs:
+        batches = progress(range(5), label="batches")
+        for batch in batches:
+            if (epoch, batch) == (1, 2):
+                interrupt()
+        if batches.stopped:
+            break
+    assert epochs.stopped
+    assert repr(epochs) == "<progress epochs: stopped after 1 of 5>"
+
+
 def test_handler_is_ours_only_while_the_loop_runs(handler: object) -> None:
     assert signal.getsignal(signal.SIGINT) is handler
     for _ in progress(range(2)):

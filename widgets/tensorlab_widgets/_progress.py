@@ -24,6 +24,7 @@ class Progress(Generic[T]):
         iterable: Iterable[T] | AsyncIterable[T],
         total: int | None = None,
         label: str | None = None,
+        show: bool = True,
     ) -> None:
         if not isinstance(iterable, (Iterable, AsyncIterable)):
             hint = f"; did you mean range({iterable})?" if isinstance(iterable, int) else ""
@@ -35,6 +36,7 @@ class Progress(Generic[T]):
         if total is not None and total < 0:
             raise ValueError(f"progress: total must not be negative, got {total}")
         self._iterable = iterable
+        self._show = show
         self._row = Row(label or "progress", total)
         self._board: Board | None = None  # while it runs
         self._outer: Progress[Any] | None = None
@@ -126,7 +128,7 @@ class Progress(Generic[T]):
             self._board = outer._board
             self._row = self._board.nested(self._row)
         else:
-            self._board = Board(self._row)
+            self._board = Board(self._row, show=self._show)
         self._board.bars.append(self)
         _innermost.set(self)
         self._row.begin(self._row.total)
@@ -153,7 +155,10 @@ class Progress(Generic[T]):
         if board is None:
             return
         board.bars.remove(self)
-        self._row.end("interrupted" if how == "ended" and broken_off else how)
+        if how == "ended" and (broken_off or self._asked):
+            # Left by an exception or `break` after Stop: `if steps.stopped: break`.
+            how = "interrupted" if broken_off else "stopped"
+        self._row.end(how)
         if board.rows[0] is self._row:
             board.close()
         else:
@@ -163,11 +168,11 @@ class Progress(Generic[T]):
 class Board:
     """An outermost bar with the bars nested in it: one picture, one display."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, *, show: bool) -> None:
         self.rows = [row]
         self.bars: list[Progress[Any]] = []
         self.cell = cell()
-        self._display: Display = choose()
+        self._display: Display = choose() if show else Silent()
         self._throttle = Throttle()
 
     def nested(self, row: Row) -> Row:
@@ -261,6 +266,7 @@ def progress(
     iterable: Iterable[T] | AsyncIterable[T],
     total: int | None = None,
     label: str | None = None,
+    show: bool = True,
 ) -> Progress[T]:
     """Iterate over `iterable` with a progress bar, live metrics and a Stop that keeps the state.
 
@@ -268,6 +274,7 @@ def progress(
         iterable: what to iterate over, such as a `DataLoader` or a range of epochs.
         total: the number of steps; by default ``len(iterable)`` where it has one.
         label: what the steps are, for example ``"epochs"``.
+        show: False shows nothing, neither this bar nor those nested in it; Stop works as ever.
 
     Returns:
         A bar: iterate over it with ``for`` (or ``async for``), report with ``bar.set(loss=...)``,
@@ -288,4 +295,4 @@ def progress(
         TypeError: if `iterable` can't be iterated over.
         ValueError: if `total` is negative.
     """
-    return Progress(iterable, total, label)
+    return Progress(iterable, total, label, show)
