@@ -2,6 +2,9 @@
 
 The words before the cursor decide which argument the cursor is in; that argument's `type` (a
 `Kind`) or its `choices` decide what can stand there. So a new option completes by being declared.
+
+IPython 8.6 brought matchers that see the whole line and describe what they offer. Before it, as
+still on Colab, a matcher gets a word and returns words; then the descriptions are lost, no more.
 """
 
 from __future__ import annotations
@@ -9,14 +12,8 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from IPython.core.completer import (
-    CompletionContext,
-    SimpleCompletion,
-    SimpleMatcherResult,
-    context_matcher,
-)
 from IPython.core.interactiveshell import InteractiveShell
 
 from tensorlab import Tensor
@@ -37,6 +34,9 @@ from .arguments import (
 )
 from .notebook import Notebook
 
+if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
+
 __all__ = ["Completion"]
 
 # An assignment may stand before a line magic: text = %tensorlab …
@@ -51,6 +51,7 @@ class Completion:
         self._shell = shell
         self._parser = parser
         self._notebook = notebook
+        self._matcher = self._make_matcher()
         self._words: dict[Kind, Callable[[], Iterator[tuple[str, str]]]] = {
             EXERCISE: coursework.exercise_ids,
             LESSON: coursework.lesson_ids,
@@ -59,26 +60,44 @@ class Completion:
         }
 
     def install(self) -> None:
-        self._shell.Completer.custom_matchers.append(self.match)
+        self._shell.Completer.custom_matchers.append(self._matcher)
 
     def remove(self) -> None:
-        self._shell.Completer.custom_matchers.remove(self.match)
+        self._shell.Completer.custom_matchers.remove(self._matcher)
 
-    @context_matcher(identifier="tensorlab")
-    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+    def _make_matcher(self) -> Callable[..., Any]:
+        try:
+            from IPython.core.completer import context_matcher
+        except ImportError:
+            return self._match_word
+        # The decorator marks a function; a bound method can't be marked.
+        return context_matcher(identifier="tensorlab")(lambda context: self._match(context))
+
+    def _match(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete the word at the cursor if the line is one of ours; else leave it to the others."""
+        from IPython.core.completer import SimpleCompletion
+
         line = _LINE.fullmatch(context.text_until_cursor)
         if line is None:
             return {"completions": [], "suppress": False}
         fragment, found = self._complete(line["rest"])
         return {
-            "completions": found,
+            "completions": [SimpleCompletion(text, type=_type(words)) for text, words in found],
             "matched_fragment": fragment,
             "suppress": True,
             "ordered": True,
         }
 
-    def _complete(self, text: str) -> tuple[str, list[SimpleCompletion]]:
+    def _match_word(self, word: str) -> list[str]:
+        """The same for IPython before 8.6: what can stand in the place of `word`."""
+        line = _LINE.fullmatch(self._shell.Completer.text_until_cursor)
+        if line is None:
+            return []
+        fragment, found = self._complete(line["rest"])
+        before = word.removesuffix(fragment)
+        return [before + text for text, _ in found] if word.endswith(fragment) else []
+
+    def _complete(self, text: str) -> tuple[str, list[tuple[str, str]]]:
         """The part of the text that is replaced, and what can stand in its place."""
         words = split_words(text)
         last = "" if not words or not text.endswith(words[-1]) else words.pop()
@@ -112,7 +131,7 @@ class Completion:
             except CourseError:
                 return  # the command itself says what is wrong with the course
 
-    def _expression(self, text: str, dest: str) -> tuple[str, list[SimpleCompletion]]:
+    def _expression(self, text: str, dest: str) -> tuple[str, list[tuple[str, str]]]:
         """Names in the namespace, those that fit the argument first; attributes after a dot."""
         path = _PATH.search(text)
         if path is None:
@@ -123,7 +142,7 @@ class Completion:
             fragment = path[0]
         if "." in fragment:
             found = self._shell.Completer.attr_matches(fragment)
-            return fragment, [SimpleCompletion(name, type="attribute") for name in found]
+            return fragment, [(name, "attribute") for name in found]
         wanted = _WANTED.get(dest, object)
         names = sorted(
             self._notebook.names(), key=lambda item: (not isinstance(item[1], wanted), item[0])
@@ -140,12 +159,8 @@ def _options(parser: Parser) -> list[tuple[str, str]]:
     return sorted(found, key=lambda option: option[0] == "--help")
 
 
-def _starting(fragment: str, found: Iterable[tuple[str, str]]) -> list[SimpleCompletion]:
-    return [
-        SimpleCompletion(text, type=_type(words))
-        for text, words in found
-        if text.startswith(fragment)
-    ]
+def _starting(fragment: str, found: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(text, words) for text, words in found if text.startswith(fragment)]
 
 
 def _type(words: str) -> str:

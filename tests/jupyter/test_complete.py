@@ -6,7 +6,10 @@ import pytest
 
 pytest.importorskip("ipykernel", reason="the Jupyter part needs ipykernel: install the extra 'lab'")
 
+from IPython.core import completer
+
 from tensorlab.jupyter.arguments import build_parser
+from tensorlab.jupyter.extension import load_ipython_extension, unload_ipython_extension
 from tensorlab.learn import find_course
 
 COMMANDS = list(build_parser().commands)
@@ -26,6 +29,12 @@ def notebook(kernel):
     return kernel
 
 
+needs_context = pytest.mark.skipif(
+    not hasattr(completer, "context_matcher"),
+    reason="IPython before 8.6 mixes our completions with all others",
+)
+
+
 def ask(kernel, code: str, cursor: int | None = None) -> tuple[str, list[str], dict[str, str]]:
     """The text that would be replaced, the texts offered, and the type of each."""
     reply = kernel.complete(code, cursor)
@@ -42,6 +51,7 @@ def exercise_ids() -> list[str]:
     return [i for lesson in find_course().lessons for i in (*lesson.exercises, *lesson.milestones)]
 
 
+@needs_context
 def test_commands(notebook) -> None:
     typed, found, types = ask(notebook, "%tensorlab ")
     assert typed == ""
@@ -52,11 +62,13 @@ def test_commands(notebook) -> None:
     assert ask(notebook, "%tensorlab -")[:2] == ("-", ["--help"])
 
 
+@needs_context
 def test_the_name_of_the_magic(notebook) -> None:
     assert ask(notebook, "%tensorl")[1] == ["%tensorlab", "%%tensorlab"]
     assert ask(notebook, "%%tensorl")[1] == ["%%tensorlab"]
 
 
+@needs_context
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_of_every_command(notebook, command: str) -> None:
     parser = build_parser().commands[command]
@@ -67,6 +79,7 @@ def test_every_option_of_every_command(notebook, command: str) -> None:
     assert all(types[option] for option in found)
 
 
+@needs_context
 @pytest.mark.parametrize("command", ["hint", "solution", "reset"])
 def test_exercise_ids_with_their_titles(notebook, command: str) -> None:
     typed, found, types = ask(notebook, f"%tensorlab {command} ")
@@ -78,6 +91,7 @@ def test_exercise_ids_with_their_titles(notebook, command: str) -> None:
     assert ask(notebook, f"%tensorlab {command} 01.1 ")[1] == ["--help"]  # one is enough
 
 
+@needs_context
 def test_check_takes_many_exercises_and_lessons(notebook) -> None:
     ids = exercise_ids()
     for line in ("%tensorlab check 01.1 ", "%tensorlab check 01.1 01.2 "):
@@ -86,6 +100,7 @@ def test_check_takes_many_exercises_and_lessons(notebook) -> None:
     assert all(text.startswith("02") for text in ask(notebook, "%tensorlab check 02")[1])
 
 
+@needs_context
 def test_predictions_and_lessons(notebook) -> None:
     predictions = [i for lesson in find_course().lessons for i in lesson.predictions]
     assert ask(notebook, "%tensorlab predict ")[1] == predictions
@@ -93,12 +108,14 @@ def test_predictions_and_lessons(notebook) -> None:
     assert ask(notebook, "%tensorlab progress ")[1] == find_course().ids
 
 
+@needs_context
 def test_choices(notebook) -> None:
     assert ask(notebook, "%%tensorlab profile --by ")[1] == ["op", "module"]
     assert ask(notebook, "%%tensorlab profile --by=m")[:2] == ("m", ["module"])
     assert ask(notebook, "%%tensorlab profile --by op --sort n")[1] == ["name"]
 
 
+@needs_context
 def test_names_in_expressions_those_that_fit_first(notebook) -> None:
     _, found, types = ask(notebook, "%tensorlab graph ")
     assert found[0] == "loss"
@@ -116,6 +133,7 @@ def test_names_in_expressions_those_that_fit_first(notebook) -> None:
     assert ask(notebook, "%tensorlab graph loss --")[1] == ["--save", "--help"]
 
 
+@needs_context
 def test_the_cursor_in_the_middle_of_a_cell(notebook) -> None:
     code = "x = 1\n%tensorlab hint 01.M\ny = 2"
     typed, found, _ = ask(notebook, code, cursor=code.index("hint") + 2)
@@ -123,8 +141,27 @@ def test_the_cursor_in_the_middle_of_a_cell(notebook) -> None:
     assert ask(notebook, "text = %tensorlab doc")[:2] == ("doc", ["doctor"])
 
 
+@needs_context
 def test_other_lines_are_left_alone(notebook) -> None:
     assert "alpha" in ask(notebook, "alp")[1]
     assert "check" not in ask(notebook, "%%tensorlab profile\nche")[1]
     assert "doctor" not in ask(notebook, "# %tensorlab doc")[1]
     assert "doctor" not in ask(notebook, "%timeit tensorlab doc")[1]
+
+
+def test_an_ipython_before_matchers_had_a_context(shell, monkeypatch) -> None:
+    monkeypatch.delattr(completer, "context_matcher", raising=False)
+    load_ipython_extension(shell)
+    (matcher,) = shell.Completer.custom_matchers
+
+    def complete(line: str, word: str) -> list[str]:
+        shell.Completer.text_until_cursor = line
+        return matcher(word)
+
+    assert complete("%tensorlab ch", "ch") == ["check"]
+    assert complete("%tensorlab check --s", "--s") == ["--seed"]
+    assert complete("%%tensorlab profile --by=m", "m") == ["module"]
+    assert complete("%tensorlab hint 01.1", "01.1")[0] == "01.1"
+    assert complete("x = ch", "ch") == []
+    unload_ipython_extension(shell)
+    assert shell.Completer.custom_matchers == []

@@ -273,5 +273,6 @@ def test_a_broken_course_is_one_line_and_completes_to_nothing(notebook, monkeypa
     for line in ("", "check", "check 01.1", "hint 01.1", "predict 01.A", "progress", "reset 01.1"):
         assert notebook.refuse(f"%tensorlab {line}").endswith("this installation has no course")
     with provisionalcompleter():
-        found = notebook.shell.Completer.completions("%tensorlab hint ", 16)
-        assert [each.text for each in found] == ["--help"]
+        found = [c.text for c in notebook.shell.Completer.completions("%tensorlab hint ", 16)]
+    assert "--help" in found
+    assert "01.1" not in found
