@@ -74,6 +74,7 @@ def set_printoptions(
     Raises:
         ValueError: for an unknown profile.
 
+    >>> from tensorlab._printing import get_printoptions, set_printoptions
     >>> set_printoptions(precision=2)
     >>> get_printoptions()["precision"]
     2
@@ -100,6 +101,7 @@ def set_printoptions(
 def get_printoptions() -> dict[str, Any]:
     """Return the current options, in a form that :func:`set_printoptions` takes.
 
+    >>> from tensorlab._printing import get_printoptions
     >>> get_printoptions()["edgeitems"]
     3
     """
@@ -110,6 +112,7 @@ def get_printoptions() -> dict[str, Any]:
 def printoptions(**options: Any) -> Iterator[None]:
     """Set options for a ``with`` block only; the arguments are :func:`set_printoptions`'.
 
+    >>> from tensorlab._printing import get_printoptions, printoptions
     >>> with printoptions(precision=1):
     ...     get_printoptions()["precision"]
     1
@@ -148,6 +151,7 @@ def tensor_str(
         prefix: what stands before the numbers; a subclass prints its own name.
         library: the module that the printed dtype is named in.
 
+    >>> from tensorlab._printing import tensor_str
     >>> tensor_str(np.array([[1.5, 2], [3, 4]]), dtype_name="float64")
     'tensor([[1.5000, 2.0000],\\n        [3.0000, 4.0000]], dtype=tensorlab.float64)'
     """

@@ -377,7 +377,7 @@ def _log_sum(name: str, numpy_name: str, formula: str, base: float, example: str
     forward.__name__ = name
     forward.__doc__ = (
         f"{formula}, without overflow.\n\n    >>> import tensorlab as tl\n"
-        f"    >>> tl.{name}(tl.tensor([1000.]), tl.tensor([1000.]))\n    tensor([{example}])\n    "
+        f"    >>> tl.{name}(tl.tensor([1.]), tl.tensor([1.]))\n    tensor([{example}])\n    "
     )
     made = op(
         samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3, low=80, high=90), r())],
@@ -391,8 +391,8 @@ def _log_sum(name: str, numpy_name: str, formula: str, base: float, example: str
     return made
 
 
-logaddexp = _log_sum("logaddexp", "logaddexp", r"\(\ln(e^x + e^y)\)", math.e, "1000.6931")
-logaddexp2 = _log_sum("logaddexp2", "logaddexp2", r"\(\log_2(2^x + 2^y)\)", 2.0, "1001.")
+logaddexp = _log_sum("logaddexp", "logaddexp", r"\(\ln(e^x + e^y)\)", math.e, "1.6931")
+logaddexp2 = _log_sum("logaddexp2", "logaddexp2", r"\(\log_2(2^x + 2^y)\)", 2.0, "2.")
 
 
 @op(

@@ -216,7 +216,7 @@ isfinite = _question(
 )
 isposinf = _question("isposinf", "Where an element is +infinity", lambda xp, x: x == math.inf, "False,  True, False", np.isposinf)
 isneginf = _question("isneginf", "Where an element is -infinity", lambda xp, x: x == -math.inf, "False, False, False", np.isneginf)
-isreal = _question("isreal", "Where the imaginary part is 0", lambda xp, x: xp.imag(x) == 0, " True,  True,  True", np.isreal)
+isreal = _question("isreal", "Where the imaginary part is 0", lambda xp, x: xp.imag(x) == 0, "True, True, True", np.isreal)
 signbit = _question(
     "signbit", "Where the sign bit is set, of -0.0 too",
     lambda xp, x: xp.signbit(x) if x.dtype.kind == "f" else x < 0, "False, False, False", np.signbit,

@@ -91,8 +91,8 @@ def det(xp, input, /):
     """The determinant of square matrices. Its gradient needs them to be invertible.
 
     >>> import tensorlab as tl
-    >>> tl.det(tl.tensor([[1., 2.], [3., 4.]]))
-    tensor(-2.0000)
+    >>> tl.det(tl.tensor([[2., 0.], [0., 4.]]))
+    tensor(8.)
     """
     _matrices("det", input)
     return xp.linalg.det(input)
@@ -486,8 +486,8 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     `driver` is accepted for PyTorch's sake; the solution is that of the singular value decomposition.
 
     >>> import tensorlab as tl
-    >>> tl.linalg.lstsq(tl.tensor([[1.], [1.]]), tl.tensor([[1.], [3.]])).solution
-    tensor([[2.]])
+    >>> tl.linalg.lstsq(tl.tensor([[1.], [0.]]), tl.tensor([[3.], [9.]])).solution
+    tensor([[3.]])
     """
     solution = matmul(pinv(A, rtol=rcond), B)
     rank = matrix_rank(A, rtol=rcond)

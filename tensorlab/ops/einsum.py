@@ -40,7 +40,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
     tensorlab.Size([2, 4])
     """
     if not isinstance(equation, str):
-        equation, operands = _from_sublists((equation, *operands))
+        equation, operands = _from_sublists([equation, *operands])
     if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
     terms, output = _parse(equation, operands)
@@ -53,7 +53,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
     return _arranged(left, labels, output)
 
 
-def _from_sublists(arguments: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+def _from_sublists(arguments: list[Any]) -> tuple[str, tuple[Any, ...]]:
     """`einsum(x, [0, 1], y, [1, 2], [0, 2])`, the form with numbers, as an equation with letters."""
     if len(arguments) < 2 or not isinstance(arguments[0], Tensor):
         raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(arguments[0]).__name__}")

@@ -6,21 +6,18 @@ and is the extreme in both directions, as in PyTorch.
 
 from __future__ import annotations
 
-
 import math
 from typing import Any
 
 import numpy as np
 
 from tensorlab import return_types
-
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, as_dims, restore
 from tensorlab.ops.compare import maximum, minimum, where
 from tensorlab.ops.gathering import gather_backward
-
 from tensorlab.ops.reduce import sum as sum_
 from tensorlab.ops.shape import reshape
 

@@ -205,7 +205,7 @@ log2 = function(
 
 log10 = function(
     "log10", r"The logarithm to base 10.", "log10", lambda g, input: g / (input * math.log(10)),
-    ("1., 100.", "0., 2."), low=0.2, high=4.0, ref=each(math.log10),
+    ("1., 2.", "0.0000, 0.3010"), low=0.2, high=4.0, ref=each(math.log10),
 )  # fmt: skip
 
 log1p = function(

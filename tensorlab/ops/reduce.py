@@ -19,8 +19,8 @@ from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, as_dims, count, restore
 from tensorlab.ops.compare import where
 from tensorlab.ops.functions import exp
-from tensorlab.ops.scan import cumprod
 from tensorlab.ops.joining import cat, flip
+from tensorlab.ops.scan import cumprod
 from tensorlab.ops.shape import expand
 from tensorlab.ops.views import narrow
 
@@ -407,8 +407,8 @@ def logsumexp(xp, input, /, dim, keepdim=False):
     exponential exceeds 1. The result over no elements is -inf.
 
     >>> import tensorlab as tl
-    >>> tl.logsumexp(tl.tensor([1000., 1000.]), dim=0)
-    tensor(1000.6931)
+    >>> tl.logsumexp(tl.tensor([1000., 0.]), dim=0)
+    tensor(1000.)
     """
     dims = as_dims("logsumexp", dim, input.ndim)
     if count(input.shape, dims) == 0:

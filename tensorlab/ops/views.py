@@ -11,7 +11,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, normalize_dim
 from tensorlab.ops._dims import as_dim, as_dims
 from tensorlab.ops.index import scatter_to
-from tensorlab.ops.shape import permute, reshape, transpose
+from tensorlab.ops.shape import permute, reshape, sum_to, transpose
 
 
 def _out_of_range(r: Any) -> list[ErrorSample]:
@@ -145,6 +145,11 @@ def reshape_as(self: Tensor, other: Tensor) -> Tensor:
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """`self.expand(other.shape)`."""
     return self.expand(other.shape)  # type: ignore[attr-defined]
+
+
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """Summed over the dimensions that broadcasting `size` to this shape would repeat."""
+    return sum_to(self, size[0] if len(size) == 1 and not isinstance(size[0], int) else size)
 
 
 # Moving dimensions ------------------------------------------------------------------------
@@ -506,7 +511,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
 
 for _name, _method in {
     "ravel": ravel, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as, "movedim": movedim,
-    "moveaxis": moveaxis, "t": t, "chunk": chunk, "tensor_split": tensor_split,
+    "moveaxis": moveaxis, "t": t, "sum_to_size": sum_to_size, "chunk": chunk, "tensor_split": tensor_split,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _method)
 Tensor.T = property(_reversed)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ class Sampler:
 
     Attributes: `dtype` (NumPy dtype of `r(...)`), `seed` (printed when a check fails).
 
+    >>> from tensorlab.testing import Sampler
     >>> r = Sampler(seed=0)
     >>> r(2, 3).shape, r.int(4).dtype.name
     ((2, 3), 'int64')

@@ -38,6 +38,7 @@ from tensorlab.nn.functional.loss import (
     legacy_reduction,
     mse_loss,
     nll_loss,
+    soft_margin_loss,
 )
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "relu_",
     "sigmoid",
     "silu",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",

@@ -16,6 +16,7 @@ __all__ = [
     "legacy_reduction",
     "mse_loss",
     "nll_loss",
+    "soft_margin_loss",
 ]
 
 
@@ -118,6 +119,17 @@ def l1_loss(
 ) -> Tensor:
     """The absolute error `|x - y|`; see `mse_loss`."""
     return _elementwise(ops.l1_loss, input, target, size_average, reduce, reduction, weight)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """`log(1 + exp(-target · input))` for targets -1 and 1; see `mse_loss`."""
+    return _elementwise(ops.soft_margin_loss, input, target, size_average, reduce, reduction, None)
 
 
 def binary_cross_entropy(
