@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, to_device
 from tensorlab._dtypes import float64, get_default_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
@@ -107,11 +107,8 @@ class FusedOptimizer(Optimizer):
             for key, members in alike.items()
         ]
 
-    def __getstate__(self) -> dict[str, Any]:
-        return super().__getstate__()  # without the plans, which are made anew from the state
-
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.pop("_plans", None)
+        self.__dict__.pop("_plans", None)  # made anew from the state
         super().__setstate__(state)
         for p, values in self.state.items():
             # Checkpoints of old PyTorch versions count steps in plain numbers.
@@ -136,6 +133,7 @@ class _Bucket:
         self.xp = xp = backend_of(params[0]._data).xp
         self.is_first = is_first
         self.dtype = params[0]._data.dtype
+        self.array_type = type(params[0]._data)
         self.shapes = [p._data.shape for p in params]
         self.sizes = [p._data.size for p in params]
         self.count = sum(self.sizes)
@@ -175,7 +173,11 @@ class _Bucket:
         """Move what `state[p][name]` holds, or zeros, into `views`, one per parameter."""
         for state, view in zip(self.states, views, strict=True):
             old = state.get(name)
-            view[...] = 0 if old is None else old._data
+            if old is None:
+                view[...] = 0
+            else:
+                # The state follows a parameter that was moved to another device.
+                view[...] = to_device(old._data, backend_of(view).device(view))
             state[name] = wrap(view)
         self.state_tensors[name] = [state[name] for state in self.states]
         self.state_arrays[name] = views
@@ -194,7 +196,7 @@ class _Bucket:
         arrays = [p._data for p in self.params]
         return (
             [a.shape for a in arrays] == self.shapes
-            and all(a.dtype is self.dtype or a.dtype == self.dtype for a in arrays)
+            and all(type(a) is self.array_type and a.dtype == self.dtype for a in arrays)
             and (self.gathers or arrays[0].flags.c_contiguous)
         )
 

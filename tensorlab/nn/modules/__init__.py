@@ -22,13 +22,7 @@ from tensorlab.nn.modules.activation import (
     Tanh,
     Tanhshrink,
 )
-from tensorlab.nn.modules.container import (
-    ModuleDict,
-    ModuleList,
-    ParameterDict,
-    ParameterList,
-    Sequential,
-)
+from tensorlab.nn.modules.container import ModuleDict, ModuleList, Sequential
 from tensorlab.nn.modules.dropout import Dropout
 from tensorlab.nn.modules.flatten import Flatten, Unflatten
 from tensorlab.nn.modules.linear import Bilinear, Identity, Linear
@@ -41,6 +35,7 @@ from tensorlab.nn.modules.loss import (
     NLLLoss,
 )
 from tensorlab.nn.modules.module import Module
+from tensorlab.nn.modules.parameter_container import ParameterDict, ParameterList
 
 __all__ = [
     "BCELoss",

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
@@ -37,8 +39,6 @@ def get_total_norm(
     """
     arrays = [t._data for t in ([tensors] if isinstance(tensors, Tensor) else tensors)]
     if not arrays:
-        import numpy as np
-
         return wrap(np.zeros((), np.float32))
     xp = backend_of(arrays[0]).xp
     order = float(norm_type)
@@ -66,7 +66,7 @@ def clip_grads_with_norm_(
     if factor >= 1:
         return
     for grad in _grads(parameters):
-        grad._data *= grad._data.dtype.type(factor)
+        grad._data *= factor.astype(grad._data.dtype)
         grad._version_cell[0] += 1
 
 
