@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import MutableMapping, Sequence
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from tensorlab.learn.results import Outcome
 __all__ = ["CheckedItem", "NotACourseNotebook", "lesson_of", "run_checks"]
 
 _ID = re.compile(r"^\s*%tensorlab\s+check\s+((?:\d\d\.\w+\s*)+)$", re.M)
+_INTERRUPTS, _INTERRUPTED = 3, 5.0  # how often, and for how many seconds each, before the end
 _CHECK_LINE = re.compile(r"^(\s*)%tensorlab\s+check\b.*$", re.M)
 
 
@@ -71,30 +74,31 @@ def run_checks(
 
     Raises:
         NotACourseNotebook: the file is missing, is no notebook, or has no exercise of the course.
-        ModuleNotFoundError: nbclient, nbformat or ipykernel is not installed.
+        ModuleNotFoundError: nbformat, jupyter_client or ipykernel is not installed.
     """
-    import nbformat
-
     path = Path(path)
     course = course or find_course()
     notebook = _read(path)
     lesson = lesson_of(notebook, course, path)
     items: list[Exercise | Milestone] = [*lesson.exercises.values(), *lesson.milestones.values()]
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            # The last cell checks them all; checking twice would only take twice as long.
-            cell.source = _CHECK_LINE.sub(r"\1pass", cell.source)
-            cell.outputs, cell.execution_count = [], None
+    # The last cell checks them all; checking twice would only take twice as long.
+    sources = [
+        _CHECK_LINE.sub(r"\1pass", cell.source)
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
+    # Each check has a limit of its own; this one is for a kernel that is lost.
+    limit = sum(item.time_limit + 15 for item in items) + 60
     with tempfile.TemporaryDirectory(prefix="tensorlab-check-", ignore_cleanup_errors=True) as home:
         results = Path(home) / "results.jsonl"
         plan = {"course": str(course.folder), "lesson": lesson.id, "results": str(results)}
-        # A dunder import: the learner's own names can't stand in for ours.
-        source = (
-            "__import__('tensorlab.learn.headless', fromlist=['_'])"
-            f"._check_all(globals(), {json.dumps(plan)!r})"
+        # The statement, not the function __import__, and no globals(): the learner's own names
+        # can't stand in for ours.
+        last = (
+            "import tensorlab.learn.headless as __checks__\n"
+            f"__checks__._check_caller({json.dumps(plan)!r})"
         )
-        notebook.cells.append(nbformat.v4.new_code_cell(source))
-        problem = _execute(notebook, path.resolve().parent, Path(home), timeout, items)
+        problem = _execute([*sources, last], path.resolve().parent, Path(home), timeout, limit)
         return _rows(items, results, problem)
 
 
@@ -138,47 +142,74 @@ def _read(path: Path) -> Any:
         raise NotACourseNotebook(f"{path} is no notebook: {type(error).__name__}") from error
 
 
-def _execute(
-    notebook: Any,
-    folder: Path,
-    home: Path,
-    timeout: float,
-    items: Sequence[Exercise | Milestone],
-) -> str:
-    """Run the cells; returns what went wrong with the kernel, or ``""``."""
-    from jupyter_client.kernelspec import KernelSpec
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+class _KernelLost(Exception):
+    """The kernel died or had to be ended; the message says why."""
 
-    # The last cell holds the checks, each with a limit of its own.
-    limits = sum(item.time_limit + 15 for item in items) + 60
-    manager = AsyncKernelManager()
+
+def _execute(
+    sources: Sequence[str], folder: Path, home: Path, timeout: float, last_timeout: float
+) -> str:
+    """Run cells in a fresh kernel; returns what went wrong with the kernel, or ``""``.
+
+    What the cells display is not even received: it may be a million lines.
+    """
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import KernelManager
+
+    manager = KernelManager()
     # This interpreter's kernel, whatever the notebook asks for and whatever is registered.
     manager._kernel_spec = KernelSpec(  # pyright: ignore[reportAttributeAccessIssue]
         argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         display_name="tensorlab check",
         language="python",
     )
-    client = NotebookClient(
-        notebook,
-        km=manager,
-        timeout_func=lambda cell: limits if cell is notebook.cells[-1] else timeout,
-        allow_errors=True,
-        interrupt_on_timeout=True,
-        resources={"metadata": {"path": str(folder)}},
+    variables = {"TENSORLAB_HOME": str(home / "home"), "TENSORLAB_LIVE": "0"}
+    manager.start_kernel(
+        cwd=str(folder),
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    home_variables = {"TENSORLAB_HOME": str(home / "home"), "TENSORLAB_LIVE": "0"}
+    client = manager.client()
+    client.start_channels(stdin=False)
     try:
-        # What the kernel logs is of no use to anybody here.
-        client.execute(
-            cleanup_kc=True, env={**os.environ, **home_variables}, stderr=subprocess.DEVNULL
-        )
-    except DeadKernelError:
-        return "The kernel died"
-    except CellTimeoutError:
-        return f"A cell did not end within {timeout:g} s and could not be interrupted"
+        client.wait_for_ready(timeout=60)
+        for number, source in enumerate(sources, 1):
+            last = number == len(sources)
+            _run_cell(manager, client, source, last_timeout if last else timeout, number)
+    except (_KernelLost, RuntimeError) as error:  # RuntimeError: it never got ready
+        return str(error)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
     return ""
+
+
+def _run_cell(manager: Any, client: Any, source: str, timeout: float, number: int) -> None:
+    """Run one cell and wait for its end; one that takes too long is interrupted."""
+    request = client.execute(source, allow_stdin=False, stop_on_error=False)
+    end = time.monotonic() + timeout
+    interrupts = 0
+    while True:
+        try:
+            reply = client.get_shell_msg(timeout=min(1.0, max(end - time.monotonic(), 0.01)))
+        except queue.Empty:
+            if not manager.is_alive():
+                raise _KernelLost("The kernel died") from None
+            if time.monotonic() < end:
+                continue
+            if interrupts == _INTERRUPTS:
+                raise _KernelLost(
+                    f"Code cell {number} did not end within {timeout:g} s, not even when it was "
+                    "interrupted, so the kernel was ended"
+                ) from None
+            interrupts += 1
+            manager.interrupt_kernel()
+            end = time.monotonic() + _INTERRUPTED
+            continue
+        if reply["parent_header"].get("msg_id") == request:
+            return
 
 
 def _rows(items: Sequence[Exercise | Milestone], results: Path, problem: str) -> list[CheckedItem]:
@@ -196,10 +227,9 @@ def _rows(items: Sequence[Exercise | Milestone], results: Path, problem: str) ->
         if entry is not None and entry["outcome"] != "begun":
             rows.append(CheckedItem(**entry))
             continue
-        why = problem or "The checks did not run"
-        message = (
-            f"{why} in this exercise." if entry else f"{why} before this exercise was checked."
-        )
+        why = problem or "The checks could not be run in the notebook's kernel"
+        message = f"{why} in this exercise." if entry else f"{why} before this one was checked."
+        message = message if problem else f"{why}."
         text = f"! {item.id} {item.title}: error\n  {message}"
         rows.append(
             CheckedItem(item.id, item.title, Outcome.ERROR, message, text, points=item.points)
@@ -207,8 +237,9 @@ def _rows(items: Sequence[Exercise | Milestone], results: Path, problem: str) ->
     return rows
 
 
-def _check_all(namespace: MutableMapping[str, Any], plan: str) -> None:
-    """Runs in the kernel, as the last cell: check everything, one line of the file for each."""
+def _check_caller(plan: str) -> None:
+    """Runs in the kernel, from the last cell: check everything, one line of the file for each."""
+    namespace = sys._getframe(1).f_globals
     options = json.loads(plan)
     lesson = Course(options["course"]).lesson(options["lesson"])
     items: list[Exercise | Milestone] = [*lesson.exercises.values(), *lesson.milestones.values()]
