@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -36,6 +37,7 @@ class Node:
     params: the call's parameters (`dim`, `keepdim`, …) as a tuple in the op's order.
     shapes, dtypes: of each output, or of the leaf.
     hooks: None, or what must run when gradients arrive here (see `autograd.hooks`).
+    metadata: None, or a dict of what observers noted, such as the line that made the node.
     leaf_ref: for a leaf, a weak reference to its tensor.
     """
 
@@ -145,7 +147,10 @@ def leaf_node(tensor: Tensor) -> Node:
 
 class _Mode(threading.local):
     grad = True
-    inference = False
 
 
 mode = _Mode()
+
+#: Called with each new node. Almost always empty: `detect_anomaly` notes where nodes come from,
+#: and `saved_tensors_hooks` puts away what they saved.
+on_record: list[Callable[[Node], None]] = []

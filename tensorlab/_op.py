@@ -40,7 +40,7 @@ import numpy as np
 from tensorlab import _dtypes
 from tensorlab._backend import backend_of, describe_devices
 from tensorlab._dtypes import dtype, from_numpy_dtype
-from tensorlab._graph import Node, leaf_node, mode
+from tensorlab._graph import Node, leaf_node, mode, on_record
 from tensorlab._tensor import Tensor, View, current_history, shares_storage, wrap
 
 ndarray = np.ndarray
@@ -527,7 +527,11 @@ def record(
                     [(a, x._version_cell, x._version) for a, x in zip(arrays, inputs, strict=True)]
                 )
             )
-    return Node(op, tuple(parents), plan, tuple(saved), params, shapes, dtypes)
+    made = Node(op, tuple(parents), plan, tuple(saved), params, shapes, dtypes)
+    if on_record:
+        for listener in on_record:
+            listener(made)
+    return made
 
 
 def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None = None) -> View:

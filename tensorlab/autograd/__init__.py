@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tensorlab._backend import backend_of
 from tensorlab._graph import leaf_node
 from tensorlab._tensor import Tensor, current_history, wrap
-from tensorlab.autograd import graph, hooks, inplace
+from tensorlab.autograd import functional, graph, hooks, inplace
+from tensorlab.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from tensorlab.autograd.engine import run
 from tensorlab.autograd.function import Function
 from tensorlab.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -25,7 +25,9 @@ __all__ = [
     "GradcheckError",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -33,8 +35,10 @@ __all__ = [
     "hooks",
     "inference_mode",
     "inplace",
+    "is_anomaly_enabled",
     "is_grad_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
@@ -126,7 +130,9 @@ def grad(
             f"(inputs[{missing}]). Set allow_unused=True if this is the desired behavior."
         )
     if materialize_grads:
-        return tuple(wrap(x._data * 0) if g is None else g for g, x in zip(found, ins, strict=True))
+        return tuple(
+            functional.zeros_like(x) if g is None else g for g, x in zip(found, ins, strict=True)
+        )
     return tuple(found)
 
 
@@ -178,8 +184,7 @@ def _roots(
                     "grad can be implicitly created only for scalar outputs, this one has shape "
                     f"{list(out.shape)}: reduce it (.sum(), .mean()) or give a gradient of that shape"
                 )
-            xp = backend_of(out._data).xp
-            v = wrap(xp.ones(out._data.shape, out._data.dtype))
+            v = functional.ones_like(out)
         elif v._data.shape != out._data.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} "

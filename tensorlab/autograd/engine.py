@@ -25,6 +25,8 @@ from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
 from tensorlab._op import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
 from tensorlab._tensor import Tensor, wrap
+from tensorlab.autograd import anomaly
+from tensorlab.autograd.saved import Packed
 
 
 def run(
@@ -178,6 +180,8 @@ def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[An
         grads = [g if need else None for g, need in zip(given, plan.needs, strict=True)]
     for o in reversed(observers):
         o.after_backward(node, grads)
+    if anomaly.checking:
+        anomaly.check(node, grads)
     return grads
 
 
@@ -187,8 +191,10 @@ def _restore(saved: tuple[Any, list[int], int], node: Node, which: int, create_g
     `which` counts the inputs from 0 and the outputs from ~0 down.
     """
     array, cell, version = saved
+    if type(array) is Packed:
+        array, version = array.unpack(), array.version
     if cell[0] != version:
-        raise RuntimeError(_modified(saved, node, which))
+        raise RuntimeError(_modified((array, cell, version), node, which))
     if not create_graph:
         return array
     out = wrap(array)

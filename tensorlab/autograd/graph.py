@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from tensorlab._graph import Node, leaf_node
 from tensorlab._tensor import Tensor
+from tensorlab.autograd.saved import save_on_cpu, saved_tensors_hooks
 
-__all__ = ["Node", "leaf_node", "nodes_of"]
+__all__ = ["Node", "leaf_node", "nodes_of", "save_on_cpu", "saved_tensors_hooks"]
 
 
 def nodes_of(outputs: Tensor | Iterable[Tensor]) -> list[Node]:

@@ -132,7 +132,7 @@ def randperm(
     >>> import tensorlab
     >>> _ = tensorlab.manual_seed(0)
     >>> tensorlab.randperm(4)
-    tensor([2, 0, 1, 3])
+    tensor([0, 1, 3, 2])
     """
     if n < 0:
         raise RuntimeError(f"n must be non-negative, got {n}")
