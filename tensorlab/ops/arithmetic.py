@@ -250,6 +250,8 @@ def pow(xp, input, exponent, /):
     >>> tl.pow(tl.tensor([1., 2., 3.]), 2)
     tensor([1., 4., 9.])
     """
+    if _both_bool(input, exponent):
+        return xp.logical_or(input, xp.logical_not(exponent))  # only 0**1 is 0
     if _kind(input) in "biu" and _kind(exponent) in "biu":
         if not hasattr(exponent, "shape") or exponent.ndim == 0:
             if exponent < 0:

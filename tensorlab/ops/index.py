@@ -223,13 +223,51 @@ def copy(xp, input, src, /):
 copy.vjp(input=lambda g: fill(g, 0.0), src=lambda g: g)
 
 
+def _covered(item: Any) -> int:
+    """How many dimensions one item of a key takes up."""
+    if item is None or item is Ellipsis or isinstance(item, bool):
+        return 0
+    return np.ndim(item) if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
+
+
+def _split(key: tuple[Any, ...], ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
+    """A key of ints and index arrays as a basic key, applied first, and one of arrays alone.
+
+    NumPy counts an int among the index arrays, and an ellipsis as a slice even where it stands
+    for nothing; both move the arrays' dimensions to the front. PyTorch selects first
+    (`x[0, :, i]` is `x[0][:, i]`) and sees only what an ellipsis stands for.
+    """
+    if any(k is Ellipsis for k in key):
+        at = next(i for i, k in enumerate(key) if k is Ellipsis)
+        rest_dims = ndim - sum(map(_covered, key))
+        key = key[:at] + (slice(None),) * rest_dims + key[at + 1 :]
+    if not any(isinstance(k, (int, np.integer)) and not isinstance(k, bool) for k in key):
+        return None, key
+    basic: list[Any] = []
+    rest: list[Any] = []
+    for k in key:
+        if k is None or isinstance(k, slice):
+            basic.append(k)
+            rest.append(slice(None))
+        elif isinstance(k, (int, np.integer)) and not isinstance(k, bool):
+            basic.append(k)
+        else:
+            basic += [slice(None)] * _covered(k)
+            rest.append(k)
+    return tuple(basic), tuple(rest)
+
+
 def __getitem__(self: Tensor, key: Any) -> Tensor:
     """Read `x[key]`: a view for ints, slices, None and Ellipsis; a copy for index tensors and masks."""
     if type(key) is int:  # the commonest key, kept fast
         _check([key], self._data)
         return apply(getitem.op, (self,), ((key,),))
     key = _key(key, self._data)
-    return apply(getitem.op if _is_basic(key) else index.op, (self,), (key,))
+    if _is_basic(key):
+        return apply(getitem.op, (self,), (key,))
+    basic, key = _split(key, self._data.ndim)
+    source = self if basic is None else apply(getitem.op, (self,), (basic,))
+    return apply(index.op, (source,), (key,))
 
 
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
@@ -246,8 +284,10 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
                 value = value.reshape(value.shape[extra:])  # type: ignore[attr-defined]
         apply_inplace(copy.op, (part, value), ())
         return
+    basic, key = _split(key, self._data.ndim)
+    target = self if basic is None else apply(getitem.op, (self,), (basic,))
     try:
-        apply_inplace(index_set.op, (self, value), (key,))
+        apply_inplace(index_set.op, (target, value), (key,))
     except ValueError as error:
         raise RuntimeError(f"shape mismatch: {error}") from None
 
