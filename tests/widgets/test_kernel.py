@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 ipykernel = pytest.importorskip("ipykernel", reason="ipykernel is not installed")
-pytest.importorskip("anywidget", reason="anywidget is not installed")
-from jupyter_client.manager import KernelManager  # noqa: E402
-
-ROOT = Path(__file__).parents[2]
 VIEW = "application/vnd.jupyter.widget-view+json"
-TIMEOUT = 30
 
 SETUP = """
 import signal, time
@@ -48,131 +37,24 @@ print("after", bar.stopped, model.first == model.second == bar.n + {begin}, len(
 """
 
 
-@dataclass
-class Ran:
-    """What one cell sent back."""
-
-    messages: list[dict] = field(default_factory=list)
-    reply: dict = field(default_factory=dict)
-
-    def of(self, kind: str) -> list[dict]:
-        return [m["content"] for m in self.messages if m["msg_type"] == kind]
-
-    @property
-    def stdout(self) -> str:
-        return "".join(c["text"] for c in self.of("stream") if c["name"] == "stdout")
-
-    @property
-    def stderr(self) -> str:
-        return "".join(c["text"] for c in self.of("stream") if c["name"] == "stderr")
-
-    def final(self) -> dict:
-        """The outputs as a notebook saves them: updates in place of what they update."""
-        shown: list[dict] = []
-        for message in self.messages:
-            content = message["content"]
-            display_id = content.get("transient", {}).get("display_id")
-            if message["msg_type"] == "display_data":
-                shown.append({"id": display_id, "data": content["data"]})
-            elif message["msg_type"] == "update_display_data":
-                for output in shown:
-                    if output["id"] == display_id:
-                        output["data"] = content["data"]
-        assert len(shown) == 1, shown
-        return shown[0]["data"]
-
-
-class Kernel:
-    """A kernel with the blocking client, and the moment at which to disturb it."""
-
-    alive = True
-
-    def __init__(self, live: str = "1") -> None:
-        paths = [str(ROOT), str(ROOT / "widgets"), os.environ.get("PYTHONPATH", "")]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TENSORLAB_LIVE": live}
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(env=env)
-        self.pid: int = self.manager.provisioner.process.pid
-        self.client = self.manager.blocking_client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=TIMEOUT)
-
-    def run(self, code: str, meanwhile: Callable[[dict], None] | None = None) -> Ran:
-        """Execute; `meanwhile` sees each message as it comes."""
-        ran, request = Ran(), self.client.execute(code)
-        end = time.monotonic() + TIMEOUT
-        while time.monotonic() < end:
-            try:
-                message = self.client.get_iopub_msg(timeout=1)
-            except queue.Empty:
-                continue
-            ran.messages.append(message)
-            if meanwhile is not None:
-                meanwhile(message)
-            idle = message["content"].get("execution_state") == "idle"
-            if idle and message["parent_header"].get("msg_id") == request:
-                break
-        else:
-            self.close()  # the tests that follow get a new one
-            self.alive = False
-            raise AssertionError(f"the cell did not end: {ran.messages[-1]}")
-        while ran.reply.get("parent_header", {}).get("msg_id") != request:
-            ran.reply = self.client.get_shell_msg(timeout=TIMEOUT)
-        return ran
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-        self.manager.cleanup_resources()
-
-
-@pytest.fixture(scope="module")
-def kernels() -> Iterator[dict[str, Kernel]]:
-    started: dict[str, Kernel] = {}
-    yield started
-    for kernel in started.values():
-        if kernel.alive:
-            kernel.close()
-
-
 @pytest.fixture(params=["1", "0"], ids=["live", "not live"])
-def kernel(request: pytest.FixtureRequest, kernels: dict[str, Kernel]) -> Kernel:
+def kernel(request: pytest.FixtureRequest, kernels: Any) -> Any:
     return _ready(kernels, request.param)
 
 
 @pytest.fixture
-def live(kernels: dict[str, Kernel]) -> Kernel:
+def live(kernels: Any) -> Any:
     return _ready(kernels, "1")
 
 
 @pytest.fixture
-def quiet(kernels: dict[str, Kernel]) -> Kernel:
+def quiet(kernels: Any) -> Any:
     return _ready(kernels, "0")
 
 
-def _ready(kernels: dict[str, Kernel], mode: str) -> Kernel:
-    if mode not in kernels or not kernels[mode].alive:
-        kernels[mode] = Kernel(mode)
-    assert kernels[mode].run(SETUP).reply["content"]["status"] == "ok"
-    return kernels[mode]
-
-
-def interrupt_after(kernel: Kernel, *delays: float) -> Callable[[dict], None]:
-    """Interrupt some time after the cell has begun, as the Stop button of JupyterLab does."""
-    begun = False
-
-    def press() -> None:
-        for delay in delays:
-            time.sleep(delay)
-            os.kill(kernel.pid, signal.SIGINT)
-
-    def meanwhile(message: dict) -> None:
-        nonlocal begun
-        if message["msg_type"] == "execute_input" and not begun:
-            begun = True
-            threading.Thread(target=press, daemon=True).start()
-
-    return meanwhile
+def _ready(kernels: Any, mode: str) -> Any:
+    assert kernels.get(mode).run(SETUP).reply["content"]["status"] == "ok"
+    return kernels.get(mode)
 
 
 LEFT_BEHIND = """
@@ -184,11 +66,11 @@ print(len(comm.get_comm_manager().comms), len(_instances), len(guard._running),
 """
 
 
-def nothing_left_behind(kernel: Kernel) -> None:
+def nothing_left_behind(kernel: Any) -> None:
     assert kernel.run(LEFT_BEHIND).stdout == "0 0 0 True\n"
 
 
-def test_final_form_replaces_the_widget(live: Kernel) -> None:
+def test_final_form_replaces_the_widget(live: Any) -> None:
     ran = live.run(TRAIN.format(end=20, begin=0))
     first = ran.of("display_data")[0]["data"]
     assert VIEW in first
@@ -204,7 +86,7 @@ def test_final_form_replaces_the_widget(live: Kernel) -> None:
     nothing_left_behind(live)
 
 
-def test_updates_are_few_however_fast_the_loop(live: Kernel) -> None:
+def test_updates_are_few_however_fast_the_loop(live: Any) -> None:
     ran = live.run(
         "begin = time.monotonic()\n"
         "bar = progress(iter(lambda: time.monotonic() - begin < 2, False))\n"
@@ -216,7 +98,7 @@ def test_updates_are_few_however_fast_the_loop(live: Kernel) -> None:
     assert 5 <= len(updates) <= 2 * 10
 
 
-def test_not_live_shows_one_plain_output_without_times(quiet: Kernel) -> None:
+def test_not_live_shows_one_plain_output_without_times(quiet: Any) -> None:
     runs = [quiet.run(SETUP + TRAIN.format(end=20, begin=0)) for _ in range(2)]
     for ran in runs:
         assert not ran.of("comm_open")
@@ -226,7 +108,9 @@ def test_not_live_shows_one_plain_output_without_times(quiet: Kernel) -> None:
     assert runs[0].final()["text/plain"] == "✓ steps: 20/20 · loss 0.05000"
 
 
-def test_interrupt_leaves_model_and_history_whole_and_training_resumes(kernel: Kernel) -> None:
+def test_interrupt_leaves_model_and_history_whole_and_training_resumes(
+    kernel: Any, interrupt_after
+) -> None:
     ran = kernel.run(TRAIN.format(end=5000, begin=0), interrupt_after(kernel, 0.5))
     assert ran.reply["content"]["status"] == "ok", "the cell goes on after the loop"
     assert ran.stdout == "after True True True\n"
@@ -240,7 +124,7 @@ def test_interrupt_leaves_model_and_history_whole_and_training_resumes(kernel: K
     assert kernel.run("print(model.history == list(range(1, model.second + 1)))").stdout == "True\n"
 
 
-def test_second_interrupt_raises(kernel: Kernel) -> None:
+def test_second_interrupt_raises(kernel: Any, interrupt_after) -> None:
     code = "bar = progress(range(3), label='hanging')\nfor _ in bar: time.sleep(20)"
     begin = time.monotonic()
     ran = kernel.run(code, interrupt_after(kernel, 0.5, 0.5))
@@ -250,14 +134,14 @@ def test_second_interrupt_raises(kernel: Kernel) -> None:
     nothing_left_behind(kernel)
 
 
-def test_an_exception_in_the_loop_ends_the_bar(kernel: Kernel) -> None:
+def test_an_exception_in_the_loop_ends_the_bar(kernel: Any) -> None:
     ran = kernel.run("for i in progress(range(9), label='steps'):\n    if i == 4: 1 / 0")
     assert ran.reply["content"]["ename"] == "ZeroDivisionError"
     assert ran.final()["text/plain"] == "– steps: ended after 4 of 9"
     nothing_left_behind(kernel)
 
 
-def test_nested_bars_in_one_output(kernel: Kernel) -> None:
+def test_nested_bars_in_one_output(kernel: Any) -> None:
     ran = kernel.run(
         "for epoch in (epochs := progress(range(2), label='epochs')):\n"
         "    for batch in (batches := progress(range(3), label='batches')):\n"
@@ -270,7 +154,7 @@ def test_nested_bars_in_one_output(kernel: Kernel) -> None:
     nothing_left_behind(kernel)
 
 
-def test_an_unfinished_loop_does_not_swallow_the_next_one(kernel: Kernel) -> None:
+def test_an_unfinished_loop_does_not_swallow_the_next_one(kernel: Any, interrupt_after) -> None:
     kernel.run("peek = iter(progress(range(5), label='peek')); next(peek)")
     ran = kernel.run(TRAIN.format(end=5000, begin=0), interrupt_after(kernel, 0.5))
     assert ran.stdout == "after True True True\n"
@@ -279,7 +163,7 @@ def test_an_unfinished_loop_does_not_swallow_the_next_one(kernel: Kernel) -> Non
     nothing_left_behind(kernel)
 
 
-def _widget_stop(kernel: Kernel) -> Callable[[dict], None]:
+def _widget_stop(kernel: Any) -> Callable[[dict], None]:
     """Press the bar's own button: the message that the browser sends to the widget's comm."""
     state: dict[str, Any] = {}
 
@@ -307,7 +191,7 @@ def _widget_stop(kernel: Kernel) -> Callable[[dict], None]:
     ipykernel.version_info[:2] < (7, 4),
     reason="older kernels read a widget's messages during a cell only from a subshell",
 )
-def test_stop_button_by_message_in_an_asynchronous_cell(live: Kernel) -> None:
+def test_stop_button_by_message_in_an_asynchronous_cell(live: Any) -> None:
     ran = live.run(
         "bar = progress(range(100_000), label='steps')\n"
         "async for i in bar:\n"
@@ -321,7 +205,7 @@ def test_stop_button_by_message_in_an_asynchronous_cell(live: Kernel) -> None:
     nothing_left_behind(live)
 
 
-def test_stop_button_by_message_in_a_background_thread(live: Kernel) -> None:
+def test_stop_button_by_message_in_a_background_thread(live: Any) -> None:
     live.run(
         "import threading\n"
         "bar = progress(range(100_000), label='background')\n"
@@ -338,7 +222,7 @@ def test_stop_button_by_message_in_a_background_thread(live: Kernel) -> None:
     nothing_left_behind(live)
 
 
-def test_interrupt_of_an_asynchronous_cell(kernel: Kernel) -> None:
+def test_interrupt_of_an_asynchronous_cell(kernel: Any, interrupt_after) -> None:
     ran = kernel.run(
         "bar = progress(range(100_000), label='steps')\n"
         "async for i in bar:\n"
