@@ -264,70 +264,63 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     return _finish(op, inputs, arrays, params, mask, xp, out)
 
 
+_NUMBERS = (float, int)
+
+
 def apply_two(op: Op, x: Any, y: Any, params: tuple[Any, ...]) -> Any:
-    """`apply` for two operands. Two CPU tensors of one dtype, which is most calls, need no loop."""
-    if isinstance(x, Tensor) and isinstance(y, Tensor) and op.simple and not observers:
-        a, b = x._data, y._data
-        if (
-            type(a) is ndarray
-            and type(b) is ndarray
-            and a.dtype is b.dtype
-            and x._view is None
-            and y._view is None
-            and (op.result != "float" or a.dtype.kind in "fc")
-        ):
-            try:
-                out = op.forward(np, a, b, *params)
-            except ValueError as error:
-                raise _shape_error([a, b], error) from None
-            if type(out) is not ndarray:
-                out = np.asarray(out)  # NumPy turns 0-dim results into scalars
-            result = wrap(out)
-            if mode.grad and (x._requires_grad or y._requires_grad):
-                mask = (x._requires_grad + 2 * y._requires_grad) & op.differentiable
-                if mask:
-                    result._requires_grad = True
-                    result._node = record(
-                        op,
-                        (x, y),
-                        (a, b),
-                        params,
-                        mask,
-                        (out.shape,),
-                        (out.dtype,),
-                        ((out, result._version_cell),),
-                    )
-            return result
-    return apply(op, (x, y), params)
+    """`apply` for two operands, of which most calls need no loop and no promotion.
+
+    Those are two CPU tensors of one dtype, or a float tensor and a Python number.
+    """
+    if not op.simple or observers:
+        return apply(op, (x, y), params)
+    a = x._data if isinstance(x, Tensor) and x._view is None else x
+    b = y._data if isinstance(y, Tensor) and y._view is None else y
+    if type(a) is ndarray and type(b) is ndarray:
+        # Either was a tensor: raw arrays take the general way.
+        plain = (a is not x or b is not y) and a.dtype is b.dtype
+        plain = plain and (op.result != "float" or a.dtype.kind in "fc")
+    elif type(b) in _NUMBERS:
+        plain = a is not x and type(a) is ndarray and a.dtype.kind == "f"
+    else:
+        plain = type(a) in _NUMBERS and b is not y and type(b) is ndarray and b.dtype.kind == "f"
+    if not plain:
+        return apply(op, (x, y), params)
+    try:
+        out = op.forward(np, a, b, *params)
+    except ValueError as error:
+        raise _shape_error([a, b], error) from None
+    if type(out) is not ndarray:
+        out = np.asarray(out)  # NumPy turns 0-dim results into scalars
+    result = wrap(out)
+    if mode.grad:
+        mask = (a is not x and x._requires_grad) + 2 * (b is not y and y._requires_grad)
+        mask &= op.differentiable
+        if mask:
+            kept = ((out, result._version_cell),)
+            result._node = record(
+                op, (x, y), (a, b), params, mask, (out.shape,), (out.dtype,), kept
+            )
+            result._requires_grad = True
+    return result
 
 
 def apply_one(op: Op, x: Any, params: tuple[Any, ...]) -> Any:
     """`apply` for one operand, likewise."""
-    if isinstance(x, Tensor) and op.simple and not observers:
-        a = x._data
-        if (
-            type(a) is ndarray
-            and x._view is None
-            and (op.result != "float" or a.dtype.kind in "fc")
-        ):
-            out = op.forward(np, a, *params)
-            if type(out) is not ndarray:
-                out = np.asarray(out)
-            result = wrap(out)
-            if x._requires_grad and op.differentiable and mode.grad:
-                result._requires_grad = True
-                result._node = record(
-                    op,
-                    (x,),
-                    (a,),
-                    params,
-                    1,
-                    (out.shape,),
-                    (out.dtype,),
-                    ((out, result._version_cell),),
-                )
-            return result
-    return apply(op, (x,), params)
+    if not isinstance(x, Tensor) or x._view is not None or not op.simple or observers:
+        return apply(op, (x,), params)
+    a = x._data
+    if type(a) is not ndarray or (op.result == "float" and a.dtype.kind not in "fc"):
+        return apply(op, (x,), params)
+    out = op.forward(np, a, *params)
+    if type(out) is not ndarray:
+        out = np.asarray(out)
+    result = wrap(out)
+    if x._requires_grad and op.differentiable and mode.grad:
+        kept = ((out, result._version_cell),)
+        result._node = record(op, (x,), (a,), params, 1, (out.shape,), (out.dtype,), kept)
+        result._requires_grad = True
+    return result
 
 
 def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:

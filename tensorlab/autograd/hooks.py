@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
 from tensorlab._graph import Node, leaf_node
+from tensorlab._handles import RemovableHandle
 from tensorlab._tensor import Tensor, current_history, wrap
 
-_ids = itertools.count()
+HookDict = OrderedDict[int, Callable[..., Any]]
 
 
-class RemovableHandle:
-    """Removes the hook it stands for: by `remove()`, or at the end of a `with` block."""
-
-    def __init__(self, hooks: dict[int, Any], hook: Any) -> None:
-        self.id = next(_ids)
-        self._hooks: dict[int, Any] | None = hooks
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        """Take the hook off; harmless when it is off already."""
-        if self._hooks is not None:
-            self._hooks.pop(self.id, None)
-            self._hooks = None
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.remove()
+def _add(hooks: HookDict, hook: Callable[..., Any]) -> RemovableHandle:
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
 
 
 class Hooks:
@@ -39,17 +25,17 @@ class Hooks:
     __slots__ = ("accumulate", "multi", "post", "pre", "retain", "tensor")
 
     def __init__(self) -> None:
-        self.tensor: dict[int, dict[int, Callable[..., Any]]] = {}  # by output index
+        self.tensor: dict[int, HookDict] = {}  # by output index
         self.retain: dict[int, Any] = {}  # weak references to tensors, by output index
-        self.pre: dict[int, Callable[..., Any]] = {}
-        self.post: dict[int, Callable[..., Any]] = {}
-        self.accumulate: dict[int, Callable[..., Any]] = {}
+        self.pre: HookDict = OrderedDict()
+        self.post: HookDict = OrderedDict()
+        self.accumulate: HookDict = OrderedDict()
 
     def add_pre(self, hook: Callable[..., Any]) -> RemovableHandle:
-        return RemovableHandle(self.pre, hook)
+        return _add(self.pre, hook)
 
     def add_post(self, hook: Callable[..., Any]) -> RemovableHandle:
-        return RemovableHandle(self.post, hook)
+        return _add(self.post, hook)
 
     def before(self, received: list[Any]) -> list[Any]:
         """Run tensor hooks on the gradient of each output, then the node's pre-hooks."""
@@ -141,7 +127,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
     tensor([30., 30.])
     """
     hooks = node_hooks(_history(self, "register a hook on"))
-    return RemovableHandle(hooks.tensor.setdefault(self._index, {}), hook)
+    return _add(hooks.tensor.setdefault(self._index, OrderedDict()), hook)
 
 
 def register_post_accumulate_grad_hook(
@@ -154,7 +140,7 @@ def register_post_accumulate_grad_hook(
     node = _history(self, "register a hook on")
     if node.op is not None:
         raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    return RemovableHandle(node_hooks(node).accumulate, hook)
+    return _add(node_hooks(node).accumulate, hook)
 
 
 def retain_grad(self: Tensor) -> None:
