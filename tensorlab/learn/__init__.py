@@ -39,6 +39,7 @@ from tensorlab.learn.progress import (
     data_home,
 )
 from tensorlab.learn.proofs import Proof, prove
+from tensorlab.learn.regions import solution, stub
 from tensorlab.learn.results import CheckResult, Outcome
 from tensorlab.learn.values import as_array
 
@@ -88,4 +89,6 @@ __all__ = [
     "hint",
     "lock",
     "reveal",
+    "solution",
+    "stub",
 ]

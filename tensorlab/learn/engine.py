@@ -126,7 +126,7 @@ def _check_exercise(
                     if attempts[-1].timed_out:
                         break
             result.seconds = worker.seconds
-            _conclude(result, exercise, attempts, seed, limit)
+            _conclude(result, exercise, attempts, seed, limit, worker.abandoned)
             if result.outcome in (Outcome.FAILED, Outcome.ERROR) and not result.course_error:
                 _match(result, exercise, objects, attempts, guard, seed, limit, reference)
             result.notes += _unique(note for attempt in attempts for note in attempt.changes)
@@ -186,7 +186,12 @@ def _cases(exercise: Exercise, seed: int) -> list[Case]:
 
 
 def _conclude(
-    result: CheckResult, exercise: Exercise, attempts: list[Attempt], seed: int, limit: float
+    result: CheckResult,
+    exercise: Exercise,
+    attempts: list[Attempt],
+    seed: int,
+    limit: float,
+    abandoned: bool,
 ) -> None:
     result.cases = len(attempts)
     wrong = [attempt for attempt in attempts if not attempt.passed]
@@ -204,7 +209,10 @@ def _conclude(
     )
     result.expected, result.got = attempt.want, attempt.got
     if attempt.timed_out:
-        result.outcome, result.message = Outcome.ERROR, time_limit_text(limit, attempt.frames)
+        result.outcome, result.message = (
+            Outcome.ERROR,
+            time_limit_text(limit, attempt.frames, abandoned),
+        )
         result.traceback = format_frames(attempt.frames)
     elif attempt.raised is not None and attempt.failure is None:
         result.outcome, result.message = Outcome.ERROR, exception_text(attempt.raised)

@@ -41,16 +41,19 @@ def check_milestone(
             ended = worker.run(lambda: milestone.check(names))
         result.notes += guard.restore()
     result.seconds = worker.seconds
-    _conclude_milestone(result, milestone, ended, limit)
+    _conclude_milestone(result, milestone, ended, limit, worker.abandoned)
     return result
 
 
 def _conclude_milestone(
-    result: CheckResult, milestone: Milestone, ended: Ended, limit: float
+    result: CheckResult, milestone: Milestone, ended: Ended, limit: float, abandoned: bool
 ) -> None:
     raised = ended.raised
     if ended.timed_out:
-        result.outcome, result.message = Outcome.ERROR, time_limit_text(limit, ended.frames)
+        result.outcome, result.message = (
+            Outcome.ERROR,
+            time_limit_text(limit, ended.frames, abandoned),
+        )
         result.traceback = format_frames(ended.frames)
     elif raised is None and isinstance(ended.value, MilestoneResult):
         found = ended.value

@@ -107,9 +107,7 @@ def _prove_item(proof: Proof, item: Exercise | Milestone, base: dict[str, Any], 
         extra = {} if variant is None else variant.objects(first, base)
         if isinstance(item, Milestone):
             return check(item, {**base, **extra}, seed=seed, time_limit=limit)
-        return check(
-            item, {**base, **extra}, seed=seed, time_limit=limit, reference=lambda _: base
-        )
+        return check(item, {**base, **extra}, seed=seed, time_limit=limit, reference=lambda _: base)
 
     first = item.names[0] if item.names else ""
     right = run(None)

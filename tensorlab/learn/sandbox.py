@@ -39,39 +39,42 @@ _PRISTINE = {module: _public(module) for module in (builtins, math, np, numpy.li
 
 
 class Capture:
-    """The first part of what code prints; the rest is only counted.
+    """The first lines of what code prints; the rest is only counted.
 
-    >>> captured = Capture(limit=10)
-    >>> captured.write("0123456789 and more\\n"), captured.text, captured.lines
-    (20, '0123456789', 1)
+    >>> captured = Capture(max_lines=2)
+    >>> for line in range(1000):
+    ...     _ = captured.write(f"{line}\\n")
+    >>> captured.text, captured.lines, captured.characters, captured.left_out
+    ('0\\n1\\n', 1000, 3890, True)
     """
 
-    def __init__(self, limit: int = 4000) -> None:
-        self._limit = limit
+    def __init__(self, max_characters: int = 2000, max_lines: int = 20) -> None:
+        self._room = max_characters
+        self._max_lines = max_lines
         self._parts: list[str] = []
-        self._kept = 0
-        #: All characters and lines that were printed.
+        #: Whether anything was left out, and how many characters and lines were printed in all.
+        self.left_out = False
         self.characters = 0
         self.lines = 0
 
     def write(self, text: str) -> int:
+        """Take a piece of text; returns its length, as the ``write`` of any stream does."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        room = self._limit - self._kept
-        if room > 0 and text:
-            self._parts.append(text[:room])
-            self._kept += len(self._parts[-1])
+        if not self.left_out and text:
+            lines = text.splitlines(keepends=True)[: self._max_lines - self.lines]
+            kept = "".join(lines)[: self._room]
+            self._parts.append(kept)
+            self._room -= len(kept)
+            self.left_out = len(kept) < len(text)
         self.characters += len(text)
         self.lines += text.count("\n")
         return len(text)
 
     @property
     def text(self) -> str:
+        """What was kept."""
         return "".join(self._parts)
-
-    @property
-    def left_out(self) -> bool:
-        return self.characters > self._kept
 
 
 class _Routed:

@@ -9,13 +9,12 @@ from tensorlab.learn.worker import Raised
 __all__ = ["exception_text", "format_frames", "time_limit_text"]
 
 
-def time_limit_text(limit: float, frames: list[traceback.FrameSummary]) -> str:
+def time_limit_text(limit: float, frames: list[traceback.FrameSummary], abandoned: bool) -> str:
     """What is said about code that was still running at the time limit, and where it was."""
+    stopped = "" if abandoned else " and was stopped"
     where = f" It was in line {frames[-1].lineno} of `{frames[-1].name}`." if frames else ""
-    return (
-        f"Your code was still running after {limit:g} s and was stopped.{where} "
-        "Is there a loop that never ends?"
-    )
+    cause = "Does it wait for something" if abandoned else "Is there a loop that never ends"
+    return f"Your code was still running after {limit:g} s{stopped}.{where} {cause}?"
 
 
 _SAID = {

@@ -117,6 +117,7 @@ def test_code_that_can_not_be_stopped_is_abandoned_and_told(exercise, run_cells,
     try:
         result = check(exercise, names, time_limit=0.2)
         assert result.outcome is Outcome.ERROR
+        assert "Does it wait for something?" in result.message
         assert any("Restart the kernel" in note for note in result.notes)
         # Its output stays caught, and only its.
         print("what others print")
@@ -162,13 +163,21 @@ def test_what_failed_code_prints_is_shown(checked):
 
 
 def test_capture_counts_all_and_keeps_the_beginning():
-    captured = Capture(limit=5)
+    captured = Capture(max_characters=5, max_lines=100)
     for _ in range(1000):
         captured.write("ab\n")
     assert (captured.text, captured.lines, captured.characters) == ("ab\nab", 1000, 3000)
     assert captured.left_out
     with pytest.raises(TypeError, match="must be str, not int"):
         captured.write(3)  # type: ignore[arg-type]
+    lines = Capture(max_lines=3)
+    lines.write("1\n2\n")
+    lines.write("3\n4\n")
+    lines.write("5")
+    assert (lines.text, lines.lines) == ("1\n2\n3\n", 4)
+    whole = Capture(max_lines=3)
+    whole.write("1\n2\n3")
+    assert (whole.text, whole.left_out) == ("1\n2\n3", False)
 
 
 def test_recursion_without_end(checked):
