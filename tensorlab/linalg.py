@@ -29,8 +29,8 @@ from tensorlab.ops.decompose import (
     svd,
     svdvals,
 )
-from tensorlab.ops.einsum import matrix_power, multi_dot, vecdot
 from tensorlab.ops.einsum import cross as _cross
+from tensorlab.ops.einsum import matrix_power, multi_dot, vecdot
 from tensorlab.ops.linalg import matmul
 from tensorlab.ops.norms import linalg_norm as norm
 from tensorlab.ops.norms import matrix_norm, vector_norm

@@ -20,7 +20,9 @@ def as_dims(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(ndim))
     if isinstance(dim, (str, bool)) or not isinstance(dim, (Sequence, SupportsIndex)):
-        raise TypeError(f"{name}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}")
+        raise TypeError(
+            f"{name}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}"
+        )
     listed = [dim] if isinstance(dim, SupportsIndex) else dim
     dims = tuple(as_dim(name, d, ndim) for d in listed)
     for i, d in enumerate(dims):

@@ -53,7 +53,9 @@ def sub(xp, input, other, /, *, alpha=1):
     if alpha == 1:
         return xp.subtract(input, other)
     if isinstance(alpha, float) and _kind(input) in "biu":
-        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
     return xp.subtract(input, alpha * other)
 
 
@@ -87,7 +89,12 @@ def _divisors(r: Any) -> list[Sample]:
 
 
 def _integer_divisors(r: Any) -> list[Sample]:
-    return [*_divisors(r), Sample(r.int(2, 3), r.int(3, low=1)), Sample(r.int(3), -3), Sample(r.int(3), 1.5)]
+    return [
+        *_divisors(r),
+        Sample(r.int(2, 3), r.int(3, low=1)),
+        Sample(r.int(3), -3),
+        Sample(r.int(3), 1.5),
+    ]
 
 
 @op(
@@ -117,7 +124,11 @@ def _whole_division(name: str, rounded: Any, doc: str) -> Any:
             # Rounding down went one too far where the exact quotient is negative.
             return down + ((input % other != 0) & ((input < 0) != (other < 0))).astype(down.dtype)
         # Not floor_divide: that is exact, PyTorch rounds the rounded quotient's neighbour.
-        return xp.floor_divide(input, other) if rounded is floor else xp.trunc(xp.true_divide(input, other))
+        return (
+            xp.floor_divide(input, other)
+            if rounded is floor
+            else xp.trunc(xp.true_divide(input, other))
+        )
 
     forward.__name__, forward.__doc__ = name, doc
     return op(
@@ -143,7 +154,9 @@ floor_divide = _whole_division(
     tensor([ 3, -4])
     """,
 )  # fmt: skip
-trunc_divide = _whole_division("trunc_divide", trunc, "The quotient rounded towards zero; `div` is the public form.")
+trunc_divide = _whole_division(
+    "trunc_divide", trunc, "The quotient rounded towards zero; `div` is the public form."
+)
 for _rounded_division in (floor_divide, trunc_divide):
     _rounded_division.vjp(input=lambda g: g * 0.0, other=lambda g: g * 0.0)
 
@@ -197,7 +210,9 @@ Tensor.true_divide = true_divide  # type: ignore[attr-defined]
 Tensor.div_ = Tensor.divide_ = Tensor.true_divide_ = _div_in_place  # type: ignore[attr-defined]
 
 
-def _remainder(name: str, numpy_name: str, summary: str, rounded: Any, dunder: tuple[str, ...], example: str) -> Any:
+def _remainder(
+    name: str, numpy_name: str, summary: str, rounded: Any, dunder: tuple[str, ...], example: str
+) -> Any:
     def forward(xp, input, other, /):
         if _kind(input) in "biu" and _kind(other) in "biu" and not xp.all(other):
             raise RuntimeError("ZeroDivisionError: integer modulo by zero")
@@ -223,7 +238,14 @@ remainder = _remainder(
     "remainder", "remainder", "What `//` leaves: `input % other`, with the sign of `other`.", floor,
     ("__mod__", "__rmod__"), "1, 2",
 )  # fmt: skip
-fmod = _remainder("fmod", "fmod", "What rounding the quotient towards zero leaves, with the sign of `input`.", trunc, (), " 1, -1")
+fmod = _remainder(
+    "fmod",
+    "fmod",
+    "What rounding the quotient towards zero leaves, with the sign of `input`.",
+    trunc,
+    (),
+    " 1, -1",
+)
 
 # Powers -----------------------------------------------------------------------------------
 
@@ -233,7 +255,8 @@ fmod = _remainder("fmod", "fmod", "What rounding the quotient towards zero leave
         Sample(r(2, 3, low=0.3, high=2), r(2, 3)), Sample(r(3, 1, low=0.3, high=2), r(1, 4)), Sample(r(2, 3), 2),
         Sample(r(2, 3), 3.0), Sample(r(3), 0), Sample(r(3, low=0.3), 0.5), Sample(r(3, low=0.3), -2), Sample(2.0, r(3)),
         Sample(r.int(3), 2), Sample(r.int(3), r.int(3, low=0, high=4)), Sample(r.int(3, low=1), 0.5), Sample(r(0), 2),
-        Sample(r(low=0.5), r()), Sample(np.zeros(3, r.dtype), np.array([0.0, 1.0, 2.0], r.dtype)).kink(), Sample(r.int(4, low=-2, high=3), r.int(4, low=-2, high=3)),
+        Sample(r(low=0.5), r()), Sample(np.zeros(3, r.dtype), np.array([0.0, 1.0, 2.0], r.dtype)).kink(),
+        Sample(r.int(4, low=-2, high=3), r.int(4, low=-2, high=3)),
     ],
     errors=lambda r: [
         *_mismatch(r),
@@ -269,9 +292,10 @@ def pow(xp, input, exponent, /):
 def _power_reference(x: Any, y: Any) -> Any:
     x, y = np.asarray(x), np.asarray(y)
     if x.dtype.kind in "iu" and y.dtype.kind in "iu":
-        return np.trunc(np.float_power(x, y.astype(float), where=x != 0, out=np.zeros(np.broadcast(x, y).shape)) + 0.0 * y) + (
-            (x == 0) & (y == 0)
-        )
+        return np.trunc(
+            np.float_power(x, y.astype(float), where=x != 0, out=np.zeros(np.broadcast(x, y).shape))
+            + 0.0 * y
+        ) + ((x == 0) & (y == 0))
     return np.float_power(x, y)
 
 
@@ -285,7 +309,11 @@ def _pow_input(g, input, exponent):
 
 def _pow_exponent(g, input, exponent, out):
     if isinstance(input, (int, float)):
-        return g * _conj(out) * math.log(input) if input > 0 else g * where(exponent >= 0, 0.0, math.nan)
+        return (
+            g * _conj(out) * math.log(input)
+            if input > 0
+            else g * where(exponent >= 0, 0.0, math.nan)
+        )
     rising = g * _conj(out * log(input))
     if _kind(getattr(input, "_data", input)) == "c":
         return rising
@@ -330,7 +358,9 @@ def _needs_float(name: str) -> Any:
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), r.int(3)), Sample(r.int(3), r.int(3))],
+    samples=lambda r: [
+        Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), r.int(3)), Sample(r.int(3), r.int(3)),
+    ],
     errors=_mismatch, ref=np.arctan2, result="float", method=True, inplace=True, aliases=("arctan2",),
 )  # fmt: skip
 def atan2(xp, input, other, /):
@@ -413,11 +443,18 @@ def xlogy(xp, input, other, /):
     >>> tl.xlogy(tl.tensor([0., 2.]), tl.tensor([0., 1.]))
     tensor([0., 0.])
     """
-    log = xp.log(xp.asarray(xp.where(xp.equal(input, 0) & ~xp.isnan(other), 1, other), xp.result_type(input, other)))
+    log = xp.log(
+        xp.asarray(
+            xp.where(xp.equal(input, 0) & ~xp.isnan(other), 1, other), xp.result_type(input, other)
+        )
+    )
     return input * log
 
 
-xlogy.vjp(input=lambda g, input, other: _xlogy_input(g, input, other), other=lambda g, input, other: g * input / other)
+xlogy.vjp(
+    input=lambda g, input, other: _xlogy_input(g, input, other),
+    other=lambda g, input, other: g * input / other,
+)
 
 
 def _xlogy_input(g, input, other):
@@ -431,7 +468,9 @@ def _log(x: Any) -> Any:
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), -2.0), Sample(r.int(3), r.int(3))],
+    samples=lambda r: [
+        Sample(r(2, 3), r(2, 3)), Sample(r(3, 1), r(1, 4)), Sample(r(3), -2.0), Sample(r.int(3), r.int(3)),
+    ],
     errors=_mismatch, ref=np.copysign, result="float", method=True, inplace=True,
 )  # fmt: skip
 def copysign(xp, input, other, /):
@@ -488,7 +527,10 @@ lerp.vjp(
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 3), r(2, 3), r(2, 3)), Sample(r(2, 3), r(3), r(2, 1), value=0.5), Sample(r.int(3), r.int(3), r.int(3))],
+    samples=lambda r: [
+        Sample(r(2, 3), r(2, 3), r(2, 3)), Sample(r(2, 3), r(3), r(2, 1), value=0.5),
+        Sample(r.int(3), r.int(3), r.int(3)),
+    ],
     errors=lambda r: [ErrorSample(r(3), r(2), r(3), error=RuntimeError, match="must match")],
     ref=lambda x, a, b, value=1: x + value * a * b, method=True, inplace=True,
 )  # fmt: skip
@@ -510,7 +552,10 @@ addcmul.vjp(
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 3), r(2, 3), r(2, 3, low=0.5, high=2)), Sample(r(2, 3), r(3), r(2, 1, low=0.5, high=2), value=0.5)],
+    samples=lambda r: [
+        Sample(r(2, 3), r(2, 3), r(2, 3, low=0.5, high=2)),
+        Sample(r(2, 3), r(3), r(2, 1, low=0.5, high=2), value=0.5),
+    ],
     errors=lambda r: [
         ErrorSample(r(3), r(2), r(3), error=RuntimeError, match="must match"),
         ErrorSample(r.int(3), r.int(3), r.int(3), error=RuntimeError, match="Integer division with addcdiv"),
@@ -525,7 +570,9 @@ def addcdiv(xp, input, tensor1, tensor2, /, *, value=1):
     tensor([3.])
     """
     if _kind(tensor1) in "biu" and _kind(tensor2) in "biu":
-        raise RuntimeError("Integer division with addcdiv is no longer supported: convert the operands with .float()")
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported: convert the operands with .float()"
+        )
     return input + value * tensor1 / tensor2
 
 

@@ -68,7 +68,9 @@ def _logical(name: str, meaning: str, ref: Callable[..., Any]) -> Any:
         return getattr(xp, name)(input, other)
 
     forward.__name__ = name
-    shown = ", ".join(f"{bool(ref(a, b))!s:>5}" for a, b in ((True, True), (True, False), (False, False)))
+    shown = ", ".join(
+        f"{bool(ref(a, b))!s:>5}" for a, b in ((True, True), (True, False), (False, False))
+    )
     forward.__doc__ = (
         f"{meaning} Elements other than 0 count as true.\n\n    >>> import tensorlab as tl\n"
         f"    >>> a, b = tl.tensor([True, True, False]), tl.tensor([True, False, False])\n"
@@ -87,7 +89,12 @@ logical_or = _logical("logical_or", "Where at least one is true.", lambda a, b: 
 logical_xor = _logical("logical_xor", "Where exactly one is true.", lambda a, b: bool(a) != bool(b))
 
 
-@op(samples=lambda r: [Sample(r.bool(2, 3)), Sample(r.int(4, low=-1, high=2)), Sample(r(0))], ref=np.logical_not, result=None, method=True)
+@op(
+    samples=lambda r: [Sample(r.bool(2, 3)), Sample(r.int(4, low=-1, high=2)), Sample(r(0))],
+    ref=np.logical_not,
+    result=None,
+    method=True,
+)
 def logical_not(xp, input, /):
     """Where an element is false (or 0).
 
@@ -114,7 +121,8 @@ def _bitwise(name: str, meaning: str, python_name: str, example: tuple[int, int]
     dunder = python_name.rstrip("_")
     return op(
         samples=lambda r: [
-            Sample(r.int(2, 3), r.int(3)), Sample(r.bool(3), r.bool(3)), Sample(r.int(3), 5), Sample(r.bool(2), r.int(2)),
+            Sample(r.int(2, 3), r.int(3)), Sample(r.bool(3), r.bool(3)), Sample(r.int(3), 5),
+            Sample(r.bool(2), r.int(2)),
         ],
         errors=lambda r: [ErrorSample(r(3), r(3), error=NotImplementedError, match=name)],
         ref=lambda a, b: scalar(a, b), method=True, inplace=True, dunder=(f"__{dunder}__", f"__r{dunder}__"),
@@ -152,7 +160,9 @@ def bitwise_not(xp, input, /):
     return xp.invert(input)
 
 
-def _shift(name: str, meaning: str, python_name: str, numpy_name: str, example: tuple[int, int]) -> Any:
+def _shift(
+    name: str, meaning: str, python_name: str, numpy_name: str, example: tuple[int, int]
+) -> Any:
     def forward(xp, input, other, /):
         for value in (input, other):
             _require_bits(name, value)
@@ -166,7 +176,8 @@ def _shift(name: str, meaning: str, python_name: str, numpy_name: str, example: 
     return op(
         samples=lambda r: [Sample(r.int(2, 3), r.int(3, low=0, high=5)), Sample(r.int(3), 2)],
         errors=lambda r: [ErrorSample(r(3), r(3), error=NotImplementedError, match=name)],
-        ref=getattr(operator, python_name), method=True, inplace=True, dunder=(f"__{python_name}__", f"__r{python_name}__"),
+        ref=getattr(operator, python_name), method=True, inplace=True,
+        dunder=(f"__{python_name}__", f"__r{python_name}__"),
     )(forward)  # fmt: skip
 
 
@@ -209,14 +220,48 @@ def _no_integers(name: str, of_integer: bool) -> Callable[..., Any]:
     return forward
 
 
-isnan = _question("isnan", "Where an element is not a number", _no_integers("isnan", False), "False, False,  True", np.isnan)
-isinf = _question("isinf", "Where an element is ±infinity", _no_integers("isinf", False), "False,  True, False", np.isinf)
-isfinite = _question(
-    "isfinite", "Where an element is neither infinite nor nan", _no_integers("isfinite", True), " True, False, False", np.isfinite
+isnan = _question(
+    "isnan",
+    "Where an element is not a number",
+    _no_integers("isnan", False),
+    "False, False,  True",
+    np.isnan,
 )
-isposinf = _question("isposinf", "Where an element is +infinity", lambda xp, x: x == math.inf, "False,  True, False", np.isposinf)
-isneginf = _question("isneginf", "Where an element is -infinity", lambda xp, x: x == -math.inf, "False, False, False", np.isneginf)
-isreal = _question("isreal", "Where the imaginary part is 0", lambda xp, x: xp.imag(x) == 0, "True, True, True", np.isreal)
+isinf = _question(
+    "isinf",
+    "Where an element is ±infinity",
+    _no_integers("isinf", False),
+    "False,  True, False",
+    np.isinf,
+)
+isfinite = _question(
+    "isfinite",
+    "Where an element is neither infinite nor nan",
+    _no_integers("isfinite", True),
+    " True, False, False",
+    np.isfinite,
+)
+isposinf = _question(
+    "isposinf",
+    "Where an element is +infinity",
+    lambda xp, x: x == math.inf,
+    "False,  True, False",
+    np.isposinf,
+)
+isneginf = _question(
+    "isneginf",
+    "Where an element is -infinity",
+    lambda xp, x: x == -math.inf,
+    "False, False, False",
+    np.isneginf,
+)
+isreal = _question(
+    "isreal",
+    "Where the imaginary part is 0",
+    lambda xp, x: xp.imag(x) == 0,
+    "True, True, True",
+    np.isreal,
+)
 signbit = _question(
     "signbit", "Where the sign bit is set, of -0.0 too",
     lambda xp, x: xp.signbit(x) if x.dtype.kind == "f" else x < 0, "False, False, False", np.signbit,
@@ -254,7 +299,9 @@ def isclose(xp, input, other, /, rtol=1e-05, atol=1e-08, equal_nan=False):
     return xp.isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
 
 
-def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
     """Whether all elements are close, see `isclose`.
 
     >>> import tensorlab as tl
@@ -273,7 +320,9 @@ def equal(input: Tensor, other: Tensor) -> bool:
     """
     for i, x in enumerate((input, other)):
         if not isinstance(x, Tensor):
-            raise TypeError(f"equal(): argument '{('input', 'other')[i]}' (position {i + 1}) must be Tensor, not {type(x).__name__}")
+            raise TypeError(
+                f"equal(): argument '{('input', 'other')[i]}' (position {i + 1}) must be Tensor, not {type(x).__name__}"
+            )
     return input.shape == other.shape and bool(eq(input, other).all())
 
 
@@ -306,7 +355,8 @@ def _where(xp, condition, input, other, /):
 
 # The condition itself has no gradient; what was not chosen gets zero.
 _where.vjp(
-    input=lambda g, condition: where(condition, g, 0.0), other=lambda g, condition: where(condition, 0.0, g)
+    input=lambda g, condition: where(condition, g, 0.0),
+    other=lambda g, condition: where(condition, 0.0, g),
 )
 
 
@@ -366,8 +416,12 @@ def _extreme(name: str, word: str, aliases: tuple[str, ...] = ()) -> Any:
         # fmax and fmin give a tie to the first operand, maximum and minimum share it.
         ahead = ge if word == "larger" else le
         made.vjp(
-            input=lambda g, input, other: where(logical_or(ahead(input, other), isnan(other)), g, 0.0),
-            other=lambda g, input, other: where(logical_or(ahead(input, other), isnan(other)), 0.0, g),
+            input=lambda g, input, other: where(
+                logical_or(ahead(input, other), isnan(other)), g, 0.0
+            ),
+            other=lambda g, input, other: where(
+                logical_or(ahead(input, other), isnan(other)), 0.0, g
+            ),
         )
         return made
     wins = gt if word == "larger" else lt
@@ -386,7 +440,6 @@ maximum = _extreme("maximum", "larger")
 minimum = _extreme("minimum", "smaller")
 fmax = _extreme("fmax", "larger")
 fmin = _extreme("fmin", "smaller")
-
 
 
 @op(

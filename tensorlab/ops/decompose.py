@@ -40,7 +40,9 @@ def _matrices(name: str, x: Any, square: bool = True) -> None:
             f"linalg.{name}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
         )
     if x.dtype.kind not in "fc" or x.dtype.itemsize == 2:
-        raise RuntimeError(f"linalg.{name}: Expected a floating point or complex tensor as input. Got {from_numpy_dtype(x.dtype)}")
+        raise RuntimeError(
+            f"linalg.{name}: Expected a floating point or complex tensor as input. Got {from_numpy_dtype(x.dtype)}"
+        )
 
 
 def _well(r: Any, *shape: int) -> Any:
@@ -50,7 +52,9 @@ def _well(r: Any, *shape: int) -> Any:
 
 def _errors(r: Any) -> list[ErrorSample]:
     return [
-        ErrorSample(r(2, 3), error=RuntimeError, match="batches of square matrices, but they are 2 by 3"),
+        ErrorSample(
+            r(2, 3), error=RuntimeError, match="batches of square matrices, but they are 2 by 3"
+        ),
         ErrorSample(r(3), error=RuntimeError, match="at least 2 dimensions"),
         ErrorSample(r.int(2, 2), error=RuntimeError, match="Expected a floating point or complex"),
     ]
@@ -62,7 +66,8 @@ def _errors(r: Any) -> list[ErrorSample]:
 @op(
     samples=lambda r: [Sample(_well(r, 3, 3)), Sample(_well(r, 2, 2, 2)), Sample(r(0, 0))],
     errors=lambda r: [*_errors(r), ErrorSample(np.zeros((2, 2), r.dtype), error=LinAlgError, match="singular")],
-    ref=lambda x: np.linalg.solve(x, np.broadcast_to(np.eye(x.shape[-1]), x.shape)), torch="linalg.inv", result=None, node_name="LinalgInvEx",
+    ref=lambda x: np.linalg.solve(x, np.broadcast_to(np.eye(x.shape[-1]), x.shape)), torch="linalg.inv", result=None,
+    node_name="LinalgInvEx",
 )  # fmt: skip
 def inv(xp, input, /):
     """The inverse of square matrices. Raises `linalg.LinAlgError` if one is singular.
@@ -76,7 +81,9 @@ def inv(xp, input, /):
     try:
         return xp.linalg.inv(input)
     except np.linalg.LinAlgError:
-        raise LinAlgError("linalg.inv: The inversion could not be completed because the input matrix is singular.") from None
+        raise LinAlgError(
+            "linalg.inv: The inversion could not be completed because the input matrix is singular."
+        ) from None
 
 
 inv.vjp(input=lambda g, out: -matmul(matmul(_h(out), g), _h(out)))
@@ -84,7 +91,8 @@ inv.vjp(input=lambda g, out: -matmul(matmul(_h(out), g), _h(out)))
 
 @op(
     samples=lambda r: [Sample(_well(r, 3, 3)), Sample(_well(r, 2, 2, 2)), Sample(r(1, 1))],
-    errors=_errors, ref=lambda x: np.prod(np.linalg.eigvals(x), axis=-1).real, torch="linalg.det", result=None, method=True,
+    errors=_errors, ref=lambda x: np.prod(np.linalg.eigvals(x), axis=-1).real, torch="linalg.det", result=None,
+    method=True,
     node_name="LinalgDet",
 )  # fmt: skip
 def det(xp, input, /):
@@ -103,7 +111,8 @@ det.vjp(input=lambda g, input, out: unsqueeze(unsqueeze(g * out, -1), -1) * _h(i
 
 @op(
     samples=lambda r: [Sample(_well(r, 3, 3)), Sample(_well(r, 2, 2, 2)), Sample(-_well(r, 3, 3))],
-    errors=_errors, ref=np.linalg.slogdet, torch="linalg.slogdet", result=None, method=True, named_tuple=return_types.slogdet,
+    errors=_errors, ref=np.linalg.slogdet, torch="linalg.slogdet", result=None, method=True,
+    named_tuple=return_types.slogdet,
     node_name="LinalgSlogdet",
 )  # fmt: skip
 def slogdet(xp, input, /):
@@ -133,7 +142,9 @@ def logdet(input: Any) -> Any:
 
 
 @op(
-    samples=lambda r: [Sample(_well(r, 3, 3), r(3, 2)), Sample(_well(r, 2, 3, 3), r(2, 3, 1)), Sample(_well(r, 3, 3), r(2, 3, 2))],
+    samples=lambda r: [
+        Sample(_well(r, 3, 3), r(3, 2)), Sample(_well(r, 2, 3, 3), r(2, 3, 1)), Sample(_well(r, 3, 3), r(2, 3, 2)),
+    ],
     errors=lambda r: [
         ErrorSample(r(2, 3), r(2, 1), error=RuntimeError, match="batches of square matrices"),
         ErrorSample(r(2, 2), r(3, 1), error=RuntimeError, match="Incompatible shapes"),
@@ -146,12 +157,15 @@ def _solve(xp, A, B, /):
     _matrices("solve", A)
     if A.shape[-1] != B.shape[-2]:
         raise RuntimeError(
-            f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({A.shape[-2]}x{A.shape[-1]} and {B.shape[-2]}x{B.shape[-1]})"
+            f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({A.shape[-2]}x{A.shape[-1]} "
+            f"and {B.shape[-2]}x{B.shape[-1]})"
         )
     try:
         return xp.linalg.solve(A, B)
     except np.linalg.LinAlgError:
-        raise LinAlgError("linalg.solve: The solver failed because the input matrix is singular.") from None
+        raise LinAlgError(
+            "linalg.solve: The solver failed because the input matrix is singular."
+        ) from None
 
 
 def _solve_backward(g, A, out, needs):
@@ -171,13 +185,17 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     >>> tl.linalg.solve(tl.tensor([[2., 0.], [0., 4.]]), tl.tensor([2., 4.]))
     tensor([1., 1.])
     """
-    vector = len(B.shape) == 1 or (len(B.shape) == len(A.shape) - 1 and tuple(B.shape) == tuple(A.shape[:-1]))
+    vector = len(B.shape) == 1 or (
+        len(B.shape) == len(A.shape) - 1 and tuple(B.shape) == tuple(A.shape[:-1])
+    )
     if vector:
         return _solve(A, unsqueeze(B, -1)).squeeze(-1)
     return _solve(A, B) if left else _solve(A.mT, B.mT).mT
 
 
-def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Any:
+def solve_triangular(
+    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
+) -> Any:
     """The X with A X = B for a triangular A, of which only that triangle is read.
 
     >>> import tensorlab as tl
@@ -202,8 +220,11 @@ def _positive(r: Any, *shape: int) -> Any:
 
 @op(
     samples=lambda r: [Sample(_positive(r, 3, 3)), Sample(_positive(r, 2, 2, 2))],
-    errors=lambda r: [*_errors(r), ErrorSample(-np.eye(2, dtype=r.dtype), error=LinAlgError, match="not positive-definite")],
-    ref=np.linalg.cholesky, torch=lambda x: _through_symmetric("cholesky")(x), result=None, node_name="LinalgCholeskyEx", name="cholesky",
+    errors=lambda r: [
+        *_errors(r), ErrorSample(-np.eye(2, dtype=r.dtype), error=LinAlgError, match="not positive-definite"),
+    ],
+    ref=np.linalg.cholesky, torch=lambda x: _through_symmetric("cholesky")(x), result=None,
+    node_name="LinalgCholeskyEx", name="cholesky",
 )  # fmt: skip
 def _cholesky(xp, input, /):
     """The lower triangular L with L Lᴴ = A; `linalg.cholesky` is the public form."""
@@ -269,7 +290,9 @@ def _qr(xp, input, /, mode="reduced"):
     if mode == "r":
         return xp.zeros(0, input.dtype), xp.linalg.qr(input, "r")
     if mode not in ("reduced", "complete"):
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        )
     q, r = xp.linalg.qr(input, mode)
     return q, r
 
@@ -278,9 +301,13 @@ def _qr_backward(g, out, mode):
     (gq, gr), (q, r) = g, out
     m, n = q.shape[-2], r.shape[-1]
     if mode == "r":
-        raise RuntimeError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'")
+        raise RuntimeError(
+            "The derivative of linalg.qr depends on Q, which is not computed when mode='r'"
+        )
     if m < n or (mode == "complete" and m > n):
-        raise RuntimeError("linalg.qr is differentiable for mode='reduced' and matrices with at least as many rows as columns")
+        raise RuntimeError(
+            "linalg.qr is differentiable for mode='reduced' and matrices with at least as many rows as columns"
+        )
     # M = R·gRᴴ - gQᴴ·Q; the gradient is (gQ + Q·(M's lower triangle, mirrored))·R⁻ᴴ.
     inner = matmul(r, _h(gr)) - matmul(_h(gq), q)
     mirrored = _half_lower(inner) + _h(_half_lower(inner))
@@ -339,7 +366,11 @@ def _svd_backward(g, out, full_matrices):
         return x - _h(x)
 
     # The parts of the gradient inside the spaces that U and V span …
-    inner = diag_embed(gs) + (skew(matmul(_h(u), gu)) * gaps) * wide + unsqueeze(s, -1) * (skew(matmul(vh, gv)) * gaps)
+    inner = (
+        diag_embed(gs)
+        + (skew(matmul(_h(u), gu)) * gaps) * wide
+        + unsqueeze(s, -1) * (skew(matmul(vh, gv)) * gaps)
+    )
     total = matmul(matmul(u, inner), vh)
     # … and what leads out of them, where A is not square.
     if m > k:
@@ -428,7 +459,9 @@ def eig(A: Tensor) -> Any:
     """
     _matrices("eig", A._data)
     if A.requires_grad:
-        raise RuntimeError("linalg.eig has no gradient here: detach() the matrix, or use eigh for Hermitian matrices")
+        raise RuntimeError(
+            "linalg.eig has no gradient here: detach() the matrix, or use eigh for Hermitian matrices"
+        )
     values, vectors = backend_of(A._data).xp.linalg.eig(A._data)
     kind = A.dtype.to_complex().numpy
     return return_types.eig(wrap(values.astype(kind)), wrap(vectors.astype(kind)))
@@ -447,7 +480,9 @@ def eigvals(A: Tensor) -> Tensor:
 # What is built on them --------------------------------------------------------------------
 
 
-def pinv(A: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False) -> Any:
+def pinv(
+    A: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False
+) -> Any:
     """The Moore–Penrose pseudo-inverse: singular values up to `max(atol, rtol · largest)` count as 0.
 
     rtol: machine epsilon times the larger size unless given (or unless `atol` is).
@@ -469,7 +504,9 @@ def _threshold(A: Any, s: Any, atol: float | None, rtol: float | None) -> Any:
     return (largest * rtol).clamp(min=0.0 if atol is None else atol)
 
 
-def matrix_rank(A: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False) -> Any:
+def matrix_rank(
+    A: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False
+) -> Any:
     """How many singular values exceed `max(atol, rtol · largest)`; int64.
 
     >>> import tensorlab as tl
@@ -493,7 +530,11 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     rank = matrix_rank(A, rtol=rcond)
     m, n = A.shape[-2:]
     off = matmul(A, solution) - B
-    residuals = sum_(off * off, -2) if m > n and bool((rank == n).all()) else wrap(np.zeros(0, A._data.dtype))
+    residuals = (
+        sum_(off * off, -2)
+        if m > n and bool((rank == n).all())
+        else wrap(np.zeros(0, A._data.dtype))
+    )
     return return_types.lstsq(solution, residuals, rank, svdvals(A.detach()))
 
 

@@ -56,10 +56,15 @@ def einsum(equation: Any, *operands: Any) -> Any:
 def _from_sublists(arguments: list[Any]) -> tuple[str, tuple[Any, ...]]:
     """`einsum(x, [0, 1], y, [1, 2], [0, 2])`, the form with numbers, as an equation with letters."""
     if len(arguments) < 2 or not isinstance(arguments[0], Tensor):
-        raise TypeError(f"einsum(): argument 'equation' (position 1) must be str, not {type(arguments[0]).__name__}")
+        raise TypeError(
+            f"einsum(): argument 'equation' (position 1) must be str, not {type(arguments[0]).__name__}"
+        )
 
     def letters(numbers: Sequence[Any]) -> str:
-        return "".join("..." if n is Ellipsis else chr(ord("A") + n) if n < 26 else chr(ord("a") + n - 26) for n in numbers)
+        return "".join(
+            "..." if n is Ellipsis else chr(ord("A") + n) if n < 26 else chr(ord("a") + n - 26)
+            for n in numbers
+        )
 
     pairs = len(arguments) // 2
     equation = ",".join(letters(arguments[2 * i + 1]) for i in range(pairs))
@@ -76,7 +81,9 @@ def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Label]], l
     terms = inputs.split(",")
     if len(terms) != len(operands):
         more = "more" if len(operands) > len(terms) else "fewer"
-        raise RuntimeError(f"einsum(): {more} operands were provided than specified in the equation: {len(operands)} for {equation!r}")
+        raise RuntimeError(
+            f"einsum(): {more} operands were provided than specified in the equation: {len(operands)} for {equation!r}"
+        )
     labels = []
     for i, (term, x) in enumerate(zip(terms, operands, strict=True)):
         ndim, before, dots, after = len(x.shape), *term.partition("...")
@@ -92,23 +99,31 @@ def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Label]], l
     covered = sorted({label for names in labels for label in names if isinstance(label, int)})
     if not arrow:
         every = [label for names in labels for label in names]
-        once = sorted({label for label in every if isinstance(label, str) and every.count(label) == 1})
+        once = sorted(
+            {label for label in every if isinstance(label, str) and every.count(label) == 1}
+        )
         return labels, [*covered, *once]
     before, dots, after = result.partition("...")
     _require_letters(before + after, result)
     output: list[Label] = [*before, *(covered if dots else []), *after]
     for label in output:
         if output.count(label) > 1:
-            raise RuntimeError(f"einsum(): output subscript {label} appears more than once in the output")
+            raise RuntimeError(
+                f"einsum(): output subscript {label} appears more than once in the output"
+            )
         if not any(label in names for names in labels):
-            raise RuntimeError(f"einsum(): output subscript {label} does not appear in the equation for any input operand")
+            raise RuntimeError(
+                f"einsum(): output subscript {label} does not appear in the equation for any input operand"
+            )
     return labels, output
 
 
 def _require_letters(term: str, shown: str) -> None:
     for letter in term:
         if not (letter.isascii() and letter.isalpha()):
-            raise RuntimeError(f"einsum(): invalid subscript given: {letter!r} in {shown!r}, subscripts must be in [a-zA-Z]")
+            raise RuntimeError(
+                f"einsum(): invalid subscript given: {letter!r} in {shown!r}, subscripts must be in [a-zA-Z]"
+            )
 
 
 def _without_repeats(x: Any, labels: list[Label]) -> tuple[Any, list[Label]]:
@@ -135,14 +150,20 @@ def _sizes(tensors: list[tuple[Any, list[Label]]]) -> dict[Label, int]:
             before = sizes.get(label, 1)
             if before != 1 and n not in (1, before):
                 raise RuntimeError(
-                    f"einsum(): subscript {label} has size {n} for operand {i} which does not broadcast with previously seen size {before}"
+                    f"einsum(): subscript {label} has size {n} for operand {i} which does not broadcast with "
+                    f"previously seen size {before}"
                 )
             sizes[label] = n if before == 1 else before
     return sizes
 
 
 def _pair(
-    left: Any, a: list[Label], right: Any, b: list[Label], later: set[Label], sizes: dict[Label, int]
+    left: Any,
+    a: list[Label],
+    right: Any,
+    b: list[Label],
+    later: set[Label],
+    sizes: dict[Label, int],
 ) -> tuple[Any, list[Label]]:
     """The product of two operands, summed over the labels that nobody needs later."""
     left, a = _summed(left, a, {label for label in a if label not in later and label not in b})
@@ -150,8 +171,14 @@ def _pair(
     batch = [label for label in a if label in b and label in later]
     inner = [label for label in a if label in b and label not in later]
     rows, columns = [x for x in a if x not in b], [x for x in b if x not in a]
-    left = _stretched(permute(left, [a.index(x) for x in batch + rows + inner]), batch + rows + inner, sizes)
-    right = _stretched(permute(right, [b.index(x) for x in batch + inner + columns]), batch + inner + columns, sizes)
+    left = _stretched(
+        permute(left, [a.index(x) for x in batch + rows + inner]), batch + rows + inner, sizes
+    )
+    right = _stretched(
+        permute(right, [b.index(x) for x in batch + inner + columns]),
+        batch + inner + columns,
+        sizes,
+    )
 
     def extent(names: list[Label]) -> tuple[int, ...]:
         return tuple(sizes[x] for x in names)
@@ -161,7 +188,9 @@ def _pair(
         # Nothing to sum: plain multiplication with broadcasting.
         product = mul(reshape(left, (*extent(batch), n, 1)), reshape(right, (*extent(batch), 1, m)))
     else:
-        product = matmul(reshape(left, (*extent(batch), n, k)), reshape(right, (*extent(batch), k, m)))
+        product = matmul(
+            reshape(left, (*extent(batch), n, k)), reshape(right, (*extent(batch), k, m))
+        )
     labels = batch + rows + columns
     return reshape(product, extent(labels)), labels
 
@@ -169,7 +198,9 @@ def _pair(
 def _summed(x: Any, labels: list[Label], away: set[Label]) -> tuple[Any, list[Label]]:
     if not away:
         return x, labels
-    return sum_(x, tuple(i for i, label in enumerate(labels) if label in away)), [x for x in labels if x not in away]
+    return sum_(x, tuple(i for i, label in enumerate(labels) if label in away)), [
+        x for x in labels if x not in away
+    ]
 
 
 def _stretched(x: Any, labels: list[Label], sizes: dict[Label, int]) -> Any:
@@ -207,14 +238,17 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     for i, j in zip(of_a, of_b, strict=True):
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size {b.shape[j]} in dim {j}"
+                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second "
+                f"has size {b.shape[j]} in dim {j}"
             )
     rest_a = [d for d in range(len(a.shape)) if d not in of_a]
     rest_b = [d for d in range(len(b.shape)) if d not in of_b]
     k = math.prod(a.shape[d] for d in of_a)
     left = reshape(permute(a, rest_a + of_a), (math.prod(a.shape[d] for d in rest_a), k))
     right = reshape(permute(b, of_b + rest_b), (k, math.prod(b.shape[d] for d in rest_b)))
-    return reshape(matmul(left, right), (*(a.shape[d] for d in rest_a), *(b.shape[d] for d in rest_b)))
+    return reshape(
+        matmul(left, right), (*(a.shape[d] for d in rest_a), *(b.shape[d] for d in rest_b))
+    )
 
 
 def inner(input: Any, other: Any) -> Any:
@@ -280,7 +314,9 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
         raise RuntimeError(
             f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
         )
-    return mul(roll(input, -1, dim), roll(other, -2, dim)) - mul(roll(input, -2, dim), roll(other, -1, dim))
+    return mul(roll(input, -1, dim), roll(other, -2, dim)) - mul(
+        roll(input, -2, dim), roll(other, -1, dim)
+    )
 
 
 def trace(input: Any) -> Any:
@@ -306,7 +342,9 @@ def matrix_power(input: Any, n: int) -> Any:
     from tensorlab.ops.creation import eye
 
     if len(input.shape) < 2 or input.shape[-1] != input.shape[-2]:
-        raise RuntimeError(f"linalg.matrix_power: A must be batches of square matrices, but they are of shape {list(input.shape)}")
+        raise RuntimeError(
+            f"linalg.matrix_power: A must be batches of square matrices, but they are of shape {list(input.shape)}"
+        )
     if n < 0:
         from tensorlab.ops.decompose import inv
 
@@ -368,14 +406,24 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
     if n < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {n}")
     first, last = tensors[0], tensors[-1]
-    chain = [first.unsqueeze(0) if first.ndim == 1 else first, *tensors[1:-1], last.unsqueeze(1) if last.ndim == 1 else last]
+    chain = [
+        first.unsqueeze(0) if first.ndim == 1 else first,
+        *tensors[1:-1],
+        last.unsqueeze(1) if last.ndim == 1 else last,
+    ]
     extents = [chain[0].shape[0], *(x.shape[1] for x in chain)]
     cost = {(i, i): (0, i) for i in range(n)}
     for length in range(1, n):
         for i in range(n - length):
             j = i + length
             cost[i, j] = min(
-                (cost[i, k][0] + cost[k + 1, j][0] + extents[i] * extents[k + 1] * extents[j + 1], k) for k in range(i, j)
+                (
+                    cost[i, k][0]
+                    + cost[k + 1, j][0]
+                    + extents[i] * extents[k + 1] * extents[j + 1],
+                    k,
+                )
+                for k in range(i, j)
             )
 
     def product(i: int, j: int) -> Any:

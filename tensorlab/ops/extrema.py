@@ -24,7 +24,9 @@ from tensorlab.ops.shape import reshape
 
 def _no_complex(name: str, input: Any) -> None:
     if input.dtype.kind == "c":
-        raise NotImplementedError(f"{name}() is not implemented for {from_numpy_dtype(input.dtype)}: complex numbers have no order")
+        raise NotImplementedError(
+            f"{name}() is not implemented for {from_numpy_dtype(input.dtype)}: complex numbers have no order"
+        )
 
 
 def _one_dim(name: str, input: Any, dim: Any) -> int:
@@ -40,7 +42,8 @@ def _some(name: str, input: Any, error: type[Exception] = RuntimeError) -> None:
     _no_complex(name, input)
     if input.size == 0:
         raise error(
-            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim with the 'dim' argument."
+            f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+            "dim with the 'dim' argument."
         )
 
 
@@ -57,7 +60,9 @@ def _value_backward(g, input_shape, out, dim, keepdim):
     if len(input_shape) == 0:
         return g
     kept = restore(g, input_shape, dim, keepdim)
-    return gather_backward(kept, restore(positions, input_shape, dim, keepdim), tuple(input_shape), dim)
+    return gather_backward(
+        kept, restore(positions, input_shape, dim, keepdim), tuple(input_shape), dim
+    )
 
 
 # Maximum and minimum ----------------------------------------------------------------------
@@ -73,7 +78,9 @@ def _dim_samples(r: Any) -> list[Sample]:
 def _dim_errors(r: Any) -> list[ErrorSample]:
     return [
         ErrorSample(r(2, 3), 2, error=IndexError, match="Dimension out of range"),
-        ErrorSample(r(0, 3), 0, error=IndexError, match="Expected reduction dim 0 to have non-zero size"),
+        ErrorSample(
+            r(0, 3), 0, error=IndexError, match="Expected reduction dim 0 to have non-zero size"
+        ),
     ]
 
 
@@ -82,7 +89,13 @@ def _extreme_of_dim(name: str, result: Any) -> Any:
         axis = _one_dim(name, input, dim)
         if input.ndim == 0:
             return input.copy(), xp.zeros((), np.int64)
-        return _picked(xp, input, xp.expand_dims(getattr(xp, f"arg{name}")(input, axis=axis), axis), axis, keepdim)
+        return _picked(
+            xp,
+            input,
+            xp.expand_dims(getattr(xp, f"arg{name}")(input, axis=axis), axis),
+            axis,
+            keepdim,
+        )
 
     forward.__name__ = f"{name}_dim"
     forward.__doc__ = f"The {name}imum along a dimension and its position; `{name}(input, dim)` is the public form."
@@ -105,7 +118,9 @@ def _extreme_of_all(name: str) -> Any:
     forward.__name__ = f"{name}_all"
     forward.__doc__ = f"The {name}imum of all elements; `{name}(input)` is the public form."
     made = op(
-        samples=lambda r: [Sample(r.distinct(2, 3)), Sample(r()), Sample(r.int(3, 4)), Sample(r.int(8).astype(r.dtype) // 3).kink()],
+        samples=lambda r: [
+            Sample(r.distinct(2, 3)), Sample(r()), Sample(r.int(3, 4)), Sample(r.int(8).astype(r.dtype) // 3).kink(),
+        ],
         errors=lambda r: [ErrorSample(r(0), error=RuntimeError, match="Expected reduction dim to be specified")],
         ref=getattr(np, name), torch=name, result=None,
     )(forward)  # fmt: skip
@@ -125,7 +140,17 @@ _max_all = _extreme_of_all("max")
 _min_all = _extreme_of_all("min")
 
 
-def _dispatch(name: str, of_all: Any, of_dim: Any, of_two: Any, input: Any, dim: Any, keepdim: bool, other: Any, out: Any) -> Any:
+def _dispatch(
+    name: str,
+    of_all: Any,
+    of_dim: Any,
+    of_two: Any,
+    input: Any,
+    dim: Any,
+    keepdim: bool,
+    other: Any,
+    out: Any,
+) -> Any:
     if other is None and hasattr(dim, "shape"):
         dim, other = None, dim
     if other is not None:
@@ -133,7 +158,9 @@ def _dispatch(name: str, of_all: Any, of_dim: Any, of_two: Any, input: Any, dim:
     return of_all(input, out=out) if dim is None else of_dim(input, dim, keepdim, out=out)
 
 
-def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
+def max(
+    input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None
+) -> Any:
     """The largest element; along `dim`, the largest ones and their positions; with a second tensor, `maximum`.
 
     Returns a tensor, or for `max(input, dim)` the named tuple `(values, indices)`. Equal maxima of
@@ -151,7 +178,9 @@ def max(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None
     return _dispatch("max", _max_all, _max_dim, maximum, input, dim, keepdim, other, out)
 
 
-def min(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None) -> Any:
+def min(
+    input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None
+) -> Any:
     """The smallest element; along `dim`, the smallest ones and their positions; with a second tensor, `minimum`.
 
     Arguments, results and errors as for `max`.
@@ -178,7 +207,8 @@ def _amount(name: str, word: str, numpy_name: str, example: str) -> Any:
     forward.__name__ = name
     forward.__doc__ = (
         f"The {word} element, of all or along `dim` (int or tuple). Equal ones share the gradient.\n\n"
-        f"    >>> import tensorlab as tl\n    >>> tl.{name}(tl.tensor([[1., 5.], [7., 2.]]), dim=1)\n    tensor({example})\n    "
+        f"    >>> import tensorlab as tl\n    >>> tl.{name}(tl.tensor([[1., 5.], [7., 2.]]), dim=1)\n    "
+        f"tensor({example})\n    "
     )
     made = op(
         samples=lambda r: [
@@ -189,7 +219,9 @@ def _amount(name: str, word: str, numpy_name: str, example: str) -> Any:
             ErrorSample(r(0), error=RuntimeError, match="Expected reduction dim to be specified"),
             ErrorSample(r(0, 3), 0, error=IndexError, match="non-zero size"),
         ],
-        ref=lambda x, dim=(), keepdim=False: getattr(np, numpy_name)(x, axis=None if dim == () else dim, keepdims=keepdim),
+        ref=lambda x, dim=(), keepdim=False: getattr(np, numpy_name)(
+            x, axis=None if dim == () else dim, keepdims=keepdim
+        ),
         method=True, result=None,
     )(forward)  # fmt: skip
     made.vjp(input=lambda g, input, out, dim, keepdim: _shared_along(g, input, out, dim, keepdim))
@@ -200,7 +232,11 @@ def _shared_along(g: Any, input: Any, out: Any, dim: Any, keepdim: bool) -> Any:
     shape = tuple(input.shape)
     dims = as_dims("amax", None if dim == () else dim, len(shape))
     winners = where(input == restore(out, shape, dims, keepdim), 1.0, 0.0)
-    return restore(g, shape, dims, keepdim) * winners / restore(sum_(winners, dims, True), shape, dims, True)
+    return (
+        restore(g, shape, dims, keepdim)
+        * winners
+        / restore(sum_(winners, dims, True), shape, dims, True)
+    )
 
 
 amax = _amount("amax", "largest", "max", "[5., 7.]")
@@ -233,12 +269,15 @@ def _position(name: str, word: str, example: str) -> Any:
 
     forward.__name__ = name
     forward.__doc__ = (
-        f"The position of the {word} element: in the flattened input, or along `dim`. The first one, if several are equal.\n\n"
-        f"    >>> import tensorlab as tl\n    >>> tl.{name}(tl.tensor([[1., 5.], [7., 2.]]), dim=1)\n    tensor({example})\n    "
+        f"The position of the {word} element: in the flattened input, or along `dim`. The first one, if several "
+        "are equal.\n\n"
+        f"    >>> import tensorlab as tl\n    >>> tl.{name}(tl.tensor([[1., 5.], [7., 2.]]), dim=1)\n    "
+        f"tensor({example})\n    "
     )
     return op(
         samples=lambda r: [
-            Sample(r(2, 3)), Sample(r(2, 3), 1), Sample(r(2, 3), 0, True), Sample(r(), 0), Sample(r()), Sample(r.int(5)),
+            Sample(r(2, 3)), Sample(r(2, 3), 1), Sample(r(2, 3), 0, True), Sample(r(), 0), Sample(r()),
+            Sample(r.int(5)),
             Sample(r(0, 3), 1), Sample(np.array([1.0, np.nan, 3.0], r.dtype)),
         ],
         errors=lambda r: [
@@ -257,7 +296,10 @@ argmin = _position("argmin", "smallest", "[0, 1]")
 
 
 @op(
-    samples=lambda r: [Sample(r.distinct(5), 2), Sample(r.distinct(3, 4), 1, 0), Sample(r.distinct(3, 4), 4, -1, True), Sample(r(), 1, 0)],
+    samples=lambda r: [
+        Sample(r.distinct(5), 2), Sample(r.distinct(3, 4), 1, 0), Sample(r.distinct(3, 4), 4, -1, True),
+        Sample(r(), 1, 0),
+    ],
     errors=lambda r: [ErrorSample(r(3), 4, error=RuntimeError, match="selected number k out of range for dimension 0")],
     result=None, method=True, named_tuple=return_types.kthvalue,
 )  # fmt: skip
@@ -291,11 +333,17 @@ def _median_of_dim(name: str, result: Any) -> Any:
         if input.dtype.kind == "f":
             nans = xp.isnan(input).sum(axis=axis, keepdims=True)
             # nan sorts last: it is the median where there is one, or is not counted.
-            at = xp.where(nans > 0, n - nans, at) if name == "median" else xp.maximum((n - nans - 1) // 2, 0)
+            at = (
+                xp.where(nans > 0, n - nans, at)
+                if name == "median"
+                else xp.maximum((n - nans - 1) // 2, 0)
+            )
         return _picked(xp, input, xp.take_along_axis(order, at, axis), axis, keepdim)
 
     forward.__name__ = f"{name}_dim"
-    forward.__doc__ = f"The {name} along a dimension and its position; `{name}(input, dim)` is the public form."
+    forward.__doc__ = (
+        f"The {name} along a dimension and its position; `{name}(input, dim)` is the public form."
+    )
     made = op(
         samples=lambda r: [
             Sample(r.distinct(5), 0), Sample(r.distinct(3, 4), 1), Sample(r.distinct(3, 4), 0, True), Sample(r(), 0),
@@ -343,7 +391,10 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 @op(
-    samples=lambda r: [Sample(r.int(3, 6, low=0, high=3).astype(r.dtype)).kink(), Sample(r.distinct(3, 4), 0, True), Sample(r.int(7, low=0, high=3)), Sample(r())],
+    samples=lambda r: [
+        Sample(r.int(3, 6, low=0, high=3).astype(r.dtype)).kink(), Sample(r.distinct(3, 4), 0, True),
+        Sample(r.int(7, low=0, high=3)), Sample(r()),
+    ],
     errors=_dim_errors, result=None, method=True, named_tuple=return_types.mode,
 )  # fmt: skip
 def mode(xp, input, /, dim=-1, keepdim=False):
@@ -371,7 +422,9 @@ def mode(xp, input, /, dim=-1, keepdim=False):
 mode.vjp(input=_value_backward)
 
 
-def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str) -> Any:
+def _quantile(
+    name: str, input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str
+) -> Any:
     from tensorlab.ops.sorting import sort
 
     if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
@@ -379,10 +432,14 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
             f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
         )
     if not input.is_floating_point() or input.dtype.itemsize < 4:
-        raise RuntimeError(f"{name}() input tensor must be either float or double dtype, got {input.dtype}")
+        raise RuntimeError(
+            f"{name}() input tensor must be either float or double dtype, got {input.dtype}"
+        )
     fractions = np.asarray(q._data if isinstance(q, Tensor) else q, np.float64)
     if ((fractions < 0) | (fractions > 1)).any():
-        raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {fractions.reshape(-1).tolist()}")
+        raise RuntimeError(
+            f"{name}() q must be in the range [0, 1] but got {fractions.reshape(-1).tolist()}"
+        )
     ndim = input.ndim
     flat = dim is None
     x = reshape(input, (-1,)) if flat else input.movedim(dim, -1)
@@ -399,7 +456,9 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
         low, high = np.floor(rank).astype(np.int64), np.ceil(rank).astype(np.int64)
         weight = {"linear": rank - low, "lower": 0 * rank, "higher": 1 + 0 * rank, "midpoint": 0.5 + 0 * rank,
                   "nearest": (np.round(rank) > low) * 1.0}[interpolation]  # fmt: skip
-        value = ordered.gather(-1, wrap(low)).lerp(ordered.gather(-1, wrap(high)), wrap(weight.astype(x._data.dtype)))
+        value = ordered.gather(-1, wrap(low)).lerp(
+            ordered.gather(-1, wrap(high)), wrap(weight.astype(x._data.dtype))
+        )
         bad = wrap((valid < n) if name == "quantile" else (valid == 0))
         columns.append(where(bad, math.nan, value).squeeze(-1))
     out = columns[0]
@@ -408,12 +467,21 @@ def _quantile(name: str, input: Any, q: Any, dim: int | None, keepdim: bool, int
 
         out = stack(columns, 0)
     if keepdim:
-        shape = [1] * ndim if flat else [1 if d == dim % ndim else m for d, m in enumerate(input.shape)]
+        shape = (
+            [1] * ndim if flat else [1 if d == dim % ndim else m for d, m in enumerate(input.shape)]
+        )
         out = out.reshape(([len(columns)] if fractions.ndim else []) + shape)
     return out
 
 
-def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def quantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
     """The value below which a fraction `q` of the elements lies, of all or along `dim`.
 
     q: a number in [0, 1], or a tensor of them, which makes a new first dimension.
@@ -426,7 +494,14 @@ def quantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = Fals
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
-def nanquantile(input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+) -> Tensor:
     """As `quantile`, not counting nan.
 
     >>> import tensorlab as tl

@@ -107,7 +107,8 @@ rsqrt = function(
 )  # fmt: skip
 
 square = function(
-    "square", r"The square \(x^2\). Integers stay integers.", lambda xp, x: x.astype(int) ** 2 if x.dtype.kind == "b" else x * x,
+    "square", r"The square \(x^2\). Integers stay integers.",
+    lambda xp, x: x.astype(int) if x.dtype.kind == "b" else x * x,
     lambda g, input: 2 * g * _conj(input),
     ("2., -3.", "4., 9."), result=None, ref=each(lambda x: x**2),
     more=lambda r: [Sample(r.int(3)), Sample(r.bool(3))],
@@ -414,7 +415,7 @@ expit = sigmoid
 
 @op(
     samples=lambda r: [Sample(r(2, 3, low=0.1, high=0.9)), Sample(r(3, low=-0.2, high=1.2), 0.05), Sample(r(0))],
-    ref=lambda x, eps=None: np.log(np.clip(x, eps, 1 - eps) / (1 - np.clip(x, eps, 1 - eps))) if eps else np.log(x / (1 - x)),
+    ref=lambda x, eps=None: _logit_reference(x, eps),
     method=True, inplace=True, result="float",
 )  # fmt: skip
 def logit(xp, input, /, eps=None):
@@ -426,6 +427,11 @@ def logit(xp, input, /, eps=None):
     """
     x = input if eps is None else xp.clip(input, eps, 1 - eps)
     return xp.log(x / (1 - x))
+
+
+def _logit_reference(x: Any, eps: float | None) -> np.ndarray:
+    p = x if eps is None else np.clip(x, eps, 1 - eps)
+    return np.log(p) - np.log1p(-p)
 
 
 def _logit_backward(g, input, eps):

@@ -35,7 +35,9 @@ def _check_range(name: str, index: Any, dim: int, n: int) -> None:
         low, high = int(index.min()), int(index.max())
         if low < 0 or high >= n:
             bad = low if low < 0 else high
-            raise IndexError(f"{name}(): index {bad} is out of bounds for dimension {dim} with size {n}")
+            raise IndexError(
+                f"{name}(): index {bad} is out of bounds for dimension {dim} with size {n}"
+            )
 
 
 def _grid(xp: Any, index: Any, dim: int) -> tuple[Any, ...]:
@@ -83,9 +85,9 @@ def _check_gather(name: str, input: Any, index: Any, dim: int) -> tuple[Any, Any
     ],
     errors=lambda r: [
         ErrorSample(r(3), r(3), 0, error=RuntimeError, match="Expected dtype int64"),
-        ErrorSample(r(3), np.array([3]), 0, error=IndexError, match="index 3 is out of bounds for dimension 0 with size 3"),
+        ErrorSample(r(3), np.array([3]), 0, error=IndexError, match="index 3 is out of bounds for dimension 0"),
         ErrorSample(r(3, 2), np.array([0]), 0, error=RuntimeError, match="same number of dimensions"),
-        ErrorSample(r(3, 2), np.zeros((1, 3), np.int64), 0, error=RuntimeError, match="Size does not match at dimension 1"),
+        ErrorSample(r(3, 2), np.zeros((1, 3), np.int64), 0, error=RuntimeError, match="match at dimension 1"),
     ],
     ref=lambda x, i, dim: _gather_reference(x, i, dim),
     torch=lambda x, i, dim: x.gather(dim, i), promote=(), result=None, name="gather",
@@ -113,7 +115,10 @@ _gather.vjp(input=lambda g, input_shape, index, dim: gather_backward(g, index, i
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 4), r.int(2, 4, low=0, high=3), (3, 4), 0), Sample(r(3, 1), r.int(3, 1, low=0, high=4), (3, 4), 1)],
+    samples=lambda r: [
+        Sample(r(2, 4), r.int(2, 4, low=0, high=3), (3, 4), 0),
+        Sample(r(3, 1), r.int(3, 1, low=0, high=4), (3, 4), 1),
+    ],
     torch="", promote=(), result=None,
 )  # fmt: skip
 def gather_backward(xp, input, index, /, shape, dim):
@@ -121,7 +126,9 @@ def gather_backward(xp, input, index, /, shape, dim):
     out = xp.zeros(shape or (1,), input.dtype)
     if index.size:
         index = index.reshape(1) if index.ndim == 0 else index
-        xp.add.at(out, _grid(xp, index, as_dim("gather", dim, out.ndim)), input.reshape(index.shape))
+        xp.add.at(
+            out, _grid(xp, index, as_dim("gather", dim, out.ndim)), input.reshape(index.shape)
+        )
     return out.reshape(shape)
 
 
@@ -179,7 +186,10 @@ def _scattered(name: str, method: str) -> Any:
             return out.reshape(shape)
         if hasattr(src, "shape"):
             if src.dtype != out.dtype:
-                raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {from_numpy_dtype(out.dtype)} and {from_numpy_dtype(src.dtype)}")
+                raise RuntimeError(
+                    f"{name}(): Expected self.dtype to be equal to src.dtype, got {from_numpy_dtype(out.dtype)} "
+                    f"and {from_numpy_dtype(src.dtype)}"
+                )
             src = src.reshape(1) if src.ndim == 0 else src
             src = src[tuple(slice(n) for n in index.shape)]
         key = _grid(xp, index, dim)
@@ -213,7 +223,8 @@ _scatter.vjp(
 )
 _scatter_add = _scattered("scatter_add", "add")
 _scatter_add.vjp(
-    input=lambda g: g, src=lambda g, src_shape, index, dim: _grad_of_source(g, src_shape, index, dim)
+    input=lambda g: g,
+    src=lambda g, src_shape, index, dim: _grad_of_source(g, src_shape, index, dim),
 )
 
 
@@ -228,7 +239,15 @@ def _grad_of_source(g: Any, src_shape: tuple[int, ...], index: Any, dim: int) ->
     return scatter_to(read, tuple(src_shape), tuple(slice(n) for n in shape))
 
 
-def scatter(input: Any, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
+def scatter(
+    input: Any,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Any:
     """A copy of `input` with `src` stored at `index` along `dim`: `out[index[i][j]][j] = src[i][j]` for dim 0.
 
     src: a tensor at least as large as `index`, or a number (also as `value`).
@@ -256,11 +275,21 @@ def _source(src: Any, value: Any) -> Any:
     return value if src is None else src
 
 
-def _scatter_in_place(self: Tensor, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Tensor:
+def _scatter_in_place(
+    self: Tensor,
+    dim: int,
+    index: Any,
+    src: Any = None,
+    *,
+    value: Any = None,
+    reduce: str | None = None,
+) -> Tensor:
     """In-place version of `scatter`."""
     if reduce is None:
         return apply_inplace(_scatter.op, (self, _source(src, value), index), (dim,))
-    return apply_inplace(copy.op, (self, scatter(self, dim, index, src, value=value, reduce=reduce)), ())
+    return apply_inplace(
+        copy.op, (self, scatter(self, dim, index, src, value=value, reduce=reduce)), ()
+    )
 
 
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
@@ -278,7 +307,13 @@ def _scatter_add_in_place(self: Tensor, dim: int, index: Any, src: Any) -> Tenso
     return apply_inplace(_scatter_add.op, (self, src, index), (dim,))
 
 
-_REDUCTIONS = {"sum": "add", "prod": "multiply", "amax": "maximum", "amin": "minimum", "mean": "add"}
+_REDUCTIONS = {
+    "sum": "add",
+    "prod": "multiply",
+    "amax": "maximum",
+    "amin": "minimum",
+    "mean": "add",
+}
 
 
 @op(
@@ -286,14 +321,18 @@ _REDUCTIONS = {"sum": "add", "prod": "multiply", "amax": "maximum", "amin": "min
         *(Sample(r(3, 4), r(2, 4), r.int(2, 4, low=0, high=3), 0, how, keep)
           for how in ("sum", "prod", "amax", "amin", "mean") for keep in (True, False)),
     ],
-    errors=lambda r: [ErrorSample(r(3), r(3), np.array([0]), 0, "max", error=RuntimeError, match="reduce argument must be")],
+    errors=lambda r: [
+        ErrorSample(r(3), r(3), np.array([0]), 0, "max", error=RuntimeError, match="reduce argument must be"),
+    ],
     torch=lambda x, s, i, dim, how, keep=True: x.scatter_reduce(dim, i, s, how, include_self=keep),
     promote=(), result=None, name="scatter_reduce",
 )  # fmt: skip
 def _scatter_reduce(xp, input, src, index, /, dim, reduce, include_self=True):
     """A copy with `src` combined at `index`; `scatter_reduce` is the public form."""
     if reduce not in _REDUCTIONS:
-        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce!r}")
+        raise RuntimeError(
+            f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce!r}"
+        )
     shape = input.shape
     out, index, dim = _check_gather("scatter_reduce", input.copy(), index, dim)
     if index.size == 0:
@@ -373,14 +412,20 @@ def _prod_shares(g, input, source, index, out, dim, include_self):
     mine = g * others_of_base
     if not include_self:
         mine = where(hit, 0.0, mine)
-    others = where(_gather(total_zeros, index, dim) - is_zero > 0, 0.0, _gather(nonzero, index, dim) / safe_source)
+    others = where(
+        _gather(total_zeros, index, dim) - is_zero > 0,
+        0.0,
+        _gather(nonzero, index, dim) / safe_source,
+    )
     return mine, _gather(g, index, dim) * others
 
 
 _scatter_reduce.vjp(_scatter_reduce_backward)
 
 
-def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Any:
+def scatter_reduce(
+    input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True
+) -> Any:
     """A copy of `input` with `src` combined into the positions `index` along `dim`.
 
     reduce: "sum", "prod", "mean", "amax" or "amin". include_self: whether the old value counts.
@@ -392,7 +437,9 @@ def scatter_reduce(input: Any, dim: int, index: Any, src: Any, reduce: str, *, i
     return _scatter_reduce(input, src, index, dim, reduce, include_self)
 
 
-def _scatter_reduce_in_place(self: Tensor, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True) -> Tensor:
+def _scatter_reduce_in_place(
+    self: Tensor, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True
+) -> Tensor:
     """In-place version of `scatter_reduce`."""
     return apply_inplace(_scatter_reduce.op, (self, src, index), (dim, reduce, include_self))
 

@@ -43,7 +43,9 @@ def cat(xp, tensors, /, dim=0):
     """
     for x in tensors:
         if x.ndim == 0:
-            raise RuntimeError("zero-dimensional tensor (at position 0) cannot be concatenated: use stack()")
+            raise RuntimeError(
+                "zero-dimensional tensor (at position 0) cannot be concatenated: use stack()"
+            )
     kept = [x for x in tensors if not _legacy_empty(x)] or tensors[:1]
     first = kept[0]
     axis = as_dim("cat", dim, first.ndim)
@@ -70,7 +72,9 @@ def _cat_backward(g, tensors_shape, dim, needs):
             grads.append(None)
         else:
             piece = narrow(g, dim, start, n)
-            grads.append(piece if len(shape) == ndim else reshape(narrow(reshape(g, (-1,)), 0, 0, 0), shape))
+            grads.append(
+                piece if len(shape) == ndim else reshape(narrow(reshape(g, (-1,)), 0, 0, 0), shape)
+            )
         start += n
     return grads
 
@@ -80,7 +84,9 @@ concat = concatenate = cat
 
 
 @op(
-    samples=lambda r: [Sample([r(2, 3), r(2, 3)]), Sample([r(2), r(2), r(2)], -1), Sample([r(), r()]), Sample([r(2), r.int(2)], 1)],
+    samples=lambda r: [
+        Sample([r(2, 3), r(2, 3)]), Sample([r(2), r(2), r(2)], -1), Sample([r(), r()]), Sample([r(2), r.int(2)], 1),
+    ],
     errors=lambda r: [
         ErrorSample([r(2), r(3)], error=RuntimeError, match="stack expects each tensor to be equal size"),
         ErrorSample([r(2)], 3, error=IndexError, match="Dimension out of range"),
@@ -98,12 +104,17 @@ def stack(xp, tensors, /, dim=0):
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and {list(x.shape)} at entry {i}"
+                f"stack expects each tensor to be equal size, but got {list(tensors[0].shape)} at entry 0 and "
+                f"{list(x.shape)} at entry {i}"
             )
     return xp.stack(tensors, axis=as_dim("stack", dim, tensors[0].ndim + 1))
 
 
-stack.vjp(lambda g, dim, needs: [p if need else None for p, need in zip(unbind(g, dim), needs, strict=True)])
+stack.vjp(
+    lambda g, dim, needs: [
+        p if need else None for p, need in zip(unbind(g, dim), needs, strict=True)
+    ]
+)
 
 
 def _at_least(n: int, x: Any) -> Any:
@@ -164,7 +175,9 @@ def column_stack(tensors: Sequence[Any]) -> Any:
 
 @op(
     samples=lambda r: [Sample(r(2, 3), (2, 1)), Sample(r(3), (2, 2)), Sample(r(), (3,)), Sample(r(2), (0,))],
-    errors=lambda r: [ErrorSample(r(2, 3), (2,), error=RuntimeError, match="can not be smaller than number of dimensions")],
+    errors=lambda r: [
+        ErrorSample(r(2, 3), (2,), error=RuntimeError, match="can not be smaller than number of dimensions"),
+    ],
     ref=np.tile, torch="Tensor.repeat", varargs="repeats", method=True,
 )  # fmt: skip
 def repeat(xp, input, /, repeats):
@@ -220,7 +233,9 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
     if counts.ndim and counts.shape[0] not in (1, n):
-        raise RuntimeError(f"repeats must have the same size as input along dim, but got {counts.shape[0]} and {n}")
+        raise RuntimeError(
+            f"repeats must have the same size as input along dim, but got {counts.shape[0]} and {n}"
+        )
     positions = np.repeat(np.arange(n), np.broadcast_to(counts, (n,)))
     key = (slice(None),) * (dim % len(input.shape)) + (positions,)
     from tensorlab.ops.index import index
@@ -297,7 +312,9 @@ def rot90(input: Any, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 3), 1), Sample(r(2, 3), 1, 0), Sample(r(2, 3), (1, -2), (0, 1)), Sample(r(3), 5, -1)],
+    samples=lambda r: [
+        Sample(r(2, 3), 1), Sample(r(2, 3), 1, 0), Sample(r(2, 3), (1, -2), (0, 1)), Sample(r(3), 5, -1),
+    ],
     errors=lambda r: [ErrorSample(r(3), (1, 2), 0, error=RuntimeError, match="shifts and dimensions must align")],
     ref=lambda x, shifts, dims=None: np.roll(x, shifts, dims), method=True,
 )  # fmt: skip
@@ -315,11 +332,17 @@ def roll(xp, input, /, shifts, dims=None):
     many = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     along = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(many) != len(along):
-        raise RuntimeError(f"shifts and dimensions must align. shifts: {len(many)}, dims: {len(along)}")
+        raise RuntimeError(
+            f"shifts and dimensions must align. shifts: {len(many)}, dims: {len(along)}"
+        )
     return xp.roll(input, many, tuple(as_dim("roll", d, input.ndim) for d in along))
 
 
-roll.vjp(input=lambda g, shifts, dims: roll(g, -shifts if isinstance(shifts, int) else tuple(-s for s in shifts), dims))
+roll.vjp(
+    input=lambda g, shifts, dims: roll(
+        g, -shifts if isinstance(shifts, int) else tuple(-s for s in shifts), dims
+    )
+)
 
 
 # Triangles --------------------------------------------------------------------------------
@@ -470,10 +493,14 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
     if indexing not in ("ij", "xy"):
-        raise RuntimeError(f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+        raise RuntimeError(
+            f'meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}'
+        )
     for x in tensors:
         if len(x.shape) > 1:
-            raise RuntimeError(f"meshgrid: Expected 0D or 1D tensor in the tensor list but got: {list(x.shape)}")
+            raise RuntimeError(
+                f"meshgrid: Expected 0D or 1D tensor in the tensor list but got: {list(x.shape)}"
+            )
     swap = indexing == "xy" and len(tensors) > 1
     order = [1, 0, *range(2, len(tensors))] if swap else list(range(len(tensors)))
     sizes = [1 if len(tensors[i].shape) == 0 else tensors[i].shape[0] for i in order]

@@ -362,7 +362,12 @@ std.vjp(input=_std_backward)
 
 
 def var_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Any, Any]:
     """Variance and mean, see `var`.
 
@@ -375,7 +380,12 @@ def var_mean(
 
 
 def std_mean(
-    input: Any, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: Any = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Any, Any]:
     """Standard deviation and mean, see `std`.
 
@@ -416,7 +426,11 @@ def logsumexp(xp, input, /, dim, keepdim=False):
     top = input.max(axis=dims, keepdims=True)
     top = xp.where(xp.isfinite(top), top, 0)
     out = xp.log(xp.exp(input - top).sum(axis=dims, keepdims=True)) + top
-    return out if keepdim else out.reshape(tuple(n for i, n in enumerate(input.shape) if i not in dims))
+    return (
+        out
+        if keepdim
+        else out.reshape(tuple(n for i, n in enumerate(input.shape) if i not in dims))
+    )
 
 
 def _logsumexp_backward(g, input, out, dim, keepdim):
@@ -453,7 +467,9 @@ def nansum(xp, input, /, dim=None, keepdim=False, *, dtype=None):
 
 nansum.vjp(
     input=lambda g, input, dim, keepdim: where(
-        input == input, restore(g, tuple(input.shape), dim, keepdim), 0.0  # nan != nan
+        input == input,
+        restore(g, tuple(input.shape), dim, keepdim),
+        0.0,  # nan != nan
     )
 )
 

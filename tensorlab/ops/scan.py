@@ -20,7 +20,13 @@ from tensorlab.ops.views import narrow
 
 
 def scan_samples(r: Any) -> list[Sample]:
-    return [Sample(r(4), 0), Sample(r(2, 3), 1), Sample(r(2, 3, 2), -2), Sample(r(), 0), Sample(r(0, 2), 0)]
+    return [
+        Sample(r(4), 0),
+        Sample(r(2, 3), 1),
+        Sample(r(2, 3, 2), -2),
+        Sample(r(), 0),
+        Sample(r(0, 2), 0),
+    ]
 
 
 def scan_errors(r: Any) -> list[ErrorSample]:
@@ -151,7 +157,8 @@ def _running(name: str, word: str, numpy_name: str, result: Any, example: str) -
     )
     made = op(
         samples=lambda r: [
-            Sample(r.distinct(4), 0), Sample(r.distinct(2, 5), 1), Sample(r.distinct(3, 2), -2), Sample(r(), 0), Sample(r(0, 2), 0),
+            Sample(r.distinct(4), 0), Sample(r.distinct(2, 5), 1), Sample(r.distinct(3, 2), -2), Sample(r(), 0),
+            Sample(r(0, 2), 0),
             Sample(np.array([1.0, 1.0, 0.0], r.dtype), 0).kink(), Sample(r.int(6), 0),
         ],
         errors=scan_errors, result=None, method=True, named_tuple=result,
@@ -183,7 +190,9 @@ def logcumsumexp(xp, input, /, dim):
     tensor([0.0000, 0.6931])
     """
     if input.dtype.kind not in "f":
-        raise NotImplementedError(f"logcumsumexp() is not implemented for {input.dtype.name}: convert with .float()")
+        raise NotImplementedError(
+            f"logcumsumexp() is not implemented for {input.dtype.name}: convert with .float()"
+        )
     axis = as_dim("logcumsumexp", dim, input.ndim)
     return _accumulated(xp, "logaddexp", input, axis) if input.ndim else input.copy()
 

@@ -26,7 +26,9 @@ def _slices(name: str, index: Any, dim: int, shape: tuple[int, ...]) -> tuple[tu
     array = getattr(index, "_data", index)
     _check_index(name, array)
     if array.ndim > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {list(array.shape)}")
+        raise IndexError(
+            f"{name}(): Index is supposed to be a vector, got shape {list(array.shape)}"
+        )
     dim = as_dim(name, dim, len(shape))
     _check_range(name, array, dim, shape[dim] if shape else 1)
     return (slice(None),) * dim + (array.reshape(-1),), dim
@@ -47,7 +49,10 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 
 
 @op(
-    samples=lambda r: [Sample(r(4, 3), r(2, 3), (np.array([0, 0]),), 1), Sample(r(4), 2.0, (np.array([True, False, True, False]),), 0.5)],
+    samples=lambda r: [
+        Sample(r(4, 3), r(2, 3), (np.array([0, 0]),), 1),
+        Sample(r(4), 2.0, (np.array([True, False, True, False]),), 0.5),
+    ],
     torch="", promote=(), result=None, inplace=True, node_name="IndexPut",
 )  # fmt: skip
 def index_accumulate(xp, input, values, /, indices, alpha=1):
@@ -59,7 +64,9 @@ def index_accumulate(xp, input, values, /, indices, alpha=1):
 
 index_accumulate.vjp(
     input=lambda g: g,
-    values=lambda g, indices, alpha: index_by_key(g, indices) if alpha == 1 else index_by_key(g, indices) * alpha,
+    values=lambda g, indices, alpha: (
+        index_by_key(g, indices) if alpha == 1 else index_by_key(g, indices) * alpha
+    ),
 )
 
 
@@ -70,12 +77,18 @@ def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: float = 1
     >>> tl.index_add(tl.zeros(2), 0, tl.tensor([0, 0]), tl.tensor([1., 2.]))
     tensor([3., 0.])
     """
-    return index_accumulate(input, source, _slices("index_add", index, dim, tuple(input.shape))[0], alpha)
+    return index_accumulate(
+        input, source, _slices("index_add", index, dim, tuple(input.shape))[0], alpha
+    )
 
 
-def _index_add_in_place(self: Tensor, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Tensor:
+def _index_add_in_place(
+    self: Tensor, dim: int, index: Any, source: Any, *, alpha: float = 1
+) -> Tensor:
     """In-place version of `index_add`."""
-    return self.index_accumulate_(source, _slices("index_add_", index, dim, tuple(self.shape))[0], alpha)  # type: ignore[attr-defined]
+    return self.index_accumulate_(
+        source, _slices("index_add_", index, dim, tuple(self.shape))[0], alpha
+    )  # type: ignore[attr-defined]
 
 
 def index_copy(input: Any, dim: int, index: Any, source: Any) -> Any:
@@ -123,7 +136,9 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return index_accumulate(input, values, key) if accumulate else index_set(input, values, key)
 
 
-def _index_put_in_place(self: Tensor, indices: Any, values: Any, accumulate: bool = False) -> Tensor:
+def _index_put_in_place(
+    self: Tensor, indices: Any, values: Any, accumulate: bool = False
+) -> Tensor:
     """In-place version of `index_put`."""
     key = _put_key(indices)
     return self.index_accumulate_(values, key) if accumulate else self.index_set_(values, key)  # type: ignore[attr-defined]
@@ -135,7 +150,9 @@ def _index_put_in_place(self: Tensor, indices: Any, values: Any, accumulate: boo
 def _check_mask(name: str, mask: Any) -> Any:
     array = getattr(mask, "_data", mask)
     if array.dtype.kind != "b":
-        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype {from_numpy_dtype(array.dtype)}")
+        raise RuntimeError(
+            f"{name} only supports boolean masks, but got mask with dtype {from_numpy_dtype(array.dtype)}"
+        )
     return array
 
 
@@ -167,7 +184,9 @@ def masked_fill(xp, input, mask, value, /):
     return xp.where(mask, xp.asarray(value).astype(input.dtype), input)
 
 
-masked_fill.vjp(input=lambda g, mask: where(mask, 0.0, g), value=lambda g, mask: sum_(where(mask, g, 0.0)))
+masked_fill.vjp(
+    input=lambda g, mask: where(mask, 0.0, g), value=lambda g, mask: sum_(where(mask, g, 0.0))
+)
 
 
 def masked_select(input: Any, mask: Any) -> Any:
@@ -197,14 +216,22 @@ def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     n = int(array.sum())
     flat = reshape(source, (-1,))
     if flat.shape[0] < n:
-        raise RuntimeError("masked_scatter: expected self and source to have same dtypes and source with enough elements: "
-                           f"the mask has {n} true elements, source has {flat.shape[0]}")
-    return index_set(expand(input, shape), index_by_key(flat, (slice(0, n),)) if n == flat.shape[0] else flat[:n], (array,))
+        raise RuntimeError(
+            "masked_scatter: expected self and source to have same dtypes and source with enough elements: "
+            f"the mask has {n} true elements, source has {flat.shape[0]}"
+        )
+    return index_set(
+        expand(input, shape),
+        index_by_key(flat, (slice(0, n),)) if n == flat.shape[0] else flat[:n],
+        (array,),
+    )
 
 
 def _masked_scatter_in_place(self: Tensor, mask: Any, source: Any) -> Tensor:
     """In-place version of `masked_scatter`."""
-    array = backend_of(self._data).xp.broadcast_to(_check_mask("masked_scatter_", mask), self._data.shape)
+    array = backend_of(self._data).xp.broadcast_to(
+        _check_mask("masked_scatter_", mask), self._data.shape
+    )
     return self.index_set_(reshape(source, (-1,))[: int(array.sum())], (array,))  # type: ignore[attr-defined]
 
 
@@ -223,7 +250,9 @@ def take(input: Any, index: Any) -> Any:
     flat = reshape(input, (-1,))
     n = flat.shape[0]
     if isinstance(array, np.ndarray) and array.size and not (-n <= array.min() and array.max() < n):
-        raise IndexError(f"out of range: tried to access index {int(array.max())} on a tensor of {n} elements.")
+        raise IndexError(
+            f"out of range: tried to access index {int(array.max())} on a tensor of {n} elements."
+        )
     return index_by_key(flat, (array,))
 
 
@@ -281,7 +310,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """
     array = getattr(tensor, "_data", tensor)
     if array.dtype != np.int64:
-        raise RuntimeError(f"one_hot is only applicable to index tensor of type int64, got {from_numpy_dtype(array.dtype)}")
+        raise RuntimeError(
+            f"one_hot is only applicable to index tensor of type int64, got {from_numpy_dtype(array.dtype)}"
+        )
     if array.size == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
     if array.size and int(array.min()) < 0:
@@ -292,7 +323,9 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     if num_classes < 1:
         raise RuntimeError("num_classes should be positive")
     if top > num_classes:
-        raise RuntimeError(f"Class values must be smaller than num_classes, got class {top - 1} and num_classes={num_classes}.")
+        raise RuntimeError(
+            f"Class values must be smaller than num_classes, got class {top - 1} and num_classes={num_classes}."
+        )
     xp = backend_of(array).xp
     return wrap((array[..., None] == xp.arange(num_classes)).astype(np.int64))
 

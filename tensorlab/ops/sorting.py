@@ -33,7 +33,8 @@ def _moved_backward(g, input_shape, out, dim):
 @op(
     samples=lambda r: [
         Sample(r.distinct(5)), Sample(r.distinct(3, 4), 0), Sample(r.distinct(3, 4), -1, True), Sample(r()),
-        Sample(r.int(6), descending=True, stable=True), Sample(r(0, 3)), Sample(np.array([2.0, np.nan, 1.0], r.dtype), 0, True).kink(),
+        Sample(r.int(6), descending=True, stable=True), Sample(r(0, 3)),
+        Sample(np.array([2.0, np.nan, 1.0], r.dtype), 0, True).kink(),
     ],
     errors=lambda r: [ErrorSample(r(3), 1, error=IndexError, match="Dimension out of range")],
     result=None, method=True, named_tuple=return_types.sort,
@@ -78,7 +79,8 @@ def msort(input: Any) -> Any:
 
 @op(
     samples=lambda r: [
-        Sample(r.distinct(5), 2), Sample(r.distinct(3, 4), 2, 0), Sample(r.distinct(3, 4), 3, -1, False), Sample(r(), 1),
+        Sample(r.distinct(5), 2), Sample(r.distinct(3, 4), 2, 0), Sample(r.distinct(3, 4), 3, -1, False),
+        Sample(r(), 1),
         Sample(r.distinct(3, 4), 0),
     ],
     errors=lambda r: [
@@ -96,7 +98,9 @@ def topk(xp, input, /, k, dim=-1, largest=True, sorted=True):
     """
     axis = as_dim("topk", dim, input.ndim)
     if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
-        raise RuntimeError(f"selected index k out of range: k={k}, size {input.shape[axis] if input.ndim else 1} of dimension {axis}")
+        raise RuntimeError(
+            f"selected index k out of range: k={k}, size {input.shape[axis] if input.ndim else 1} of dimension {axis}"
+        )
     if input.ndim == 0:
         return input.copy(), xp.zeros((), np.int64)
     order = _order(xp, input, axis, largest)[(slice(None),) * axis + (slice(k),)]
@@ -109,7 +113,11 @@ topk.vjp(input=_moved_backward)
 
 
 def unique(
-    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
+    input: Any,
+    sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    dim: int | None = None,
 ) -> Any:
     """The distinct elements in order; with `dim` the distinct slices along it.
 
@@ -128,7 +136,9 @@ def unique(
     return _distinct(values, inverse, counts, return_inverse, return_counts)
 
 
-def _distinct(values: Any, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool) -> Any:
+def _distinct(
+    values: Any, inverse: Any, counts: Any, return_inverse: bool, return_counts: bool
+) -> Any:
     found = [wrap(values)]
     if return_inverse:
         found.append(wrap(inverse.astype(np.int64)))
@@ -148,7 +158,11 @@ def unique_consecutive(
     """
     array = input._data
     xp = backend_of(array).xp
-    rows = array.reshape(-1) if dim is None else xp.moveaxis(array, as_dim("unique_consecutive", dim, array.ndim), 0)
+    rows = (
+        array.reshape(-1)
+        if dim is None
+        else xp.moveaxis(array, as_dim("unique_consecutive", dim, array.ndim), 0)
+    )
     n = rows.shape[0]
     flat = rows.reshape(n, -1) if rows.size else rows.reshape(n, 0)
     starts = xp.ones(n, bool)
@@ -168,7 +182,12 @@ def unique_consecutive(
 
 
 def searchsorted(
-    sorted_sequence: Any, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None
+    sorted_sequence: Any,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
 ) -> Any:
     """Where each value would be inserted to keep the sequence in order, from the left unless `right`.
 
@@ -179,7 +198,9 @@ def searchsorted(
     tensor([1, 3])
     """
     if side not in (None, "left", "right"):
-        raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
+        raise RuntimeError(
+            f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
+        )
     where_ = "right" if right or side == "right" else "left"
     sequence = sorted_sequence._data
     xp = backend_of(sequence).xp
@@ -189,12 +210,16 @@ def searchsorted(
         return wrap(xp.asarray(xp.searchsorted(sequence, values, side=where_)).astype(kind))
     if sequence.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(
-            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor and "
-            f"input value tensor must match, but we got boundaries tensor {list(sequence.shape)} and input value tensor {list(values.shape)}"
+            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries "
+            "tensor and "
+            f"input value tensor must match, but we got boundaries tensor {list(sequence.shape)} and input "
+            f"value tensor {list(values.shape)}"
         )
     rows, wanted = sequence.reshape(-1, sequence.shape[-1]), values.reshape(-1, values.shape[-1])
     found = [xp.searchsorted(a, v, side=where_) for a, v in zip(rows, wanted, strict=True)]
-    return wrap((xp.stack(found) if found else xp.zeros(values.shape)).reshape(values.shape).astype(kind))
+    return wrap(
+        (xp.stack(found) if found else xp.zeros(values.shape)).reshape(values.shape).astype(kind)
+    )
 
 
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
@@ -256,7 +281,9 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return wrap(xp.bincount(place, minlength=bins).astype(array.dtype))
 
 
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Any:
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
+) -> Any:
     """Which elements are among `test_elements`; bool.
 
     >>> import tensorlab as tl
@@ -265,11 +292,14 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """
     operands = [getattr(x, "_data", x) for x in (elements, test_elements)]
     xp = backend_of(next(x for x in operands if hasattr(x, "dtype"))).xp
-    return wrap(xp.asarray(xp.isin(*map(xp.asarray, operands), assume_unique=assume_unique, invert=invert)))
+    return wrap(
+        xp.asarray(xp.isin(*map(xp.asarray, operands), assume_unique=assume_unique, invert=invert))
+    )
 
 
 for _name, _method in {
-    "argsort": argsort, "msort": msort, "unique": unique, "unique_consecutive": unique_consecutive, "bincount": bincount,
+    "argsort": argsort, "msort": msort, "unique": unique, "unique_consecutive": unique_consecutive,
+    "bincount": bincount,
     "histc": histc,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _method)

@@ -22,7 +22,9 @@ def _out_of_range(r: Any) -> list[ErrorSample]:
 
 
 @op(
-    samples=lambda r: [Sample(r(1, 2, 1)), Sample(r(1, 2, 1), 0), Sample(r(1, 2, 1), 1), Sample(r(1, 2, 1), (0, -1)), Sample(r())],
+    samples=lambda r: [
+        Sample(r(1, 2, 1)), Sample(r(1, 2, 1), 0), Sample(r(1, 2, 1), 1), Sample(r(1, 2, 1), (0, -1)), Sample(r()),
+    ],
     errors=_out_of_range, ref=lambda x, dim=None: _squeeze(x, dim), view=True, method=True,
 )  # fmt: skip
 def squeeze(xp, input, /, dim=None):
@@ -62,7 +64,9 @@ unsqueeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
 
 
 @op(
-    samples=lambda r: [Sample(r(2, 3, 4)), Sample(r(2, 3, 4), 1), Sample(r(2, 3, 4), 0, -2), Sample(r()), Sample(r(0, 3), 0, 1)],
+    samples=lambda r: [
+        Sample(r(2, 3, 4)), Sample(r(2, 3, 4), 1), Sample(r(2, 3, 4), 0, -2), Sample(r()), Sample(r(0, 3), 0, 1),
+    ],
     errors=lambda r: [
         ErrorSample(r(2, 3), 1, 0, error=RuntimeError, match="start_dim cannot come after end_dim"),
         *_out_of_range(r),
@@ -113,7 +117,8 @@ def unflatten(xp, input, /, dim, sizes):
     have = input.shape[dim]
     if missing > 1 or (missing and (known == 0 or have % known)) or (not missing and known != have):
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({have}) in the input tensor"
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {dim} ({have}) in "
+            "the input tensor"
         )
     sizes = tuple(have // known if n == -1 else n for n in sizes)
     return input.reshape((*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
@@ -170,7 +175,10 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
             "movedim: Invalid source or destination dims: source should contain the same number of dims "
             f"as destination, got {len(sources)} and {len(targets)}"
         )
-    sources, targets = list(as_dims("movedim", sources, ndim)), list(as_dims("movedim", targets, ndim))
+    sources, targets = (
+        list(as_dims("movedim", sources, ndim)),
+        list(as_dims("movedim", targets, ndim)),
+    )
     rest = [d for d in range(ndim) if d not in sources]
     order: list[int] = []
     for position in range(ndim):
@@ -191,7 +199,9 @@ def t(input: Any) -> Any:
     tensorlab.Size([3, 2])
     """
     if len(input.shape) > 2:
-        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D")
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D"
+        )
     return transpose(input, 0, 1) if len(input.shape) == 2 else transpose(input, 0, 0)
 
 
@@ -203,7 +213,9 @@ def _reversed(self: Tensor) -> Tensor:
 def _matrix_transpose(self: Tensor) -> Tensor:
     """A view with the last two dimensions exchanged: the transpose of a batch of matrices."""
     if self.ndim < 2:
-        raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+        raise RuntimeError(
+            f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
+        )
     return transpose(self, -2, -1)
 
 
@@ -239,20 +251,28 @@ def select(xp, input, /, dim, index):
     dim = as_dim("select", dim, input.ndim)
     n, index = input.shape[dim], int(index)
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}"
+        )
     return input[(*_slice(input.ndim, dim, index), Ellipsis)]
 
 
-select.vjp(input=lambda g, input_shape, dim, index: scatter_to(g, input_shape, _slice(len(input_shape), dim % len(input_shape), int(index))))
+select.vjp(
+    input=lambda g, input_shape, dim, index: scatter_to(
+        g, input_shape, _slice(len(input_shape), dim % len(input_shape), int(index))
+    )
+)
 
 
 @op(
-    samples=lambda r: [Sample(r(4, 3), 0, 1, 2), Sample(r(4, 3), -1, 0, 3), Sample(r(4, 3), 0, -2, 1), Sample(r(4), 0, 4, 0)],
+    samples=lambda r: [
+        Sample(r(4, 3), 0, 1, 2), Sample(r(4, 3), -1, 0, 3), Sample(r(4, 3), 0, -2, 1), Sample(r(4), 0, 4, 0),
+    ],
     errors=lambda r: [
         ErrorSample(r(3), 0, 2, 2, error=RuntimeError, match="exceeds dimension size"),
         ErrorSample(r(3), 0, 0, -1, error=RuntimeError, match="length must be non-negative"),
     ],
-    ref=lambda x, dim, start, length: np.take(x, range(start % (x.shape[dim] + 1) if start >= 0 else start % x.shape[dim], (start if start >= 0 else start % x.shape[dim]) + length), axis=dim),
+    ref=lambda x, dim, start, length: _narrow_reference(x, dim, start, length),
     view=True, method=True,
 )  # fmt: skip
 def narrow(xp, input, /, dim, start, length):
@@ -267,12 +287,20 @@ def narrow(xp, input, /, dim, start, length):
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if not -n <= start <= n:
-        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
     if start < 0:
         start += n
     if start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
     return input[_slice(input.ndim, dim, slice(start, start + length))]
+
+
+def _narrow_reference(x: Any, dim: int, start: int, length: int) -> np.ndarray:
+    if start < 0:
+        start += x.shape[dim]
+    return np.take(x, range(start, start + length), axis=dim)
 
 
 def _narrow_backward(g, input_shape, dim, start, length):
@@ -285,7 +313,9 @@ narrow.vjp(input=_narrow_backward)
 
 
 @op(
-    samples=lambda r: [Sample(r(3, 3)), Sample(r(3, 4), 1), Sample(r(4, 3), -2), Sample(r(2, 3, 4), 0, 0, 2), Sample(r(2, 2), 5)],
+    samples=lambda r: [
+        Sample(r(3, 3)), Sample(r(3, 4), 1), Sample(r(4, 3), -2), Sample(r(2, 3, 4), 0, 0, 2), Sample(r(2, 2), 5),
+    ],
     errors=lambda r: [ErrorSample(r(2, 2), 0, 1, 1, error=RuntimeError, match="dimensions cannot be identical")],
     ref=np.diagonal, view=True, method=True,
 )  # fmt: skip
@@ -304,7 +334,11 @@ def diagonal(xp, input, /, offset=0, dim1=0, dim2=1):
     return shown
 
 
-diagonal.vjp(input=lambda g, input_shape, offset, dim1, dim2: diagonal_scatter_to(g, input_shape, offset, dim1, dim2))
+diagonal.vjp(
+    input=lambda g, input_shape, offset, dim1, dim2: diagonal_scatter_to(
+        g, input_shape, offset, dim1, dim2
+    )
+)
 
 
 @op(
@@ -336,7 +370,7 @@ diagonal_scatter_to.vjp(input=lambda g, offset, dim1, dim2: diagonal(g, offset, 
         ErrorSample(r(3), 0, 4, 1, error=RuntimeError, match="maximum size for tensor at dimension 0 is 3"),
         ErrorSample(r(3), 0, 2, 0, error=RuntimeError, match="step is 0 but must be > 0"),
     ],
-    ref=lambda x, dim, size, step: np.moveaxis(np.lib.stride_tricks.sliding_window_view(x, size, axis=dim)[(slice(None),) * dim + (slice(None, None, step),)], -1, -1),
+    ref=lambda x, dim, size, step: _unfold_reference(x, dim, size, step),
     torch="Tensor.unfold", view=True, method=True,
 )  # fmt: skip
 def unfold(xp, input, /, dimension, size, step):
@@ -363,7 +397,11 @@ def unfold(xp, input, /, dimension, size, step):
     return xp.lib.stride_tricks.as_strided(input, (*shape, size), (*strides, along))
 
 
-unfold.vjp(input=lambda g, input_shape, dimension, size, step: fold_windows(g, input_shape, dimension, size, step))
+unfold.vjp(
+    input=lambda g, input_shape, dimension, size, step: fold_windows(
+        g, input_shape, dimension, size, step
+    )
+)
 
 
 @op(
@@ -381,6 +419,11 @@ def fold_windows(xp, input, /, shape, dimension, size, step):
     for k in range(size):  # the k-th elements of all windows lie step apart: none twice
         out[_slice(len(shape), dim, slice(k, k + (windows - 1) * step + 1, step))] += input[..., k]
     return out
+
+
+def _unfold_reference(x: Any, dim: int, size: int, step: int) -> np.ndarray:
+    windows = np.lib.stride_tricks.sliding_window_view(x, size, axis=dim)
+    return np.take(windows, range(0, x.shape[dim] - size + 1, step), axis=dim)
 
 
 def _fold_reference(x: Any, shape: Any, dim: int, size: int, step: int) -> np.ndarray:
@@ -405,7 +448,9 @@ def _pieces(input: Any, sizes: Sequence[int], dim: int) -> tuple[Any, ...]:
 
 
 @op(
-    samples=lambda r: [Sample(r(5, 2), 2), Sample(r(5, 2), [1, 4]), Sample(r(2, 4), 3, 1), Sample(r(2, 4), [4], dim=-1)],
+    samples=lambda r: [
+        Sample(r(5, 2), 2), Sample(r(5, 2), [1, 4]), Sample(r(2, 4), 3, 1), Sample(r(2, 4), [4], dim=-1),
+    ],
     errors=lambda r: [
         ErrorSample(r(5), [1, 2], error=RuntimeError, match="sum exactly to 5"),
         ErrorSample(r(), 1, error=RuntimeError, match="at least a 1-dimensional tensor"),
@@ -427,13 +472,17 @@ def split(xp, input, /, split_size_or_sections, dim=0):
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0 or (size == 0 and n):
-            raise RuntimeError(f"split expects split_size be non-negative (and positive for a dimension of size {n}), but got split_size={size}")
+            raise RuntimeError(
+                f"split expects split_size be non-negative (and positive for a dimension of size {n}), but got "
+                f"split_size={size}"
+            )
         sizes = [min(size, n - start) for start in range(0, n, size)] if n else [0]
     else:
         sizes = [int(s) for s in split_size_or_sections]
         if sum(sizes) != n or any(s < 0 for s in sizes):
             raise RuntimeError(
-                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={sizes}"
+                f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension "
+                f"{dim}), but got split_sizes={sizes}"
             )
     return _pieces(input, sizes, dim)
 
@@ -460,7 +509,9 @@ def unbind(xp, input, /, dim=0):
     (tensor([1, 2]), tensor([3, 4]))
     """
     if input.ndim == 0:
-        raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions (a 0-dim tensor)")
+        raise IndexError(
+            "unbind: Dimension specified as 0 but tensor has no dimensions (a 0-dim tensor)"
+        )
     dim = as_dim("unbind", dim, input.ndim)
     return tuple(input[(*_slice(input.ndim, dim, i), Ellipsis)] for i in range(input.shape[dim]))
 
@@ -499,7 +550,9 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
     n = input.shape[as_dim("tensor_split", dim, len(input.shape))]
     if isinstance(indices_or_sections, int):
         if indices_or_sections <= 0:
-            raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")
+            raise RuntimeError(
+                f"number of sections must be larger than 0, got {indices_or_sections}"
+            )
         small, larger = divmod(n, indices_or_sections)
         sizes = [small + 1] * larger + [small] * (indices_or_sections - larger)
         return split(input, sizes, dim)

@@ -53,7 +53,9 @@ def convert(value: Any) -> Any:
     return value
 
 
-def _arguments(op: Op, sample: Sample, leaves: list[Any] | None) -> tuple[list[Any], dict[str, Any]]:
+def _arguments(
+    op: Op, sample: Sample, leaves: list[Any] | None
+) -> tuple[list[Any], dict[str, Any]]:
     def tensor(x: np.ndarray) -> Any:
         made = convert(x)
         if leaves is not None and x.dtype.kind in "fc":
@@ -83,10 +85,14 @@ def weights(shape: tuple[int, ...], kind: np.dtype) -> np.ndarray:
     """Fixed, unequal weights, to make one number of an output."""
     n = int(np.prod(shape))
     values = np.cos(np.arange(n) + 1.0).reshape(shape)
-    return (values + 1j * np.sin(np.arange(n)).reshape(shape) if kind.kind == "c" else values).astype(kind)
+    return (
+        values + 1j * np.sin(np.arange(n)).reshape(shape) if kind.kind == "c" else values
+    ).astype(kind)
 
 
-def gradients(op: Op, function: Callable[..., Any], sample: Sample) -> list[np.ndarray | None] | None:
+def gradients(
+    op: Op, function: Callable[..., Any], sample: Sample
+) -> list[np.ndarray | None] | None:
     """PyTorch's gradients of Σ weight·output; None where there are none."""
     torch = module()
     leaves: list[Any] = []
@@ -99,7 +105,9 @@ def gradients(op: Op, function: Callable[..., Any], sample: Sample) -> list[np.n
         return None
     if not results:
         return None
-    seeds = [torch.from_numpy(weights(tuple(out.shape), out.detach().numpy().dtype)) for out in results]
+    seeds = [
+        torch.from_numpy(weights(tuple(out.shape), out.detach().numpy().dtype)) for out in results
+    ]
     try:
         found = torch.autograd.grad(results, leaves, seeds, allow_unused=True)
     except RuntimeError as error:
@@ -145,7 +153,9 @@ def compare_dtypes(op: Op, function: Callable[..., Any], sample: Sample, message
                 got: Any = [out.dtype.name for out in outputs(op.call(*args, **kwargs))]
             except Exception as error:
                 got = type(error).__name__
-            if isinstance(got, str) and any(d is not None and d.is_complex for d in (first, second)):
+            if isinstance(got, str) and any(
+                d is not None and d.is_complex for d in (first, second)
+            ):
                 continue  # PyTorch has complex versions of some functions that are real here
             named = ", ".join(d.name for d in (first, second) if d is not None)
             assert got == want, f"{message}: for {named} expected {want}, got {got}"

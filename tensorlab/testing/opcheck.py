@@ -26,7 +26,13 @@ from tensorlab.autograd import GradcheckError, grad, gradcheck, gradgradcheck
 from tensorlab.testing import _torch
 from tensorlab.testing.sampler import Sampler
 
-TOLERANCE = {"float16": 2e-3, "float32": 2e-5, "float64": 1e-9, "complex64": 2e-5, "complex128": 1e-9}
+TOLERANCE = {
+    "float16": 2e-3,
+    "float32": 2e-5,
+    "float64": 1e-9,
+    "complex64": 2e-5,
+    "complex128": 1e-9,
+}
 
 
 def opcheck(target: Any, checks: Iterable[str] | None = None, seed: int = 0) -> None:
@@ -58,7 +64,9 @@ def samples_of(op: Op, seed: int, dtype: Any = np.float64) -> list[Sample]:
     return list(op.samples(Sampler(dtype, seed)))
 
 
-def map_inputs(op: Op, sample: Sample, convert: Callable[[Any], Any]) -> tuple[list[Any], dict[str, Any]]:
+def map_inputs(
+    op: Op, sample: Sample, convert: Callable[[Any], Any]
+) -> tuple[list[Any], dict[str, Any]]:
     """The sample's arguments with `convert` applied to the arrays among the operation's inputs."""
 
     def one(x: Any) -> Any:
@@ -120,7 +128,9 @@ def check_declaration(op: Op, seed: int) -> None:
     example = doctest.DocTestParser().get_doctest(doc, known, op.name, None, None)
     told: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
-    assert not runner.run(example, out=told.append).failed, f"{op.name}: its example fails\n{''.join(told)}"
+    assert not runner.run(example, out=told.append).failed, (
+        f"{op.name}: its example fails\n{''.join(told)}"
+    )
 
 
 def check_reference(op: Op, seed: int) -> None:
@@ -152,10 +162,17 @@ def check_torch(op: Op, seed: int) -> None:
             if theirs is None:
                 continue
             ours = outputs(call(op, sample))
-            assert len(ours) == len(theirs), f"{where_at(op, sample, seed)}: {len(theirs)} results expected"
+            assert len(ours) == len(theirs), (
+                f"{where_at(op, sample, seed)}: {len(theirs)} results expected"
+            )
             for got, want in zip(ours, theirs, strict=True):
                 message = where_at(op, sample, seed) + " against torch"
-                same(got, want.detach().resolve_conj().numpy(), message, _slack(dtype, got._data.dtype.name))
+                same(
+                    got,
+                    want.detach().resolve_conj().numpy(),
+                    message,
+                    _slack(dtype, got._data.dtype.name),
+                )
 
 
 def check_torch_gradients(op: Op, seed: int) -> None:
@@ -192,7 +209,9 @@ def _gradients(op: Op, sample: Sample) -> list[Any]:
     return [None if g is None else g._data for g in found]
 
 
-def _differentiable_samples(op: Op, seed: int) -> Iterator[tuple[Sample, Callable[..., Any], list[Tensor]]]:
+def _differentiable_samples(
+    op: Op, seed: int
+) -> Iterator[tuple[Sample, Callable[..., Any], list[Tensor]]]:
     """Each sample whose output has a gradient, as a function of the tensors it is differentiated by."""
     for sample in samples_of(op, seed):
         arrays = arrays_of(op, sample)
@@ -293,9 +312,15 @@ def check_raw_arrays(op: Op, seed: int) -> None:
             continue  # raw arrays are not promoted
         if any(a.dtype.kind not in "fc" for a in arrays):
             continue
-        for got, want in zip(outputs(call(op, sample, lambda x: x.copy())), outputs(call(op, sample)), strict=True):
-            assert isinstance(got, np.ndarray), f"{where_at(op, sample, seed)}: raw in, {type(got).__name__} out"
-            same(got, want._data, where_at(op, sample, seed) + ": on raw arrays", 1e-12, dtype=False)
+        for got, want in zip(
+            outputs(call(op, sample, lambda x: x.copy())), outputs(call(op, sample)), strict=True
+        ):
+            assert isinstance(got, np.ndarray), (
+                f"{where_at(op, sample, seed)}: raw in, {type(got).__name__} out"
+            )
+            same(
+                got, want._data, where_at(op, sample, seed) + ": on raw arrays", 1e-12, dtype=False
+            )
 
 
 def check_in_place(op: Op, seed: int) -> None:
@@ -338,9 +363,13 @@ def _in_place_gradients(op: Op, method: Any, sample: Sample, message: str) -> No
         return
     args[0] = args[0] * 1
     out = method(*args, **kwargs)
-    found = grad([out], leaves, [wrap(_torch.weights(out.shape, out._data.dtype))], allow_unused=True)
+    found = grad(
+        [out], leaves, [wrap(_torch.weights(out.shape, out._data.dtype))], allow_unused=True
+    )
     for got, expected in zip(found, want, strict=True):
-        assert (got is None) == (expected is None), f"{message}: gradient {got}, expected {expected}"
+        assert (got is None) == (expected is None), (
+            f"{message}: gradient {got}, expected {expected}"
+        )
         if got is not None:
             same(got, expected, f"{message}: gradient", 1e-10)
 
@@ -356,7 +385,9 @@ def check_edges(op: Op, seed: int) -> None:
                 return wrap(np.resize(x, shape) if shape == () else np.empty(shape, x.dtype))
 
             out = call(op, sample, reshaped)
-            assert out.shape == shape, f"{where_at(op, sample, seed)}: on shape {shape} the result has {out.shape}"
+            assert out.shape == shape, (
+                f"{where_at(op, sample, seed)}: on shape {shape} the result has {out.shape}"
+            )
 
 
 def _is_elementwise(op: Op, sample: Sample) -> bool:
@@ -364,7 +395,13 @@ def _is_elementwise(op: Op, sample: Sample) -> bool:
     arrays = arrays_of(op, sample)
     if any(p.name in ("dim", "dims", "diagonal") for p in op.parameters):
         return False
-    if op.variadic or op.view or not arrays or len({a.shape for a in arrays}) > 1 or arrays[0].size < 2:
+    if (
+        op.variadic
+        or op.view
+        or not arrays
+        or len({a.shape for a in arrays}) > 1
+        or arrays[0].size < 2
+    ):
         return False
     result = call(op, sample)
     if isinstance(result, tuple) or result.shape != arrays[0].shape:
@@ -376,7 +413,11 @@ def _is_elementwise(op: Op, sample: Sample) -> bool:
         return wrap(x)
 
     again = call(op, sample, one_changed)
-    return np.array_equal(again._data.reshape(-1)[1:], result._data.reshape(-1)[1:], equal_nan=result.is_floating_point())
+    return np.array_equal(
+        again._data.reshape(-1)[1:],
+        result._data.reshape(-1)[1:],
+        equal_nan=result.is_floating_point(),
+    )
 
 
 def check_errors(op: Op, seed: int) -> None:

@@ -23,7 +23,9 @@ class Sampler:
         self.seed = seed
         self._rng = np.random.default_rng(seed)
 
-    def __call__(self, *shape: int, low: float | None = None, high: float | None = None) -> np.ndarray:
+    def __call__(
+        self, *shape: int, low: float | None = None, high: float | None = None
+    ) -> np.ndarray:
         """Normally distributed floats; with `low` or `high` uniform between them (0 and 1 unless given)."""
         if low is None and high is None:
             values = self._real(shape)
@@ -50,4 +52,6 @@ class Sampler:
     def distinct(self, *shape: int) -> np.ndarray:
         """Floats at least 0.1 apart, in random order: no ties for sorting and maxima."""
         n = int(np.prod(shape))
-        return np.asarray((self._rng.permutation(n) - n / 2) * 0.2 + 0.05, self.dtype).reshape(shape)
+        return np.asarray((self._rng.permutation(n) - n / 2) * 0.2 + 0.05, self.dtype).reshape(
+            shape
+        )

@@ -36,7 +36,9 @@ def random_key(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[Any, .
             key.append(rng.integers(-n, n, shrunk))
         else:
             start, stop = sorted(rng.integers(-n - 1, n + 2, 2).tolist())
-            key.append(slice(start, stop, int(rng.integers(1, 3))) if rng.random() < 0.7 else slice(None))
+            key.append(
+                slice(start, stop, int(rng.integers(1, 3))) if rng.random() < 0.7 else slice(None)
+            )
         axis += 1
     return tuple(key)
 
@@ -45,9 +47,10 @@ def to(kind: Any, key: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(kind(np.array(k)) if isinstance(k, np.ndarray) else k for k in key)
 
 
-def attempt(function: Any) -> Any:
+def read(tensor: Any, key: tuple[Any, ...]) -> Any:
+    """`tensor[key]`, or the class of its error."""
     try:
-        return function()
+        return tensor[key]
     except (IndexError, RuntimeError, ValueError, TypeError) as error:
         return type(error)
 
@@ -61,8 +64,8 @@ def test_reading(seed: int, part: int) -> None:
         key = random_key(rng, shape)
         ours = tl.tensor(array, requires_grad=True)
         theirs = torch.from_numpy(np.array(array)).requires_grad_()
-        want = attempt(lambda: theirs[to(torch.from_numpy, key)])
-        got = attempt(lambda: ours[to(tl.from_numpy, key)])
+        want = read(theirs, to(torch.from_numpy, key))
+        got = read(ours, to(tl.from_numpy, key))
         message = f"shape {shape}, key {key}"
         if isinstance(want, type):
             assert got is want, f"{message}: expected {want}, got {got}"
@@ -87,14 +90,22 @@ def test_writing(seed: int, part: int) -> None:
         array = rng.standard_normal(shape)
         key = random_key(rng, shape)
         theirs = torch.from_numpy(np.array(array))
-        region = attempt(lambda: theirs[to(torch.from_numpy, key)])
-        if isinstance(region, type) or len(set(map(repr, _positions(shape, key).reshape(-1)))) != region.numel():
+        region = read(theirs, to(torch.from_numpy, key))
+        if (
+            isinstance(region, type)
+            or len(set(map(repr, _positions(shape, key).reshape(-1)))) != region.numel()
+        ):
             continue  # with a position twice, which value wins is not defined
         whole = tuple(region.shape)
-        value_shape = tuple(1 if rng.random() < 0.2 else n for n in whole[int(rng.integers(0, len(whole) + 1)) :])
+        value_shape = tuple(
+            1 if rng.random() < 0.2 else n for n in whole[int(rng.integers(0, len(whole) + 1)) :]
+        )
         value = rng.standard_normal(value_shape) if rng.random() < 0.7 else 2.5
         message = f"shape {shape}, key {key}, value of shape {np.shape(value)}"
-        leaf, other = tl.tensor(array, requires_grad=True), torch.from_numpy(np.array(array)).requires_grad_()
+        leaf, other = (
+            tl.tensor(array, requires_grad=True),
+            torch.from_numpy(np.array(array)).requires_grad_(),
+        )
         ours, base = leaf * 1, other * 1
         if isinstance(value, float):
             v, w = value, value

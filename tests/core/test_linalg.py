@@ -47,8 +47,13 @@ EQUATIONS = [
 
 @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
 def test_einsum(rng: np.random.Generator, equation: str, shapes: list[tuple[int, ...]]) -> None:
-    pairs = [pair(rng.standard_normal(s) if s else np.array(rng.standard_normal()), True) for s in shapes]
-    ours, theirs = tl.einsum(equation, *(p[0] for p in pairs)), torch.einsum(equation, *(p[1] for p in pairs))
+    pairs = [
+        pair(rng.standard_normal(s) if s else np.array(rng.standard_normal()), True) for s in shapes
+    ]
+    ours, theirs = (
+        tl.einsum(equation, *(p[0] for p in pairs)),
+        torch.einsum(equation, *(p[1] for p in pairs)),
+    )
     np.testing.assert_allclose(ours.detach(), theirs.detach(), rtol=1e-12)
     (ours * ours).sum().backward()
     (theirs * theirs).sum().backward()
@@ -65,7 +70,11 @@ def test_einsum_takes_lists_of_numbers_and_a_list_of_operands() -> None:
 @pytest.mark.parametrize(
     ("equation", "shapes", "match"),
     [
-        ("ij,jk", [(2, 3), (2, 3)], "subscript j has size 2 for operand 1 which does not broadcast"),
+        (
+            "ij,jk",
+            [(2, 3), (2, 3)],
+            "subscript j has size 2 for operand 1 which does not broadcast",
+        ),
         ("ijk", [(2, 3)], r"the number of subscripts in the equation \(3\) does not match"),
         ("ij->k", [(2, 3)], "output subscript k does not appear"),
         ("ij->ii", [(2, 3)], "appears more than once in the output"),
@@ -85,7 +94,10 @@ def test_einsum_errors(equation: str, shapes: list[tuple[int, ...]], match: str)
 def test_matrix_norms(rng: np.random.Generator, ord: Any, keepdim: bool) -> None:
     ours, theirs = pair(rng.standard_normal((2, 3, 4)), True)
     for dims in ((-2, -1), (2, 0)):
-        a, b = tl.linalg.matrix_norm(ours, ord, dims, keepdim), torch.linalg.matrix_norm(theirs, ord, dims, keepdim)
+        a, b = (
+            tl.linalg.matrix_norm(ours, ord, dims, keepdim),
+            torch.linalg.matrix_norm(theirs, ord, dims, keepdim),
+        )
         assert a.shape == tuple(b.shape)
         np.testing.assert_allclose(a.detach(), b.detach(), rtol=1e-10)
     a.sum().backward()
@@ -123,7 +135,10 @@ def definite(x: tl.Tensor) -> tl.Tensor:
         (lambda x: tl.linalg.solve(definite(x), x[:, 0]), (3, 3)),
         (lambda x: tl.linalg.solve(definite(x), x, left=False), (3, 3)),
         (lambda x: tl.linalg.solve_triangular(definite(x), x, upper=True), (3, 3)),
-        (lambda x: tl.linalg.solve_triangular(definite(x), x, upper=False, unitriangular=True), (3, 3)),
+        (
+            lambda x: tl.linalg.solve_triangular(definite(x), x, upper=False, unitriangular=True),
+            (3, 3),
+        ),
         (lambda x: tl.linalg.qr(x)[0].abs(), (3, 2)),
         (lambda x: tl.matrix_power(definite(x), -2), (2, 2)),
         (lambda x: tl.logdet(definite(x)), (3, 3)),
@@ -138,7 +153,10 @@ def definite(x: tl.Tensor) -> tl.Tensor:
 def test_gradients(function: Any, shape: tuple[int, ...]) -> None:
     # Always the same matrices: close to equal singular values nothing is differentiable.
     rng = np.random.default_rng(1)
-    x = tl.tensor(rng.standard_normal(shape) + np.arange(math.prod(shape)).reshape(shape) / 7, requires_grad=True)
+    x = tl.tensor(
+        rng.standard_normal(shape) + np.arange(math.prod(shape)).reshape(shape) / 7,
+        requires_grad=True,
+    )
     assert gradcheck(function, (x,))
     assert gradgradcheck(function, (x,))
 
@@ -155,7 +173,9 @@ def test_decompositions_give_the_matrix_back(rng: np.random.Generator) -> None:
         np.testing.assert_allclose(x @ tl.linalg.pinv(x) @ x, x, atol=1e-10)
     square = tl.tensor(rng.standard_normal((3, 3)))
     values, vectors = tl.linalg.eig(square)
-    np.testing.assert_allclose(square.numpy() @ vectors.numpy(), vectors.numpy() * values.numpy(), atol=1e-10)
+    np.testing.assert_allclose(
+        square.numpy() @ vectors.numpy(), vectors.numpy() * values.numpy(), atol=1e-10
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,7 +193,9 @@ def test_decompositions_give_the_matrix_back(rng: np.random.Generator) -> None:
         ("addr", [(2, 3), (2,), (3,)]),
     ],
 )
-def test_products_against_torch(rng: np.random.Generator, name: str, operands: list[tuple[int, ...]]) -> None:
+def test_products_against_torch(
+    rng: np.random.Generator, name: str, operands: list[tuple[int, ...]]
+) -> None:
     pairs = [pair(rng.standard_normal(s)) for s in operands]
     if name == "chain_matmul":
         want = torch.linalg.multi_dot([p[1] for p in pairs])
@@ -186,15 +208,25 @@ def test_products_against_torch(rng: np.random.Generator, name: str, operands: l
 
 def test_tensordot_against_torch(rng: np.random.Generator) -> None:
     (a, x), (b, y) = pair(rng.standard_normal((2, 3, 4))), pair(rng.standard_normal((4, 3, 5)))
-    np.testing.assert_allclose(tl.tensordot(a, b, ([1, 2], [1, 0])), torch.tensordot(x, y, ([1, 2], [1, 0])), rtol=1e-12)
-    np.testing.assert_allclose(tl.tensordot(a, b, dims=1), torch.tensordot(x, y, dims=1), rtol=1e-12)
-    with pytest.raises(RuntimeError, match="contracted dimensions need to match, but first has size 3"):
+    np.testing.assert_allclose(
+        tl.tensordot(a, b, ([1, 2], [1, 0])), torch.tensordot(x, y, ([1, 2], [1, 0])), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        tl.tensordot(a, b, dims=1), torch.tensordot(x, y, dims=1), rtol=1e-12
+    )
+    with pytest.raises(
+        RuntimeError, match="contracted dimensions need to match, but first has size 3"
+    ):
         tl.tensordot(a, b, ([1], [0]))
 
 
 def test_singular_matrices_raise() -> None:
     zero = tl.zeros(2, 2)
-    for fails in (tl.linalg.inv, lambda x: tl.linalg.solve(x, x), lambda x: tl.linalg.cholesky(x - 1)):
+    for fails in (
+        tl.linalg.inv,
+        lambda x: tl.linalg.solve(x, x),
+        lambda x: tl.linalg.cholesky(x - 1),
+    ):
         with pytest.raises(tl.linalg.LinAlgError):
             fails(zero)
     assert int(tl.linalg.matrix_rank(zero)) == 0

@@ -43,7 +43,14 @@ def good(declare: Any, **options: Any) -> Any:
 
     forward = options.pop("forward", double)
     rule = options.pop("rule", lambda g: g * 2)
-    options = {"samples": samples, "ref": lambda x: x + x, "name": "double_test", "torch": "", "method": True, **options}
+    options = {
+        "samples": samples,
+        "ref": lambda x: x + x,
+        "name": "double_test",
+        "torch": "",
+        "method": True,
+        **options,
+    }
     made = declare(**options)(forward)
     made.vjp(input=rule)
     return made
@@ -72,7 +79,14 @@ def changes_its_input(xp, input, /):
 
 def reads_memory_in_order(xp, input, /):
     """Assumes contiguous memory."""
-    return np.ndarray(input.shape, input.dtype, input.base if input.base is not None and input.ndim else input.copy()) * 2
+    return (
+        np.ndarray(
+            input.shape,
+            input.dtype,
+            input.base if input.base is not None and input.ndim else input.copy(),
+        )
+        * 2
+    )
 
 
 def one_dim_only(xp, input, /):
@@ -104,7 +118,10 @@ def detached(x: Any) -> Any:
         ("torch", {"torch": "exp"}),
         ("torch_gradients", {"torch": "exp"}),
         ("gradients", {"rule": lambda g: g * 3}),
-        ("second_gradients", {"forward": squares, "rule": lambda g, input: g * 2 * detached(input)}),
+        (
+            "second_gradients",
+            {"forward": squares, "rule": lambda g, input: g * 2 * detached(input)},
+        ),
         ("inputs_unmodified", {"forward": changes_its_input}),
         ("strides", {"forward": reads_memory_in_order}),
         ("edges", {"forward": one_dim_only}),
@@ -125,12 +142,18 @@ def test_an_error_of_another_class_or_text_fails(declare: Any) -> None:
         raise RuntimeError("three sizes")
 
     for error, match in ((IndexError, "three"), (RuntimeError, "four")):
-        made = good(declare, forward=fails, errors=lambda r, e=error, m=match: [ErrorSample(r(2), error=e, match=m)])
+        made = good(
+            declare,
+            forward=fails,
+            errors=lambda r, e=error, m=match: [ErrorSample(r(2), error=e, match=m)],
+        )
         with pytest.raises(AssertionError, match="expected"):
             CHECKS["errors"](made.op, 0)
 
 
-def test_an_in_place_form_that_forgets_to_count_fails(declare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_in_place_form_that_forgets_to_count_fails(
+    declare: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = good(declare, inplace=True)
 
     def silent(self: Tensor) -> Tensor:
