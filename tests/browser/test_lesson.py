@@ -24,7 +24,7 @@ def solution() -> str:
         for cell in notebook.cells
         if cell.metadata.get("nbgrader", {}).get("grade_id") == f"ex-{EXERCISE}"
     ]
-    return re.sub(r" *### (BEGIN|END) SOLUTION\n?", "", source)
+    return re.sub(r"\n *### (BEGIN|END) SOLUTION", "", source)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def test_a_mistake_fails_with_the_hint_made_for_it(lesson, mistake):
     lesson.write_and_run(f"ex-{EXERCISE}", mistake)
     text = lesson.run(f"check-{EXERCISE}")
     lesson.show(f"ex-{EXERCISE}")
-    lesson.screenshot("4-failed")
+    lesson.screenshot("4-failed")  # this one is the picture in the README
     assert f"✗ {EXERCISE}" in text
     assert "failed" in text
     assert "You exchange the sizes but not the strides." in " ".join(text.split())
