@@ -137,6 +137,7 @@ class Op:
         inplace: bool = False,
         method: bool = False,
         dunder: tuple[str, ...] = (),
+        aliases: tuple[str, ...] = (),
         samples: Callable[..., list[Sample]] | None = None,
         errors: Callable[..., list[ErrorSample]] | None = None,
         ref: Callable[..., Any] | None = None,
@@ -153,6 +154,7 @@ class Op:
         self.inplace = inplace
         self.method = method
         self.dunder = dunder
+        self.aliases = aliases
         self.samples = samples
         self.errors = errors
         self.ref = ref
@@ -685,7 +687,7 @@ def op(
         record = Op(
             forward, name=name, node_name=node_name, result=result, promote=promote, view=view,
             variadic=variadic, inplace=inplace, samples=samples, errors=errors, ref=ref,
-            torch=torch, method=method, dunder=dunder, named_tuple=named_tuple,
+            torch=torch, method=method, dunder=dunder, aliases=aliases, named_tuple=named_tuple,
         )  # fmt: skip
         function = make_function(record, record.name, apply)
         function.vjp = record.vjp  # type: ignore[attr-defined]
@@ -742,6 +744,10 @@ def _positional(
     return positional
 
 
+# As in PyTorch, NumPy's names are understood too: `x.sum(axis=1, keepdims=True)`.
+_NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}
+
+
 def make_function(
     record: Op, name: str, run: Callable[..., Any], out: bool = True
 ) -> Callable[..., Any]:
@@ -763,13 +769,28 @@ def make_function(
             n = f"{n}=default_{n}"
         arguments.append(n)
     keyword_only = False
-    for p in record.parameters:
+    renamed = ""
+    aliases = []
+    for i, p in enumerate(record.parameters):
         if p.kind is p.KEYWORD_ONLY and not keyword_only:
             arguments.append("*")
             keyword_only = True
-        if p.default is not p.empty:
-            scope[f"default_{p.name}"] = p.default
-        arguments.append(p.name if p.default is p.empty else f"{p.name}=default_{p.name}")
+        default = p.default
+        alias = _NUMPY_NAMES.get(p.name)
+        if alias is not None:
+            if default is p.empty and all(
+                q.default is not p.empty for q in record.parameters[i + 1 :]
+            ):
+                default = None  # the forward says what is missing
+            if default is not p.empty:
+                aliases.append(f"{alias}=None")
+                renamed += f"    if {alias} is not None:\n        {p.name} = {alias}\n"
+        if default is not p.empty:
+            scope[f"default_{p.name}"] = default
+        arguments.append(p.name if default is p.empty else f"{p.name}=default_{p.name}")
+    if aliases:
+        arguments += aliases if keyword_only else ["*", *aliases]
+        keyword_only = True
     if record.variadic:
         inputs = record.inputs[0]
     else:
@@ -783,7 +804,7 @@ def make_function(
     if out:
         arguments += ["out=None"] if keyword_only else ["*", "out=None"]
         body = f"    if out is not None:\n        return out_to(out, {call})\n{body}"
-    source = f"def {name}({', '.join(arguments)}):\n{body}"
+    source = f"def {name}({', '.join(arguments)}):\n{renamed}{body}"
     exec(compile(source, f"<tensorlab op {name}>", "exec"), scope)
     function = scope[name]
     function.__doc__ = record.forward.__doc__

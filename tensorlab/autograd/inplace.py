@@ -237,7 +237,8 @@ def _add_inplace_forms(record: Op) -> None:
         return
     method = make_function(record, f"{record.name}_", apply_inplace, out=False)
     method.__doc__ = f"In-place version of `{record.name}`."
-    setattr(Tensor, f"{record.name}_", method)
+    for name in (record.name, *record.aliases):
+        setattr(Tensor, f"{name}_", method)
     for name in record.dunder:
         if not name.startswith("__r") and len(record.inputs) == 2:
             setattr(Tensor, f"__i{name[2:]}", method)

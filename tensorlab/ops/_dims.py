@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, SupportsIndex
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, SupportsIndex, TypeVar
 
 from tensorlab._tensor import normalize_dim
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def numpy_names(function: F) -> F:
+    """Let a function that is no operation take `axis` for `dim` and `keepdims` for `keepdim` too."""
+
+    @functools.wraps(function)
+    def renamed(*args: Any, **kwargs: Any) -> Any:
+        for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+            if theirs in kwargs:
+                kwargs[ours] = kwargs.pop(theirs)
+        return function(*args, **kwargs)
+
+    return renamed  # type: ignore[return-value]
 
 
 def as_dim(name: str, dim: Any, ndim: int) -> int:

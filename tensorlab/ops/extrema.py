@@ -15,7 +15,7 @@ from tensorlab import return_types
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.ops._dims import as_dim, as_dims, restore
+from tensorlab.ops._dims import as_dim, as_dims, numpy_names, restore
 from tensorlab.ops.compare import maximum, minimum, where
 from tensorlab.ops.gathering import gather_backward
 from tensorlab.ops.reduce import sum as sum_
@@ -158,6 +158,7 @@ def _dispatch(
     return of_all(input, out=out) if dim is None else of_dim(input, dim, keepdim, out=out)
 
 
+@numpy_names
 def max(
     input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None
 ) -> Any:
@@ -178,6 +179,7 @@ def max(
     return _dispatch("max", _max_all, _max_dim, maximum, input, dim, keepdim, other, out)
 
 
+@numpy_names
 def min(
     input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None, out: Any = None
 ) -> Any:
@@ -243,6 +245,7 @@ amax = _amount("amax", "largest", "max", "[5., 7.]")
 amin = _amount("amin", "smallest", "min", "[1., 2.]")
 
 
+@numpy_names
 def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """The smallest and the largest element, of all or along `dim`, as the named tuple `(min, max)`.
 
@@ -367,6 +370,7 @@ def _median_of(input: Any, dim: int | None, keepdim: bool, of_dim: Any) -> Any:
     return of_dim(reshape(input, (-1,)), 0, False)[0]
 
 
+@numpy_names
 def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element in order, of all; along `dim`, the middle ones and their positions.
 
@@ -380,6 +384,7 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _median_of(input, dim, keepdim, _median_dim)
 
 
+@numpy_names
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """As `median`, not counting nan.
 
@@ -474,6 +479,7 @@ def _quantile(
     return out
 
 
+@numpy_names
 def quantile(
     input: Tensor,
     q: Any,
@@ -494,6 +500,7 @@ def quantile(
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
+@numpy_names
 def nanquantile(
     input: Tensor,
     q: Any,

@@ -14,7 +14,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
-from tensorlab.ops._dims import as_dim
+from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops.compare import where
 from tensorlab.ops.index import copy, getitem, scatter_to
 from tensorlab.ops.shape import expand, reshape
@@ -135,6 +135,7 @@ def gather_backward(xp, input, index, /, shape, dim):
 gather_backward.vjp(input=lambda g, index, dim: _gather(g, index, dim))
 
 
+@numpy_names
 def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: Any = None) -> Any:
     """The elements at `index` along `dim`: `out[i][j] = input[index[i][j]][j]` for dim 0.
 
@@ -151,6 +152,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     return _gather(input, index, dim, out=out)
 
 
+@numpy_names
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """As `gather`, with broadcasting; without `dim` from the flattened input.
 

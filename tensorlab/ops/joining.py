@@ -11,7 +11,7 @@ import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
-from tensorlab.ops._dims import as_dim, as_dims
+from tensorlab.ops._dims import as_dim, as_dims, numpy_names
 from tensorlab.ops.shape import expand, reshape, sum_to
 from tensorlab.ops.views import narrow, unbind, unsqueeze
 
@@ -219,6 +219,7 @@ def tile(input: Any, *dims: Any) -> Any:
     return repeat(input, (1,) * (len(input.shape) - len(repeats)) + tuple(repeats))
 
 
+@numpy_names
 def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
     """Each element (or slice along `dim`) repeated, one after the other; without `dim` flattened.
 

@@ -10,7 +10,7 @@ import numpy as np
 from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
-from tensorlab.ops._dims import as_dims, count, restore
+from tensorlab.ops._dims import as_dims, count, numpy_names, restore
 from tensorlab.ops.arithmetic import pow, sub
 from tensorlab.ops.compare import where
 from tensorlab.ops.extrema import amax, amin
@@ -137,6 +137,7 @@ def matrix_norm(
     return out if keepdim else out.squeeze((rows, columns))
 
 
+@numpy_names
 def linalg_norm(
     A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
@@ -165,6 +166,7 @@ def linalg_norm(
     return vector_norm(A, ord, dims, keepdim, dtype=dtype)
 
 
+@numpy_names
 def norm(
     input: Any,
     p: Any = "fro",

@@ -16,7 +16,7 @@ from tensorlab._backend import backend_of
 from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.ops._dims import as_dim, as_dims, count, restore
+from tensorlab.ops._dims import as_dim, as_dims, count, numpy_names, restore
 from tensorlab.ops.compare import where
 from tensorlab.ops.functions import exp
 from tensorlab.ops.joining import cat, flip
@@ -361,6 +361,7 @@ def _std_backward(g, input, out, dim, unbiased, keepdim, correction):
 std.vjp(input=_std_backward)
 
 
+@numpy_names
 def var_mean(
     input: Any,
     dim: Any = None,
@@ -379,6 +380,7 @@ def var_mean(
     return v, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
+@numpy_names
 def std_mean(
     input: Any,
     dim: Any = None,
@@ -420,6 +422,8 @@ def logsumexp(xp, input, /, dim, keepdim=False):
     >>> tl.logsumexp(tl.tensor([1000., 0.]), dim=0)
     tensor(1000.)
     """
+    if dim is None:
+        raise TypeError("logsumexp() missing 1 required positional argument: 'dim'")
     dims = as_dims("logsumexp", dim, input.ndim)
     if count(input.shape, dims) == 0:
         return xp.log(xp.exp(input).sum(axis=dims, keepdims=keepdim))

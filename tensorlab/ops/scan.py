@@ -11,7 +11,7 @@ from tensorlab import _dtypes, return_types
 from tensorlab._dtypes import as_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
-from tensorlab.ops._dims import as_dim
+from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops.compare import ne, where
 from tensorlab.ops.functions import exp, log
 from tensorlab.ops.gathering import gather_backward
@@ -214,6 +214,7 @@ def _logcumsumexp_backward(g, input, out, dim):
 logcumsumexp.vjp(input=_logcumsumexp_backward)
 
 
+@numpy_names
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbours along `dim`, taken `n` times; `prepend` and `append` lengthen it first.
 

@@ -11,7 +11,7 @@ from tensorlab._backend import backend_of
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.ops._dims import as_dim
+from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops.gathering import gather_backward
 
 
@@ -57,6 +57,7 @@ def sort(xp, input, /, dim=-1, descending=False, stable=False):
 sort.vjp(input=_moved_backward)
 
 
+@numpy_names
 def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
     """The positions that sort the elements along `dim`; see `sort`.
 
@@ -112,6 +113,7 @@ topk.vjp(input=_moved_backward)
 # Distinct values --------------------------------------------------------------------------
 
 
+@numpy_names
 def unique(
     input: Any,
     sorted: bool = True,
@@ -147,6 +149,7 @@ def _distinct(
     return found[0] if len(found) == 1 else tuple(found)
 
 
+@numpy_names
 def unique_consecutive(
     input: Any, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, normalize_dim
-from tensorlab.ops._dims import as_dim, as_dims
+from tensorlab.ops._dims import as_dim, as_dims, numpy_names
 from tensorlab.ops.index import scatter_to
 from tensorlab.ops.shape import permute, reshape, sum_to, transpose
 
@@ -525,6 +525,7 @@ def _unbind_backward(g, dim):
 unbind.vjp(input=_unbind_backward)
 
 
+@numpy_names
 def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     """Views of at most `chunks` pieces along `dim`, all of one size but the last.
 
@@ -540,6 +541,7 @@ def chunk(input: Any, chunks: int, dim: int = 0) -> tuple[Any, ...]:
     return split(input, -(-n // chunks), dim) if n else split(input, [0] * chunks, dim)
 
 
+@numpy_names
 def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[Any, ...]:
     """Views of that many pieces, as equal as can be, or of the pieces between these indices.
 
