@@ -1413,7 +1413,7 @@ lesson.predict(
 
 BAR = 0.95
 MOVED = 0.1
-"""Over 10 seeds the reference read 97.2 to 98.3 % of the test pictures, and every parameter moved
+"""Over 10 seeds the reference read 97.2 to 98.3% of the test pictures, and every parameter moved
 by more than its own first length (1.04 to 4 times)."""
 SEEDS = (0, 1, 2)
 EPOCHS, BATCH, RATE, MOMENTUM, MAX_NORM = 20, 32, 0.05, 0.9, 1.0
@@ -1473,7 +1473,7 @@ class Run:
 
 @lesson.milestone(
     "06.M",
-    title="Digits: 95 % on each of three seeds, with every layer learning",
+    title="Digits: 95% on each of three seeds, with every layer learning",
     names=[
         "make_batches", "collate", "train_step", "accuracy", "clip_gradients", "snapshot", "restore"
     ],
@@ -1511,7 +1511,7 @@ def milestone(ns):
             )
         shares.append(share)
     worst = min(shares)
-    told = ", ".join(f"{share:.1%}" for share in shares)
+    told = ", ".join(f"{share:.0%}" for share in shares)
     text = f"seeds 0, 1, 2 read {told} of the {len(test)} test pictures; "
     if worst < BAR:
         text += f"each should read {BAR:.0%}"
@@ -1571,7 +1571,7 @@ def wrong_restore(ns, samples):
     return "a run restored from a snapshot does not repeat itself"
 
 
-@milestone.mutant("The middle layer is never updated, and still 97 % are read.", bundle=True)
+@milestone.mutant("The middle layer is never updated, and still 97% are read.", bundle=True)
 def frozen_layer(ns):
     def train_step(model, optimizer, loss_fn, images, labels, before_step=None):
         optimizer.zero_grad()
@@ -1588,7 +1588,7 @@ def frozen_layer(ns):
     return {"train_step": train_step}
 
 
-@milestone.mutant("Gradients pile up; clipped, they still teach 90 %.", bundle=True)
+@milestone.mutant("Gradients pile up; clipped, they still teach 90%.", bundle=True)
 def never_cleared(ns):
     def train_step(model, optimizer, loss_fn, images, labels, before_step=None):
         loss = loss_fn(model(images), labels)
