@@ -54,6 +54,9 @@ class Attempt:
     frames: list[traceback.FrameSummary] = field(default_factory=list)
     want_text: str = ""
     got_text: str = ""
+    #: What the code printed (its beginning), and how much that was if it is not all.
+    printed: str = ""
+    printed_note: str = ""
     #: What was put back after it.
     changes: list[str] = field(default_factory=list)
 
@@ -100,10 +103,12 @@ class Runner:
     def attempt(self, case: Case) -> Attempt:
         """Run the code on one case, judge the answer, and put everything back."""
         made = Attempt(case)
+        self._worker.output.clear()
         try:
             self._run(made)
         finally:
             made.changes += self._guard.restore()
+        made.printed, made.printed_note = self._worker.output.text, self._worker.output.note
         return made
 
     def _run(self, made: Attempt) -> None:
@@ -168,8 +173,7 @@ class Runner:
         raised, want = made.raised, made.want
         assert raised is not None
         if isinstance(want, Raises) and not issubclass(raised.type, want.types):
-            kinds = " or ".join(kind.__name__ for kind in want.types)
-            made.failure = Failure(f"Expected that it raises {kinds}, but it raised {raised}.")
+            made.failure = Failure(f"This should raise {want.names}, but it raised {raised}.")
 
     def _modified(self, case: Case, after: Case) -> str | None:
         names = self._exercise.argument_names()

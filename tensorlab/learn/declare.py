@@ -118,8 +118,13 @@ class Raises:
             raise TypeError("Raises() needs at least one exception class: Raises(ValueError)")
         self.types = types
 
+    @property
+    def names(self) -> str:
+        """The exceptions' names, as a message has them."""
+        return " or ".join(kind.__name__ for kind in self.types)
+
     def __repr__(self) -> str:
-        return "raises " + " or ".join(kind.__name__ for kind in self.types)
+        return f"raises {self.names}"
 
 
 @dataclass(slots=True)

@@ -194,6 +194,7 @@ def _conclude(
     abandoned: bool,
 ) -> None:
     result.cases = len(attempts)
+    result.stdout, result.stdout_note = attempts[0].printed, attempts[0].printed_note
     wrong = [attempt for attempt in attempts if not attempt.passed]
     if not wrong:
         return
@@ -208,6 +209,7 @@ def _conclude(
         exercise.argument_names(), attempt.case.args, attempt.case.kwargs
     )
     result.expected, result.got = attempt.want, attempt.got
+    result.stdout, result.stdout_note = attempt.printed, attempt.printed_note
     if attempt.timed_out:
         result.outcome, result.message = (
             Outcome.ERROR,

@@ -83,7 +83,7 @@ def compare(
     rules = {"rtol": rtol, "atol": atol, "dtype": dtype}
     told = f"{where}: " if where else ""
     if isinstance(want, Raises):
-        return Failure(f"{told}Expected that it {want}, but it returned {_what(got)}.")
+        return Failure(f"{told}This should raise {want.names}, but it returned {_what(got)}.")
     if want is None:
         if got is None:
             return None
@@ -297,9 +297,7 @@ def _compare_sequences(
             remedy = f": use {kind.__name__}(...)"
         return Failure(f"{told}Expected {_what(want)}, got {_what(got)}{remedy}.")
     if kind.__len__(got) != len(want):
-        return Failure(
-            f"{told}Expected {_what(want)}, got {kind.__len__(got)} items: {_short(got)}."
-        )
+        return Failure(f"{told}Expected {_what(want)}, got {_what(got)}: {_short(got)}.")
     of = where or "the result"
     simple = all(isinstance(item, (bool, int, float, str, type(None))) for item in want)
     for i, (a, b) in enumerate(zip(kind.__iter__(got), want, strict=True)):

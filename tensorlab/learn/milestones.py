@@ -40,6 +40,7 @@ def check_milestone(
         with working(limit, own, result) as worker:
             ended = worker.run(lambda: milestone.check(names))
         result.notes += guard.restore()
+    result.stdout, result.stdout_note = worker.output.text, worker.output.note
     result.seconds = worker.seconds
     _conclude_milestone(result, milestone, ended, limit, worker.abandoned)
     return result

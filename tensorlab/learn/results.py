@@ -67,7 +67,7 @@ class CheckResult:
     hint: str | None = None
     #: What else the learner should know: names that were put back, code that runs on ...
     notes: list[str] = field(default_factory=list)
-    #: What the code printed (its beginning), and how it is introduced.
+    #: What the code printed in that case (the beginning), and how much if that is not all.
     stdout: str = ""
     stdout_note: str = ""
     #: Seconds that the learner's code took.

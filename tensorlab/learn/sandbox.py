@@ -49,9 +49,14 @@ class Capture:
     """
 
     def __init__(self, max_characters: int = 2000, max_lines: int = 20) -> None:
-        self._room = max_characters
+        self._max_characters = max_characters
         self._max_lines = max_lines
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
         self._parts: list[str] = []
+        self._room = self._max_characters
         #: Whether anything was left out, and how many characters and lines were printed in all.
         self.left_out = False
         self.characters = 0
@@ -75,6 +80,16 @@ class Capture:
     def text(self) -> str:
         """What was kept."""
         return "".join(self._parts)
+
+    @property
+    def note(self) -> str:
+        """How much was printed, if not everything was kept."""
+        if not self.left_out:
+            return ""
+        return (
+            f"your code printed {self.lines:,} lines ({self.characters:,} characters); "
+            "the beginning:"
+        )
 
 
 class _Routed:

@@ -9,7 +9,7 @@ from typing import Any
 from tensorlab.learn.declare import Exercise
 from tensorlab.learn.lesson import Milestone
 from tensorlab.learn.results import CheckResult
-from tensorlab.learn.sandbox import Capture, Guard, redirected
+from tensorlab.learn.sandbox import Guard, redirected
 from tensorlab.learn.worker import FrameFilter, Worker
 
 __all__ = ["code_of", "course_files", "guarded", "working"]
@@ -27,27 +27,19 @@ def guarded(namespace: MutableMapping[str, Any], result: CheckResult) -> Iterato
 @contextmanager
 def working(limit: float, own: FrameFilter, result: CheckResult | None = None) -> Iterator[Worker]:
     """A worker whose output is captured, and that is at its end afterwards, come what may."""
-    captured = Capture()
     worker = Worker(limit, own)
     try:
-        with redirected(worker.ident, captured, lambda: worker.alive):
+        with redirected(worker.ident, worker.output, lambda: worker.alive):
             try:
                 yield worker
             finally:
                 worker.stop()
     finally:
-        if result is not None:
-            result.stdout = captured.text
-            if captured.left_out:
-                result.stdout_note = (
-                    f"your code printed {captured.lines:,} lines "
-                    f"({captured.characters:,} characters); the beginning:"
-                )
-            if worker.abandoned:
-                result.notes.append(
-                    "Your code could not be stopped and goes on in the background, where it slows "
-                    "everything down. Restart the kernel when you have mended it."
-                )
+        if result is not None and worker.abandoned:
+            result.notes.append(
+                "Your code could not be stopped and goes on in the background, where it slows "
+                "everything down. Restart the kernel when you have mended it."
+            )
 
 
 def code_of(value: Any) -> Any:

@@ -25,6 +25,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tensorlab.learn.sandbox import Capture
+
 __all__ = ["Ended", "FrameFilter", "Raised", "Stopped", "Worker", "describe_exception"]
 
 _POLL = 0.05  # seconds; on Windows a wait without end can't be interrupted
@@ -194,6 +196,8 @@ class Worker:
         self.seconds = 0.0
         #: The code could not be stopped and goes on in the background.
         self.abandoned = False
+        #: What the code prints, as far as it is redirected here.
+        self.output = Capture()
         self._busy = False
         self._ended = False
         self._ending = threading.Lock()

@@ -137,7 +137,7 @@ WRONG = [
     (int, 3, "got the class int itself"),
     (Liar(2), 3.0, "Expected a single number (a float), got a Liar"),
     (LyingText("a"), "b", "got a LyingText"),
-    (LyingList([5]), [1, 2], "got 1 items"),
+    (LyingList([5]), [1, 2], "Expected a list of 2 items, got a LyingList"),
     (LyingDict(b=5), {"a": 1}, "missing ['a']; not asked for: ['b']"),
     # kind of number
     (5.0, 5, "Expected an int, 5, got a float, 5.0"),
@@ -172,9 +172,9 @@ WRONG = [
     ([np.ones(2), np.ones(3)], [np.ones(2), np.zeros(3)], "item 1 of the result: 3 of 3 values"),
     ({"a": np.ones(2)}, {"a": np.zeros(2)}, "entry 'a': 2 of 2 values"),
     ({"a": {"b": 1}}, {"a": {"b": 2}}, "entry 'b' of entry 'a': Expected 2, got 1"),
-    ((1,), (1, 2), "Expected a tuple of 2 items, got 1 items: (1,)"),
+    ((1,), (1, 2), "Expected a tuple of 2 items, got a tuple of 1 item: (1,)"),
     ({1}, {2}, "Expected {2}, got {1}"),
-    (7, Raises(ValueError), "Expected that it raises ValueError, but it returned an int, 7"),
+    (7, Raises(ValueError), "This should raise ValueError, but it returned an int, 7"),
 ]
 
 

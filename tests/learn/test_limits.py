@@ -142,10 +142,11 @@ def test_an_endless_answer_is_stopped_too(checked):
 
 
 def test_a_million_lines_are_counted_not_kept(checked, right):
-    code = right + "i = softmax\ndef softmax(x):\n    for k in range(10**5):\n        print(k)\n"
+    code = right + "i = softmax\ndef softmax(x):\n    if x.size == 1:\n"
+    code += "        for k in range(10**6):\n            print(k)\n"
     result = checked(code + "    return None", time_limit=60)
     assert result.outcome is Outcome.FAILED
-    assert len(str(result)) < 10_000
+    assert len(str(result)) < 2000
     assert "your code printed 1,000,000 lines" in str(result)
 
 
