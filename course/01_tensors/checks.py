@@ -84,7 +84,9 @@ def report(result, x):
     facts = [getattr(result, name, None) for name in ("buffer", "shape", "strides", "offset")]
     buffer, shape, strides, offset = facts
     if not isinstance(buffer, np.ndarray) or shape is None or strides is None or offset is None:
-        return {"kind": "None" if result is None else f"a {type(result).__name__}"}
+        name = type(result).__name__
+        article = "an" if name[0].lower() in "aeiou" or name == "ndarray" else "a"
+        return {"kind": "None" if result is None else f"{article} {name}"}
     try:
         shape, strides = tuple(map(int, shape)), tuple(map(int, strides))
         offset = int(offset)

@@ -289,7 +289,10 @@ def _objects_of(
     mutant: Mutant, exercise: Exercise, objects: Mapping[str, Any], base: Mapping[str, Any]
 ) -> dict[str, Any]:
     own = {name: base[name] for name in exercise.names if name in base}
-    return {**objects, **own, **mutant.objects(exercise.names[0], base)}
+    # What the exercise builds on is the learner's: a mutant that used the reference's would,
+    # for example, turn a switch of a class that the case never looks at.
+    used = {name: objects[name] for name in exercise.uses if name in objects}
+    return {**objects, **own, **mutant.objects(exercise.names[0], {**base, **used})}
 
 
 def _reference(

@@ -233,6 +233,9 @@ class Guard:
         """Put everything back; returns one sentence for each change."""
         told = []
         current, snapshot = self._namespace, self._snapshot
+        # Python itself puts this where a warning was raised; whose code it was knows nothing of it.
+        if "__warningregistry__" not in snapshot:
+            current.pop("__warningregistry__", None)
         for name in _changed(current, snapshot):
             verb = "replaced" if name in current else "deleted"
             told.append(f"Your code {verb} the name `{name}`; it was put back.")
@@ -277,7 +280,9 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object
 ) -> None:
     """To where the code's output is captured, and without the path of a temporary file."""
-    sys.stderr.write(f"{category.__name__}: {message} (line {lineno})\n")
+    # A cell's source is no file. The line of a file is one of a library: it would mislead.
+    where = "" if os.path.isfile(filename) else f" (line {lineno})"
+    sys.stderr.write(f"{category.__name__}: {message}{where}\n")
 
 
 def _no_input(prompt: object = "") -> str:

@@ -333,3 +333,21 @@ def test_a_milestone_has_a_time_limit_and_a_course_can_be_wrong():
     wrong = check(_milestone(lambda ns: True), {})
     assert wrong.course_error
     assert "no MilestoneResult" in wrong.message
+
+
+def test_a_warning_is_shown_without_a_trace_in_the_namespace(exercise, right, run_cells):
+    names = run_cells(
+        right + "inner = softmax\ndef softmax(x):\n    np.array([1.0]) / 0\n"
+        "    np.mean(np.zeros(0))\n    return inner(x) * 2"
+    )
+    result = check(exercise, names)
+    assert result.outcome is Outcome.FAILED
+    assert "RuntimeWarning: divide by zero encountered in divide (line 9)" in result.stdout
+    assert "RuntimeWarning: Mean of empty slice" in result.stdout
+    # A line of NumPy's own says nothing to a learner.
+    assert all(
+        "(line" not in line or line.endswith(("(line 9)", "(line 10)"))
+        for line in result.stdout.splitlines()
+    )
+    assert not result.notes
+    assert "__warningregistry__" not in names

@@ -189,6 +189,44 @@ def test_a_learners_other_names_do_not_stand_in_the_way_of_recognition(run_cells
     assert result.mutant.label == "on_the_reference"
 
 
+class Off(Exercise):
+    """An exercise that builds on a class of the lesson, which the learner has a copy of."""
+
+    def cases(self, rng):
+        yield Case((), label="off")
+
+    def call(self, ns, case):
+        switch = ns["Switch"]
+        switch.on = True
+        ns["turn_off"]()
+        return switch.on
+
+    def expected(self):
+        return False
+
+    @mutant("You do nothing.")
+    def nothing():
+        pass
+
+    @mutant("You set it to None.", bundle=True)
+    def to_none(ns):
+        def turn_off():
+            ns["Switch"].on = None
+
+        return {"turn_off": turn_off}
+
+
+def test_mutants_use_the_learners_own_names_where_the_exercise_builds_on_them(run_cells):
+    lesson = _lesson()
+    lesson.exercise("91.1", names=["turn_off"], uses=["Switch"], title="Off")(Off)
+    switch = "class Switch:\n    on = True\n"
+    names = run_cells(switch, "def turn_off():\n    Switch.on = None")
+    reference = run_cells(switch, "def turn_off():\n    Switch.on = False")
+    result = check(lesson.exercises["91.1"], names, reference=lambda _: reference)
+    assert result.outcome is Outcome.FAILED
+    assert result.mutant.label == "to_none"
+
+
 def test_a_bundle_that_returns_no_dict_is_told(run_cells):
     class Odd(Absolute):
         @mutant("no dict", bundle=True)
