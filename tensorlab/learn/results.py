@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import html
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -127,7 +128,7 @@ class CheckResult:
         ]
         for heading, text in self._sections():
             if not heading:
-                parts.append(f'<p style="margin:4px 0">{html.escape(text)}</p>')
+                parts.append(f'<p style="margin:4px 0">{_prose(text)}</p>')
                 continue
             parts.append(f'<div style="margin-top:6px">{html.escape(heading)}</div>')
             if text:
@@ -142,3 +143,9 @@ class CheckResult:
 
     def __repr__(self) -> str:
         return str(self)
+
+
+def _prose(text: str) -> str:
+    """Sentences as HTML: names between backticks in the font of code, line breaks kept."""
+    marked = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+    return marked.replace("\n", "<br>")

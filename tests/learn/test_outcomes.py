@@ -346,6 +346,10 @@ def test_html_says_the_same_and_is_escaped(checked):
     assert result.headline in html
 
 
+def test_html_shows_names_as_code(checked):
+    assert "There is no <code>softmax</code> yet" in checked("x = 1").to_html()
+
+
 def test_exercises_that_ask_for_an_exception(run_cells):
     lesson = Lesson("91", "raising", title="Raising")
 
