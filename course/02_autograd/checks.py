@@ -494,8 +494,13 @@ class Node:
         self.value = value
         self.grad = None
         self.requires_grad = requires_grad
-        self.op, self.parents, self.rule, self.saved = op, tuple(parents), rule, saved
-        self.name = ""
+        self.op, self._parents, self.rule, self.saved = op, tuple(parents), rule, saved
+        self.name, self.visits = "", 0
+
+    @property
+    def parents(self):
+        self.visits += 1
+        return self._parents
 
     def __repr__(self):
         return f"<tensor {self.name}>"
@@ -609,7 +614,11 @@ class TopologicalOrder(Exercise):
         if not isinstance(order, (list, tuple, deque)):
             return order
         number = {id(node): i for i, node in enumerate(nodes)}
-        return [number.get(id(node), node) for node in order]
+        numbers = [number.get(id(node), node) for node in order]
+        # A right walk asks a tensor for its parents once or twice, whatever the graph.
+        if max(node.visits for node in nodes) > 100:
+            return {"every way": numbers}
+        return numbers
 
     def expected(self, graph):
         nodes = graph.build()
@@ -618,6 +627,14 @@ class TopologicalOrder(Exercise):
 
     def judge(self, case, got, want):
         (graph,) = case.args
+        if isinstance(got, dict):
+            return self.judge(case, got["every way"], want) or Failure(
+                "The order is right, but you follow every way through the graph: a tensor was "
+                "visited more than a hundred times, and with each rung of a ladder it is twice as "
+                "often.",
+                expected="one visit for each tensor",
+                got="a visit for each way to it",
+            )
         if not isinstance(got, list):
             return compare(got, want)
 
@@ -722,6 +739,18 @@ class TopologicalOrder(Exercise):
     )
     def without_leaves(root):
         return [node for node in kahn(root) if node.parents]
+
+    @mutant(
+        "You remember how deep a tensor lies, but you walk on from it each time you come by. Go on "
+        "only from tensors that are new: on a ladder of 20 rungs there are a million ways."
+    )
+    def follows_every_way(root):
+        depth, stack = {}, [(root, 0)]
+        while stack:
+            node, below = stack.pop()
+            depth[node] = max(below, depth.get(node, 0))
+            stack.extend((parent, below + 1) for parent in node.parents)
+        return sorted(depth, key=depth.get)
 
     @mutant("The root itself is missing. The walk starts with it: its gradient is 1.")
     def without_root(root):
@@ -982,8 +1011,10 @@ class Backward(Exercise):
             ns["backward"](nodes[root])
         asked = len(program.roots)
         calls = max((node.rule.calls for node in nodes if node.rule), default=0)
-        grads = {program.called(i): nodes[i].grad for i in range(len(program.leaves))}
-        return {"grads": grads, "too many calls": calls > asked}
+        leaves = len(program.leaves)
+        grads = {program.called(i): nodes[i].grad for i in range(leaves)}
+        middle = [program.called(i) for i in range(leaves, len(nodes)) if nodes[i].grad is not None]
+        return {"grads": grads, "too many calls": calls > asked, "middle": middle[:1]}
 
     def expected(self, program):
         grads = complex_step(program.run, program.leaves)
@@ -1002,6 +1033,15 @@ class Backward(Exercise):
             found = compare(answer, right, rtol=self.rtol, atol=self.atol, where=f"{name}.grad")
             if found:
                 return Failure(found.message, right, answer, found.index, found.hint)
+        if got["middle"]:
+            return Failure(
+                f"The gradients of the leaves are right, but {got['middle'][0]}, which was "
+                "computed, has a .grad too.",
+                "None: only leaves keep a .grad",
+                "an array",
+                hint="Keep what arrives in the middle in a dict that belongs to this call: "
+                "otherwise all of it stays in memory as long as the graph.",
+            )
         if got["too many calls"]:
             return Failure(
                 "The gradients are right, but a rule was applied more than once in one walk.",
@@ -1070,11 +1110,9 @@ class Backward(Exercise):
             for parent, part in zip(node.parents, node.rule(g, *node.saved), strict=True):
                 if parent not in grads:
                     grads[parent] = part
-                elif isinstance(grads[parent], np.ndarray) and grads[parent].flags.writeable:
-                    with np.errstate(over="ignore"):
-                        grads[parent] += part
-                else:
-                    grads[parent] = grads[parent] + part
+                    continue
+                with np.errstate(over="ignore"):
+                    grads[parent] += part
 
     @mutant(
         "You add to .grad in place. But the rule of addition gave the *same* array to both leaves: "
@@ -1125,6 +1163,25 @@ class Backward(Exercise):
                 continue
             for parent, part in zip(node.parents, node.rule(g, *node.saved), strict=True):
                 grads[parent] = grads[parent] + part if parent in grads else part
+
+    @mutant(
+        "You collect in .grad of every tensor and clear the middle at the beginning. The sums come "
+        "out right, but every array of the walk stays in memory, as long as the graph does. "
+        "Collect in a dict that belongs to this call."
+    )
+    def clears_the_middle(root):
+        order = kahn(root)
+        for node in order:
+            if node.parents:
+                node.grad = None
+        root.grad = np.ones_like(root.value) if root.grad is None else root.grad + 1
+        for node in order:
+            if node.requires_grad and node.parents:
+                for parent, part in zip(
+                    node.parents, node.rule(node.grad, *node.saved), strict=True
+                ):
+                    if parent.requires_grad:
+                        parent.grad = part if parent.grad is None else parent.grad + part
 
     @mutant("You give a gradient to a constant. Where requires_grad is False, .grad stays None.")
     def feeds_constants(root):
@@ -1273,6 +1330,15 @@ def _scenario_nested_exception(no_grad, look):
     look("after")
 
 
+def _scenario_made_early(no_grad, look):
+    early = no_grad()
+    with no_grad():
+        with early:
+            look("in the inner block, made early")
+        look("between")
+    look("after")
+
+
 SCENARIOS = {
     "one block": _scenario_plain,
     "made but never entered": _scenario_made_not_entered,
@@ -1281,6 +1347,7 @@ SCENARIOS = {
     "a return inside": _scenario_return,
     "three blocks, one after the other": _scenario_again,
     "an exception in the inner block": _scenario_nested_exception,
+    "made outside, entered inside": _scenario_made_early,
 }
 
 
@@ -1411,6 +1478,26 @@ class NoGrad(Exercise):
 
             def __enter__(self):
                 return self
+
+            def __exit__(self, *details):
+                tensor.recording = self.before
+
+        return {"no_grad": no_grad}
+
+    @mutant(
+        "You note how the switch stands when no_grad() is made. What counts is how it stands when "
+        "the block begins: note it in __enter__.",
+        bundle=True,
+    )
+    def notes_at_creation(ns):
+        tensor = ns["Tensor"]
+
+        class no_grad:
+            def __init__(self):
+                self.before = tensor.recording
+
+            def __enter__(self):
+                tensor.recording = False
 
             def __exit__(self, *details):
                 tensor.recording = self.before

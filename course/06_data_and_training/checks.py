@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
+from itertools import pairwise
 
 import numpy as np
 
@@ -165,6 +166,15 @@ class MakeBatches(Exercise):
             random.shuffle(order)
         return [order[i : i + batch_size] for i in range(0, n, batch_size)]
 
+    @mutant(
+        "You begin at a random place and go round from there: the same neighbours always meet. "
+        "A permutation mixes all of them."
+    )
+    def begins_somewhere(n, batch_size, shuffle=False):
+        start = int(tl.randint(0, max(n, 1), ()).item()) if shuffle else 0
+        order = [(start + i) % n for i in range(n)]
+        return [order[i : i + batch_size] for i in range(0, n, batch_size)]
+
     @mutant("You never look at shuffle: the order is the same with and without it.")
     def never_shuffles(n, batch_size, shuffle=False):
         return [list(range(i, min(i + batch_size, n))) for i in range(0, n, batch_size)]
@@ -202,6 +212,8 @@ SHUFFLED = {
         "0, 1, 2, ...": "With shuffle=True, the samples still come in their own order.",
         "the batches are whole": "With shuffle=True, the batches come in a new order, but each "
         "holds the neighbours that it would hold without. Every sample may meet any other.",
+        "neighbours follow each other": "With shuffle=True, most samples still come right after "
+        "their neighbour. Every order must be possible, not just another beginning.",
         "mixed in place": "With shuffle=True, the samples change places only inside their batch. "
         "Every sample may be in any batch.",
     },
@@ -228,6 +240,9 @@ def facts_of(n, size, first, second, again):
             order = "mixed in place"
         elif sorted(first) == plain:
             order = "the batches are whole"
+    # In a random order an index is followed by its neighbour about once in an epoch.
+    if order == "shuffled" and sum(b - a == 1 for a, b in pairwise(flat)) > max(n // 2, 10):
+        order = "neighbours follow each other"
     return {
         "sizes": [len(batch) for batch in first],
         "indices": sorted(flat),
@@ -422,6 +437,12 @@ class TrainStep(Exercise):
             for p in model.parameters():
                 p.grad = tl.ones_like(p)
         seen = {"losses": [], "watched": [], "gradients": [], "moved": []}
+        asked, measured, cross_entropy = [], [], nn.CrossEntropyLoss()
+        model.register_forward_pre_hook(lambda module, args: asked.append(module.training))
+
+        def loss_fn(scores, labels):
+            measured.append(len(labels))
+            return cross_entropy(scores, labels)
 
         def watch():
             seen["watched"].append(len(seen["losses"]) + 1)
@@ -436,7 +457,7 @@ class TrainStep(Exercise):
             loss = ns["train_step"](
                 model,
                 optimizer,
-                nn.CrossEntropyLoss(),
+                loss_fn,
                 tl.tensor(images),
                 tl.tensor(labels),
                 **({"before_step": watch} if watched else {}),
@@ -444,7 +465,14 @@ class TrainStep(Exercise):
             if isinstance(loss, tl.Tensor) and loss.requires_grad:
                 return {"loss": "tensor with graph"}
             seen["losses"].append(loss)
-        return {**seen, "weight": as_array(model.weight), "bias": as_array(model.bias)}
+        return {
+            **seen,
+            "weight": as_array(model.weight),
+            "bias": as_array(model.bias),
+            "asked": len(asked),
+            "in training mode": all(asked) and model.training,
+            "measured": bool(measured),
+        }
 
     def expected(self, data, watched, dirty):
         weight, bias = data["weight"], data["bias"]
@@ -503,6 +531,29 @@ class TrainStep(Exercise):
             if found:
                 found.expected, found.got = want[what], got[what]
                 return found
+        steps = len(want["losses"])
+        if not got["measured"]:
+            return Failure(
+                "The numbers are right, but loss_fn was never called. The caller says which loss "
+                "it is; this time it happened to be yours.",
+                expected="a call of loss_fn",
+                got="none",
+            )
+        if not got["in training mode"]:
+            return Failure(
+                "The numbers are right, but you put the model into evaluation mode: a network with "
+                "dropout would train without it.",
+                expected="training mode",
+                got="evaluation mode",
+            )
+        if got["asked"] != steps:
+            return Failure(
+                f"The numbers are right, but in {steps} step{'s' * (steps > 1)} the model was "
+                f"called {got['asked']} times. Once in each is enough, and with dropout a second "
+                "answer is another one.",
+                expected=f"{steps} call{'s' * (steps > 1)} of the model",
+                got=f"{got['asked']} calls",
+            )
         return None
 
     @mutant(
@@ -602,6 +653,43 @@ class TrainStep(Exercise):
             before_step()
         optimizer.step()
         return loss_fn(model(images), labels).item()
+
+    @mutant(
+        "You train in evaluation mode: dropout is off, and it is there for training. Leave the "
+        "mode to the caller."
+    )
+    def trains_in_eval(model, optimizer, loss_fn, images, labels, before_step=None):
+        model.eval()
+        optimizer.zero_grad()
+        loss = loss_fn(model(images), labels)
+        loss.backward()
+        if before_step is not None:
+            before_step()
+        optimizer.step()
+        return loss.item()
+
+    @mutant("You use a loss of your own. The caller hands you loss_fn: call that one.")
+    def own_loss(model, optimizer, loss_fn, images, labels, before_step=None):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(images), labels)
+        loss.backward()
+        if before_step is not None:
+            before_step()
+        optimizer.step()
+        return loss.item()
+
+    @mutant(
+        "You ask the model twice, once for the gradients and once for the number. Keep the loss "
+        "of the first answer; with dropout, the second is another one."
+    )
+    def asks_twice(model, optimizer, loss_fn, images, labels, before_step=None):
+        optimizer.zero_grad()
+        loss_fn(model(images), labels).backward()
+        loss = loss_fn(model(images), labels).item()
+        if before_step is not None:
+            before_step()
+        optimizer.step()
+        return loss
 
     @alternative("clears the gradients right before backward")
     def clears_before_backward(model, optimizer, loss_fn, images, labels, before_step=None):
@@ -708,12 +796,16 @@ class Accuracy(Exercise):
             images = np.zeros((len(answers), 1, 2, 2), np.float32)
             images[:, 0, 0, 0] = answers
             shown.append((tl.tensor(images), tl.tensor(labels)))
-        value = ns["accuracy"](model, shown)
+        # A caller that trains has gradients on, one that only evaluates may have them off.
+        with tl.set_grad_enabled(mode == "training"):
+            value = ns["accuracy"](model, shown)
+            gradients = tl.is_grad_enabled() == (mode == "training")
         calls = sorted(set(model.calls))
         after = "training" if model.training else "evaluation"
         if model.inner.training != model.training:
             after = "mixed"
-        return {"accuracy": value, "during": calls, "after": after}
+        as_before = "as before" if gradients else "switched"
+        return {"accuracy": value, "during": calls, "after": after, "gradients": as_before}
 
     def expected(self, batches, classes, mode):
         right = sum(int((answers == labels).sum()) for answers, labels in batches)
@@ -722,6 +814,7 @@ class Accuracy(Exercise):
             "accuracy": right / total,
             "during": [("evaluation", "no graph")],
             "after": mode,
+            "gradients": "as before",
         }
 
     def judge(self, case, got, want):
@@ -748,6 +841,14 @@ class Accuracy(Exercise):
                 "for. Compute inside tl.no_grad().",
                 expected="no graph",
                 got="a graph",
+            )
+        if got["gradients"] != "as before":
+            return Failure(
+                "Gradients were "
+                + ("on" if want["after"] == "training" else "off")
+                + " before and are not afterwards. Leave them as they were: with tl.no_grad() does.",
+                expected="as before",
+                got="switched",
             )
         value = got["accuracy"]
         if isinstance(value, tl.Tensor):
@@ -814,6 +915,34 @@ class Accuracy(Exercise):
     def builds_a_graph(model, batches):
         was_training = model.training
         model.eval()
+        right = total = 0
+        for images, labels in batches:
+            right += int((as_array(model(images)).argmax(1) == as_array(labels)).sum())
+            total += len(labels)
+        model.train(was_training)
+        return right / total
+
+    @mutant(
+        "You switch the gradients off and on by hand. They may have been off before; and after an "
+        "error they stay off. `with tl.no_grad():` puts back what was there."
+    )
+    def switches_by_hand(model, batches):
+        was_training = model.training
+        model.eval()
+        tl.set_grad_enabled(False)
+        right = total = 0
+        for images, labels in batches:
+            right += int((as_array(model(images)).argmax(1) == as_array(labels)).sum())
+            total += len(labels)
+        tl.set_grad_enabled(True)
+        model.train(was_training)
+        return right / total
+
+    @mutant("You switch the gradients off and never on again: the next training step finds none.")
+    def leaves_gradients_off(model, batches):
+        was_training = model.training
+        model.eval()
+        tl.set_grad_enabled(False)
         right = total = 0
         for images, labels in batches:
             right += int((as_array(model(images)).argmax(1) == as_array(labels)).sum())
@@ -930,6 +1059,8 @@ class ClipGradients(Exercise):
         norm = ns["clip_gradients"](given, max_norm)
         if isinstance(norm, tl.Tensor):
             norm = norm.item()
+        elif type(norm) is int:  # of no gradients at all, a sum is 0
+            norm = float(norm)
         return {
             "norm": norm,
             "gradients": [None if p.grad is None else as_array(p.grad) for p in parameters],
@@ -1237,6 +1368,28 @@ class SnapshotAndRestore(Exercise):
                 "random": tl.get_rng_state(),
                 "history": list(history),
             }
+
+        return {"snapshot": snapshot, "restore": restore_all}
+
+    @mutant(
+        "Your snapshot holds the weights themselves, and training goes on to change them: it "
+        "always shows the present. copy.deepcopy(model.state_dict()).",
+        bundle=True,
+    )
+    def keeps_the_weights():
+        def snapshot(model, optimizer, history):
+            return {**snapshot_all(model, optimizer, history), "model": model.state_dict()}
+
+        return {"snapshot": snapshot, "restore": restore_all}
+
+    @mutant(
+        "Your snapshot holds the optimizer's own tensors, and training goes on to change them; "
+        "a copy of the outer dict alone is not enough. copy.deepcopy(optimizer.state_dict()).",
+        bundle=True,
+    )
+    def keeps_the_momentum():
+        def snapshot(model, optimizer, history):
+            return {**snapshot_all(model, optimizer, history), "optimizer": optimizer.state_dict()}
 
         return {"snapshot": snapshot, "restore": restore_all}
 
