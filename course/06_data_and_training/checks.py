@@ -581,6 +581,19 @@ class TrainStep(Exercise):
         optimizer.step()
         return loss.item()
 
+    @mutant(
+        "You clear the gradients right after backward computed them: before_step sees none, the "
+        "optimizer finds none, and the weights never move."
+    )
+    def clears_what_it_computed(model, optimizer, loss_fn, images, labels, before_step=None):
+        loss = loss_fn(model(images), labels)
+        loss.backward()
+        optimizer.zero_grad()
+        if before_step is not None:
+            before_step()
+        optimizer.step()
+        return loss.item()
+
     @mutant("You step before you go backward, so the step uses gradients of the batch before.")
     def steps_first(model, optimizer, loss_fn, images, labels, before_step=None):
         loss = loss_fn(model(images), labels)
@@ -1130,6 +1143,17 @@ class ClipGradients(Exercise):
         for g in grads:
             if norm > 0:
                 g.mul_(max_norm / norm)
+        return norm
+
+    @mutant(
+        "You bring every gradient to length max_norm, without asking whether it is too long. The "
+        "short ones stay as they are; and where all are zero, you divide by zero."
+    )
+    def never_asks(parameters, max_norm):
+        grads = [p.grad for p in parameters if p.grad is not None]
+        norm = sum(float((g**2).sum().item()) for g in grads) ** 0.5
+        for g in grads:
+            g.mul_(max_norm / norm)
         return norm
 
     @mutant(
