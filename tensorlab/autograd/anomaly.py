@@ -5,14 +5,11 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
+from tensorlab import _op
 from tensorlab._graph import Node, on_record
 from tensorlab._tensor import Tensor
-
-#: Whether the engine looks for NaN in what rules return.
-checking = False
 
 _here = str(Path(__file__).resolve().parents[1])
 
@@ -33,57 +30,62 @@ class detect_anomaly:
     """
 
     def __init__(self, check_nan: bool = True) -> None:
-        self.target = check_nan
-        self._active = True
+        self.check_nan = check_nan
 
     def __enter__(self) -> None:
-        global checking
-        self._before = checking
-        checking = self._active and self.target
-        if self._active:
-            on_record.append(note_origin)
+        self._before = _state()
+        _switch(True, self.check_nan)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        global checking
-        checking = self._before
-        if self._active:
-            on_record.remove(note_origin)
+    def __exit__(self, *exc: object) -> None:
+        _switch(*self._before)
 
 
 class set_detect_anomaly(detect_anomaly):
-    """Switch anomaly detection on or off, by a flag: at once, and until the end of the block if there is one."""
+    """Switch anomaly detection by a flag: at once, and until the end of the block if there is one."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         super().__init__(check_nan)
-        global checking
-        self._outer = (checking, note_origin in on_record)
-        checking = mode and check_nan
-        _listen(mode)
+        self._before = _state()
+        _switch(mode, mode and check_nan)
 
     def __enter__(self) -> None:
-        pass
+        """It acts already."""
 
-    def __exit__(self, *exc: object) -> None:
-        global checking
-        checking = self._outer[0]
-        _listen(self._outer[1])
+
+class _NaNWatch:
+    """The observer that looks at what gradient rules return."""
+
+    def before(self, op: Any, arrays: Any) -> None:
+        """Forward values may be NaN: only gradients are looked at."""
+
+    def after(self, op: Any, arrays: Any, outputs: Any, node: Any) -> None:
+        """See `before`."""
+
+    def before_backward(self, node: Node) -> None:
+        """Nothing is known yet."""
+
+    def after_backward(self, node: Node, grads: list[Any]) -> None:
+        """Raise if a gradient is NaN."""
+        _check(node, grads)
+
+
+_watch = _NaNWatch()
+
+
+def _state() -> tuple[bool, bool]:
+    return note_origin in on_record, _watch in _op.observers
+
+
+def _switch(noting: bool, checking: bool) -> None:
+    if noting != (note_origin in on_record):
+        (on_record.append if noting else on_record.remove)(note_origin)
+    others = tuple(o for o in _op.observers if o is not _watch)
+    _op.observers = (*others, _watch) if checking else others
 
 
 def is_anomaly_enabled() -> bool:
     """Whether nodes note where they come from."""
     return note_origin in on_record
-
-
-def _listen(on: bool) -> None:
-    if on and note_origin not in on_record:
-        on_record.append(note_origin)
-    elif not on and note_origin in on_record:
-        on_record.remove(note_origin)
 
 
 def note_origin(node: Node) -> None:
@@ -97,7 +99,7 @@ def note_origin(node: Node) -> None:
     node.metadata["stack"] = stack
 
 
-def check(node: Node, grads: list[Any]) -> None:
+def _check(node: Node, grads: list[Any]) -> None:
     """Raise `RuntimeError` if a rule returned NaN, with the line that made its node."""
     for i, g in enumerate(grads):
         array = g._data if isinstance(g, Tensor) else g

@@ -25,7 +25,6 @@ from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
 from tensorlab._op import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.autograd import anomaly
 from tensorlab.autograd.saved import Packed
 
 
@@ -102,7 +101,8 @@ def _run(
         if node.op is None:
             _accumulate(node, received[0], (node, 0) in ours, create_graph)
             continue
-        grads = _apply_rules(node, received, create_graph)
+        reads = _read(node, received, create_graph)
+        grads = _apply_rules(node, reads)
         if node.hooks is not None:
             grads = node.hooks.after(grads, received)
         for edge, g in zip(node.parents, grads):  # noqa: B905 (joint rules are checked)
@@ -121,17 +121,17 @@ def _run(
                 to.op is None
                 and not create_graph
                 and to not in pending
-                and _is_fresh(g, grads, received, node)
+                and _is_fresh(g, grads, reads, node)
             ):
                 ours.add(edge)
             send(edge, g)
-        if not keep_graph and node.saved:
-            _free(node)
+        if not keep_graph and node.saved and _kept_arrays(node):
+            node.saved = None
     return found
 
 
-def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[Any]:
-    """The gradient of each parent, from the node's rules."""
+def _read(node: Node, received: list[Any], create_graph: bool) -> list[Any]:
+    """What the rules of a node read: its gradient, saved values and parameters."""
     plan, saved = node.plan, node.saved
     if saved is None:
         raise RuntimeError(
@@ -141,47 +141,49 @@ def _apply_rules(node: Node, received: list[Any], create_graph: bool) -> list[An
             "backward through the graph a second time or if you need to access saved tensors after "
             f"calling backward. (The node is {node.name()}, output shape {list(node.shapes[0])}.)"
         )
-    observers = _op.observers
-    for o in observers:
-        o.before_backward(node)
     reads = [received[0] if len(received) == 1 else tuple(_fill(received, node))]
     for (what, i), value in zip(plan.saves, saved):  # noqa: B905 (made together)
-        if what == INPUT:
+        if what <= OUTPUT:
             if type(value) is tuple:
-                if create_graph or value[1][0] != value[2]:
-                    value = _restore(value, node, i, create_graph)
-                else:  # the same, without a call: this is every saved value of a plain backward
-                    value = value[0]
-            reads.append(value)
-        elif what == OUTPUT:
-            if type(value[0]) is tuple:
-                reads.append(
-                    tuple(_restore(v, node, ~j, create_graph) for j, v in enumerate(value))
-                )
-            else:
-                reads.append(_restore(value, node, ~0, create_graph))
+                if len(value) == 3 and type(value[1]) is list:
+                    array, cell, version = value
+                    if create_graph or cell[0] != version:
+                        value = _restore(value, node, i if what == INPUT else ~0, create_graph)
+                    else:  # the same, without a call: so is every saved value of a plain backward
+                        value = array
+                else:
+                    value = tuple(
+                        [_restore(v, node, ~j, create_graph) for j, v in enumerate(value)]
+                    )
         elif what == INPUTS:
-            reads.append(tuple(_restore(v, node, j, create_graph) for j, v in enumerate(value)))
-        else:
-            reads.append(value)
+            value = tuple([_restore(v, node, j, create_graph) for j, v in enumerate(value)])
+        reads.append(value)
     reads += node.params
+    return reads
+
+
+def _apply_rules(node: Node, reads: list[Any]) -> list[Any]:
+    """The gradient of each parent, from the node's rules."""
+    plan = node.plan
+    observers = _op.observers
+    if observers:
+        for o in observers:
+            o.before_backward(node)
     if plan.joint is None:
-        grads: list[Any] = [None] * len(node.parents)
+        grads: list[Any] = [None] * len(plan.needs)
         for i, rule, pick in plan.rules:
             grads[i] = rule(*pick(reads))
     else:
-        reads.append(plan.needs)
         rule, pick = plan.joint
-        given = rule(*pick(reads))
+        given = rule(*pick([*reads, plan.needs]))
         if len(given) != len(plan.needs):
             raise RuntimeError(
                 f"the joint gradient rule of {node.op} returned {len(given)} gradients for {len(plan.needs)} inputs"
             )
         grads = [g if need else None for g, need in zip(given, plan.needs, strict=True)]
-    for o in reversed(observers):
-        o.after_backward(node, grads)
-    if anomaly.checking:
-        anomaly.check(node, grads)
+    if observers:
+        for o in reversed(observers):
+            o.after_backward(node, grads)
     return grads
 
 
@@ -240,17 +242,15 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return array if array.shape == shape else sum_to(array, shape)
 
 
-def _is_fresh(g: Any, grads: list[Any], received: list[Any], node: Node) -> bool:
+def _is_fresh(g: Any, grads: list[Any], reads: list[Any], node: Node) -> bool:
     """Whether `g` is an array that a rule just made, seen by nobody else.
 
     Not fresh: what the rule was given (its gradient or a saved value), a view of anything, one
     array returned for two inputs, and anything that a hook has seen.
     """
-    if g.base is not None or node.hooks is not None or any(g is r for r in received):
+    if g.base is not None or node.hooks is not None or sum(g is x for x in grads) > 1:
         return False
-    if sum(g is other for other in grads) > 1:
-        return False
-    return not any(type(s) is tuple and s and s[0] is g for s in node.saved or ())
+    return not any(g is x or (type(x) is tuple and any(g is y for y in x)) for x in reads)
 
 
 def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
@@ -293,12 +293,12 @@ def _modified(saved: tuple[Any, list[int], int], node: Node, which: int) -> str:
     )
 
 
-def _free(node: Node) -> None:
-    """Drop the saved arrays; a node that kept none can run backward again."""
-    for (what, _), value in zip(node.plan.saves, node.saved):  # type: ignore[arg-type]  # noqa: B905
+def _kept_arrays(node: Node) -> bool:
+    """Whether there are saved arrays to let go; a node that kept none can run backward again."""
+    for (what, _), value in zip(node.plan.saves, node.saved or ()):  # noqa: B905 (made together)
         if type(value) is tuple and what != SHAPE and what != SHAPES:
-            node.saved = None
-            return
+            return True
+    return False
 
 
 def _ancestry(roots: Sequence[tuple[Node, int]], wanted: dict[tuple[Node, int], int]) -> set[Node]:

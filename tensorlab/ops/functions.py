@@ -262,9 +262,15 @@ cosh = function(
     ("0., 1.", "1.0000, 1.5431"), ref=each(math.cosh),
 )  # fmt: skip
 
+
+def _tanh_backward(g: Any, out: Any) -> Any:
+    out = _conj(out)
+    return g - g * out * out  # g·(1 − out²), without a Python number to convert
+
+
 tanh = function(
     "tanh", r"The hyperbolic tangent \((e^x - e^{-x})/(e^x + e^{-x})\), between -1 and 1.", "tanh",
-    lambda g, out: g * (1 - _conj(out * out)),
+    _tanh_backward,
     ("0., 1.", "0.0000, 0.7616"), ref=each(math.tanh),
 )  # fmt: skip
 
@@ -405,9 +411,15 @@ def _sigmoid(xp, x):
     return xp.where(x >= 0, 1, small) / (1 + small) if x.dtype.kind == "f" else 1 / (1 + xp.exp(-x))
 
 
+def _sigmoid_backward(g: Any, out: Any) -> Any:
+    out = _conj(out)
+    slope = g * out
+    return slope - slope * out  # g·out·(1 − out)
+
+
 sigmoid = function(
     "sigmoid", r"The logistic function \(1/(1 + e^{-x})\), between 0 and 1.", _sigmoid,
-    lambda g, out: g * _conj((1 - out) * out),
+    _sigmoid_backward,
     ("0., 1.", "0.5000, 0.7311"), ref=each(lambda x: 1 / (1 + math.exp(-x))),
 )  # fmt: skip
 expit = sigmoid
