@@ -38,7 +38,7 @@ class Node:
     shapes, dtypes: of each output, or of the leaf.
     hooks: None, or what must run when gradients arrive here (see `autograd.hooks`).
     metadata: None, or a dict of what observers noted, such as the line that made the node.
-    leaf_ref: for a leaf, a weak reference to its tensor.
+    leaf_ref: for a leaf that collects a gradient, a weak reference to its tensor.
     """
 
     __slots__ = (
@@ -136,11 +136,14 @@ class Node:
 def leaf_node(tensor: Tensor) -> Node:
     """The node that collects `tensor.grad`, made on first use.
 
-    It refers to the tensor weakly: the tensor owns the node, not the other way round.
+    It refers to the tensor weakly: the tensor owns the node, not the other way round. A view that
+    requires grad only because its base does (made under `no_grad`) collects nothing.
     """
     array = tensor._data
     node = Node(None, (), None, (), (), (array.shape,), (array.dtype,))
-    node.leaf_ref = ref(tensor)
+    view = tensor._view
+    if view is None or view.own_flag:
+        node.leaf_ref = ref(tensor)
     tensor._node = node
     return node
 

@@ -41,7 +41,7 @@ from tensorlab import _dtypes
 from tensorlab._backend import backend_of, describe_devices
 from tensorlab._dtypes import dtype, from_numpy_dtype
 from tensorlab._graph import Node, leaf_node, mode, on_record
-from tensorlab._tensor import Tensor, View, current_history, shares_storage, wrap
+from tensorlab._tensor import MULTI, NO_GRAD, Tensor, View, current_history, shares_storage, wrap
 
 ndarray = np.ndarray
 
@@ -338,7 +338,7 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
         if isinstance(x, Tensor):
             tensors = True
             arrays.append(x._data)
-            if x._view is not None:
+            if x._view is not None and mode.grad:
                 current_history(x)
             if x._requires_grad:
                 mask |= bit
@@ -473,9 +473,6 @@ def _finish_many(
         for i, r in enumerate(results):
             if r._data.dtype.kind in "fc":
                 r._requires_grad, r._node, r._index = True, node, i
-        for r in results:  # a leaf's node may be new, so the views learn it now
-            if r._view is not None:
-                r._view = r._view._replace(node=r._view.base._node)
     return tuple(results) if op.named_tuple is None else op.named_tuple(*results)
 
 
@@ -531,11 +528,12 @@ def record(
 
 def _view_of(op: Op, source: Tensor, params: tuple[Any, ...], output: int | None = None) -> View:
     """The record of a view on `source`: its base, and how to make it from there again."""
+    origin = NO_GRAD if not mode.grad else MULTI if output is not None else ""
+    version = source._version_cell[0]
     if source._view is None:
-        return View(source, ((op, params, output),), source._node, output is not None)
-    base = source._view.base
-    steps = (*source._view.steps, (op, params, output))
-    return View(base, steps, base._node, output is not None or source._view.multi)
+        return View(source, ((op, params, output),), version, origin)
+    base, steps, _, older_origin, _ = source._view
+    return View(base, (*steps, (op, params, output)), version, origin or older_origin)
 
 
 # Arguments that are not two tensors of one dtype -----------------------------------------

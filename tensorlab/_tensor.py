@@ -55,14 +55,19 @@ Step = tuple[Any, tuple[Any, ...], "int | None"]
 class View(NamedTuple):
     """How a view came from its base: applying `steps` to the base gives the view again.
 
-    `node` is the base's node when the view's history was
-    last known to be right: when the base has another one, an in-place operation came between.
+    `version` is the storage's version when the view's history was last known to be right: when it
+    has another one, somebody wrote to the base or to another view of it.
     """
 
     base: Tensor
     steps: tuple[Step, ...]
-    node: Node | None
-    multi: bool = False  # one of several outputs of split, unbind or chunk
+    version: int
+    origin: str = ""  # MULTI or NO_GRAD, which make writing under autograd ambiguous
+    own_flag: bool = False  # whether the user called requires_grad_() on the view itself
+
+
+MULTI = "one of several outputs of split, unbind or chunk"
+NO_GRAD = "made under no_grad"
 
 
 class Tensor:
@@ -212,9 +217,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded for `backward`."""
-        if self._view is not None:
-            current_history(self)
-        return self._requires_grad
+        return self._requires_grad if self._view is None else _view_requires_grad(self)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -238,11 +241,17 @@ class Tensor:
                 "var_no_grad = var.detach()."
             )
         self._requires_grad = bool(requires_grad)
+        if self._view is not None:
+            self._view = self._view._replace(own_flag=self._requires_grad)
+            if self._node is not None and self._node.op is None:
+                self._node = None  # the node of a leaf knows whether it collects
         return self
 
     @property
     def is_leaf(self) -> bool:
         """True for tensors that the user made; False for results of recorded operations."""
+        if self._view is not None:
+            current_history(self)
         return self._node is None or self._node.op is None
 
     @property
@@ -336,7 +345,7 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph that made it; it becomes a leaf."""
-        if self._view is not None and self._view.multi:
+        if self._view is not None:
             raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._node, self._index, self._view, self._requires_grad = None, 0, None, False
         return self
@@ -378,7 +387,7 @@ class Tensor:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __dlpack__(self, **options: Any) -> Any:
-        if self._requires_grad:
+        if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self._data.__dlpack__(**options)
 
@@ -439,7 +448,7 @@ class Tensor:
             default_dtype=_dtypes.get_default_dtype().name,
             device=None if self.device.type == "cpu" else str(self.device),
             grad_fn=name,
-            requires_grad=self._requires_grad,
+            requires_grad=self.requires_grad,
         )
 
     def __copy__(self) -> Tensor:
@@ -502,25 +511,59 @@ def wrap(array: Any, cls: type[Tensor] = Tensor) -> Tensor:
     return out
 
 
+def _view_requires_grad(tensor: Tensor) -> bool:
+    """Whether a view requires grad: by its own history, its own flag, or because its base does."""
+    view, node = tensor._view, tensor._node
+    assert view is not None
+    return view.base._requires_grad or view.own_flag or (node is not None and node.op is not None)
+
+
 def current_history(tensor: Tensor) -> None:
     """Bring the history of a view up to date with its base.
 
-    When an in-place operation changed the base, or another view of it, the view's node is
-    stale: it is made again by replaying the view's steps on the base as it is now.
+    When somebody wrote to the base, or to another view of it, the view's node is stale: it is made
+    again by replaying the view's steps on the base as it is now. `RuntimeError` if the way in which
+    the view was made leaves open what its history should be.
     """
     view = tensor._view
     assert view is not None
     base = view.base
-    if base._node is view.node or base.is_leaf:
+    if not (base._requires_grad or tensor._requires_grad):
         return
+    tensor._requires_grad = _view_requires_grad(tensor)
+    version = tensor._version_cell[0]
+    if view.version == version or not tensor._requires_grad:
+        return
+    if not base._requires_grad and (tensor._node is None or tensor._node.op is None):
+        return  # a leaf of its own
+    if view.origin:
+        raise RuntimeError(overtaken_view(tensor, "its base or another view of its base has been"))
     recording, mode.grad = mode.grad, True
     try:
         fresh = replay(base, view.steps)
     finally:
         mode.grad = recording
     tensor._node, tensor._index = fresh._node, fresh._index
-    tensor._requires_grad = fresh._requires_grad
-    tensor._view = view._replace(node=base._node)
+    tensor._requires_grad = fresh._requires_grad or view.own_flag
+    tensor._view = view._replace(version=version)
+
+
+def overtaken_view(tensor: Tensor, what: str) -> str:
+    """Why a view made by `unbind`, or under `no_grad`, cannot be followed through a write."""
+    view = tensor._view
+    assert view is not None
+    if view.origin == MULTI:
+        return (
+            f"Output {tensor._index} of {view.steps[-1][0].backward_name} is a view and {what} modified inplace. "
+            "This view is the output of a function that returns multiple views. Such functions do not allow "
+            "the output views to be modified inplace. You should replace the inplace operation by an "
+            "out-of-place one."
+        )
+    return (
+        f"A view was created in no_grad mode and {what} modified inplace with grad mode enabled. "
+        "It is not clear whether the change should be recorded: move both the view and the inplace "
+        "operation into the no_grad block (if it should not be), or both out of it (if it should)."
+    )
 
 
 def replay(base: Any, steps: tuple[Step, ...]) -> Any:
@@ -559,8 +602,13 @@ def element_strides(array: Any) -> tuple[int, ...]:
 
 def root_array(array: Any) -> Any:
     """The array that owns the memory which `array` shows."""
-    while isinstance(array.base, type(array)):
-        array = array.base
+    while array.base is not None:
+        below = array.base
+        if not isinstance(below, type(array)):  # NumPy's as_strided puts an object in between
+            below = getattr(below, "base", None)
+            if not isinstance(below, type(array)):
+                break
+        array = below
     return array
 
 
@@ -573,6 +621,8 @@ def address(array: Any) -> int:
 
 def shares_storage(out: Any, source: Any) -> bool:
     """Whether the array `out` is a view on `source`'s memory rather than a copy."""
+    base = out.base
     return out is source or (
-        out.base is not None and (out.base is source or out.base is source.base)
+        base is not None
+        and (base is source or base is source.base or root_array(out) is root_array(source))
     )

@@ -147,15 +147,21 @@ def _gradients(
         if not x._requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
         where = (x._node or leaf_node(x), x._index)
-        positions.append(wanted.setdefault(where, len(wanted)))
+        positions.append(wanted.setdefault(where, len(wanted)) if _is_connected(x) else None)
     found = run(roots, seeds, keep_graph=keep, create_graph=create_graph, wanted=wanted)
     out: list[Tensor | None] = []
     for p in positions:
-        g: Any = found[p]
+        g: Any = None if p is None else found[p]
         if g is not None and not isinstance(g, Tensor):
             g = wrap(g.copy() if any(g is s for s in seeds) or g.base is not None else g)
         out.append(g)
     return out
+
+
+def _is_connected(tensor: Tensor) -> bool:
+    """Whether a gradient can reach it: not so for a view made under `no_grad` on what requires grad."""
+    node = tensor._node or leaf_node(tensor)
+    return node.op is not None or node.leaf_ref is not None
 
 
 def _vectors(outputs: list[Tensor], given: Any) -> list[Tensor | None]:
@@ -174,7 +180,7 @@ def _roots(
     for i, (out, v) in enumerate(zip(outputs, vectors, strict=True)):
         if out._view is not None:
             current_history(out)
-        if not out._requires_grad:
+        if not out._requires_grad or not _is_connected(out):
             raise RuntimeError(
                 f"element {i} of tensors does not require grad and does not have a grad_fn"
             )

@@ -73,6 +73,12 @@ def node_hooks(node: Node) -> Hooks:
     return node.hooks
 
 
+def move_retained(old: Node | None, new: Node, index: int) -> None:
+    """After a write in place, what `retain_grad` keeps is the gradient of the tensor as it is now."""
+    if old is not None and old.hooks is not None and index in old.hooks.retain:
+        node_hooks(new).retain[0] = old.hooks.retain.pop(index)
+
+
 def _wrapped(g: Any) -> Any:
     return g if g is None or isinstance(g, Tensor) else wrap(g)
 

@@ -23,9 +23,11 @@ from tensorlab import _dtypes
 from tensorlab._graph import Node, leaf_node, mode
 from tensorlab._op import (
     INPUT,
+    RECORDS,
     Op,
     Plan,
     compute,
+    is_reflected,
     make_function,
     on_register,
     picker,
@@ -36,11 +38,12 @@ from tensorlab._tensor import (
     Tensor,
     address,
     current_history,
+    overtaken_view,
     replay,
-    root_array,
     shares_storage,
     wrap,
 )
+from tensorlab.autograd.hooks import move_retained
 
 
 def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Tensor:
@@ -54,7 +57,10 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
     mask = mask & op.differentiable if mode.grad else 0
     if mode.grad and (mask or target._requires_grad):
         _check_history(target)
-    _check_overlap(target, inputs[1:])
+    if op.name not in READ_ONE_NUMBER:
+        _check_overlap(op, target, inputs[1:])
+    if target._data.dtype.kind not in "fc":
+        mask = 0
     if mask:
         inputs, arrays = _keep_old_values(op, inputs, arrays, mask)
     out = compute(op, xp, arrays, params)
@@ -112,25 +118,22 @@ def _check_history(target: Tensor) -> None:
     view = target._view
     if view is None:
         return
-    if view.multi:
-        raise RuntimeError(
-            f"Output {target._index} of {_maker(target)} is a view and is being modified inplace. This view "
-            "is the output of a function that returns multiple views. Such functions do not allow the "
-            "output views to be modified inplace. You should replace the inplace operation by an "
-            "out-of-place one."
-        )
+    if view.origin:
+        raise RuntimeError(overtaken_view(target, "is being"))
     if view.base._requires_grad and view.base.is_leaf:
         raise RuntimeError(
             "a view of a leaf Variable that requires grad is being used in an in-place operation."
         )
 
 
-def _maker(target: Tensor) -> str:
-    assert target._view is not None
-    return target._view.steps[-1][0].backward_name
+#: Operations whose other input is read, one number, before anything is written.
+READ_ONE_NUMBER = frozenset({"fill", "masked_fill"})
+
+#: Operations that write here and there: not even the target itself may be what they read.
+SCATTERS = frozenset({"index_set", "index_add", "index_copy", "scatter", "masked_scatter"})
 
 
-def _check_overlap(target: Tensor, others: Sequence[Any]) -> None:
+def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
     """Refuse a target with elements on top of each other, or one that overlaps an input in part."""
     data = target._data
     if data.size > 1 and any(
@@ -144,11 +147,12 @@ def _check_overlap(target: Tensor, others: Sequence[Any]) -> None:
         if not isinstance(other, Tensor) or other._version_cell is not target._version_cell:
             continue
         array = other._data
-        if not (data.flags.forc and array.flags.forc) or array.size == 0 or data.size == 0:
+        if not (_is_dense(data) and _is_dense(array)) or array.size == 0 or data.size == 0:
             continue  # strided neighbours: the result is computed apart, so it is right anyway
         start, begin = address(data), address(array)
         if start == begin and data.shape == array.shape and data.strides == array.strides:
-            continue
+            if op.name not in SCATTERS:
+                continue
         if start < begin + array.nbytes and begin < start + data.nbytes:
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor "
@@ -156,42 +160,59 @@ def _check_overlap(target: Tensor, others: Sequence[Any]) -> None:
             )
 
 
+def _is_dense(array: Any) -> bool:
+    """Whether the elements, in some order of the dimensions, fill their memory without gaps."""
+    step = array.itemsize
+    for stride, n in sorted(zip(array.strides, array.shape, strict=True)):
+        if n > 1:
+            if stride != step:
+                return False
+            step *= n
+    return True
+
+
 def _keep_old_values(
     op: Op, inputs: Sequence[Any], arrays: list[Any], mask: int
 ) -> tuple[list[Any], list[Any]]:
-    """Copies of the saved inputs that the write is about to destroy."""
-    inputs, arrays = list(inputs), list(arrays)
+    """With a copy of the target, if its old value, which the write destroys, is to be saved.
+
+    Another input on the same memory is not copied: as in PyTorch, its change is an error in backward.
+    """
     plan = op.plans.get(mask) or op.plan(mask, len(inputs))
+    if (INPUT, 0) not in plan.saves:
+        return list(inputs), arrays
     target = inputs[0]
-    for what, i in plan.saves:
-        x = inputs[i] if what == INPUT else None
-        if isinstance(x, Tensor) and root_array(x._data) is root_array(target._data):
-            copy = wrap(arrays[i].copy())
-            copy._requires_grad, copy._index = x._requires_grad, x._index
-            copy._node = (x._node or leaf_node(x)) if x._requires_grad else None
-            inputs[i], arrays[i] = copy, copy._data
-    return inputs, arrays
+    copy = wrap(arrays[0].copy())
+    copy._requires_grad, copy._index = target._requires_grad, target._index
+    copy._node = (target._node or leaf_node(target)) if target._requires_grad else None
+    return [copy, *inputs[1:]], [copy._data, *arrays[1:]]
 
 
 def _rebase(target: Tensor, node: Node) -> None:
     """Give `target` the history `node`; through its base, if it is a view."""
     view = target._view
     if view is None:
+        move_retained(target._node, node, target._index)
         target._node, target._index, target._requires_grad = node, 0, True
         return
     base = view.base
     old = (base._node or leaf_node(base), base._index) if base._requires_grad else None
     layout = tuple(int(i) for i in np.argsort([-s for s in base._data.strides], kind="stable"))
-    plan = Plan((), (), (_copy_slices_rule, picker(0, 1, 2, 3)), (old is not None, True))
-    base._node = Node(
+    # The steps are saved, though they cost no memory, so that they are freed with the graph: a
+    # second backward without retain_graph is PyTorch's error here too.
+    saves = ((RECORDS, 0), (RECORDS, 1))
+    plan = Plan(saves, (), (_copy_slices_rule, picker(0, 1, 2, 3)), (old is not None, True))
+    made = Node(
         COPY_SLICES,
         (old, (node, 0)),
         plan,
-        (),
         (view.steps, layout),
+        (),
         (base._data.shape,),
         (base._data.dtype,),
     )
+    move_retained(base._node, made, base._index)
+    base._node = made
     base._index, base._requires_grad = 0, True
     current_history(target)
 
@@ -240,7 +261,7 @@ def _add_inplace_forms(record: Op) -> None:
     for name in (record.name, *record.aliases):
         setattr(Tensor, f"{name}_", method)
     for name in record.dunder:
-        if not name.startswith("__r") and len(record.inputs) == 2:
+        if not is_reflected(name) and len(record.inputs) == 2:
             setattr(Tensor, f"__i{name[2:]}", method)
 
 

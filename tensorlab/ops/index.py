@@ -74,7 +74,7 @@ def _check(key: list[Any], array: Any) -> None:
         if item is Ellipsis:
             axis += rest
             continue
-        n = array.shape[axis]
+        n = array.shape[axis] if axis < array.ndim else 0  # a 0-dim mask takes up no dimension
         if isinstance(item, (int, np.integer)):
             if not -n <= item < n:
                 raise IndexError(
@@ -137,7 +137,8 @@ getitem.vjp(input=lambda g, input_shape, key: scatter_to(g, input_shape, key))
 )  # fmt: skip
 def index(xp, input, /, indices):
     """A copy by index arrays and masks: what `x[indices]` does for such a key."""
-    return input[indices]
+    out = input[indices]
+    return out.copy() if out.ndim > 1 and not out.flags.c_contiguous else out
 
 
 index.vjp(input=lambda g, input_shape, indices: scatter_to(g, input_shape, indices))
@@ -206,7 +207,7 @@ def _put_reference(x: Any, values: Any, key: Any) -> np.ndarray:
     samples=lambda r: [Sample(r(2, 3), r(3)), Sample(r(3), 2.0), Sample(r(), r())],
     errors=lambda r: [ErrorSample(r(2), r(3), error=RuntimeError, match="must match")],
     ref=lambda x, src: np.broadcast_to(src, x.shape), torch="", promote=(), inplace=True, result=None,
-    node_name="CopyBackwards",
+    node_name="Copy",
 )  # fmt: skip
 def copy(xp, input, src, /):
     """`src` broadcast to the shape of `input` and converted to its dtype; `copy_` stores it there."""
@@ -220,6 +221,7 @@ def copy(xp, input, src, /):
         ) from None
 
 
+copy.op.backward_name = "CopyBackwards"
 copy.vjp(input=lambda g: fill(g, 0.0), src=lambda g: g)
 
 
@@ -257,6 +259,15 @@ def _split(key: tuple[Any, ...], ndim: int) -> tuple[tuple[Any, ...] | None, tup
     return tuple(basic), tuple(rest)
 
 
+def _is_whole(key: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a basic key leaves everything as it is: `x[...]`, `x[:]`."""
+    if any(k is None or isinstance(k, (int, np.integer)) for k in key):
+        return False
+    return all(k is Ellipsis for k in key) or (
+        Ellipsis not in key and all(range(n)[k] == range(n) for k, n in zip(key, shape, strict=False))
+    )
+
+
 def __getitem__(self: Tensor, key: Any) -> Tensor:
     """Read `x[key]`: a view for ints, slices, None and Ellipsis; a copy for index tensors and masks."""
     if type(key) is int:  # the commonest key, kept fast
@@ -274,9 +285,9 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     """Write `x[key] = value`, broadcasting and converting `value`; autograd follows."""
     key = _key(key, self._data)
     if not isinstance(value, (Tensor, bool, int, float, complex)):
-        value = wrap(np.asarray(value))
+        value = wrap(np.asarray(value).astype(self._data.dtype))
     if _is_basic(key):
-        part = apply(getitem.op, (self,), (key,))
+        part = self if _is_whole(key, self._data.shape) else apply(getitem.op, (self,), (key,))
         if isinstance(value, Tensor) and value.ndim > part.ndim:
             # As in NumPy and PyTorch, leading dimensions of size 1 are dropped.
             extra = value.ndim - part.ndim
@@ -284,6 +295,12 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
                 value = value.reshape(value.shape[extra:])  # type: ignore[attr-defined]
         apply_inplace(copy.op, (part, value), ())
         return
+    masked = len(key) == 1 and getattr(key[0], "dtype", None) == np.bool_
+    if isinstance(value, Tensor) and value.dtype is not self.dtype and not (masked and value.numel() == 1):
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {self.dtype} for the "
+            f"destination and {value.dtype} for the source; convert with .to({self.dtype}) first"
+        )
     basic, key = _split(key, self._data.ndim)
     target = self if basic is None else apply(getitem.op, (self,), (basic,))
     try:

@@ -74,7 +74,10 @@ def expand(xp, input, /, size):
                 f"non-singleton dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(input.shape)}"
             )
         full.append(n)
-    return xp.broadcast_to(input, tuple(full))
+    out = xp.broadcast_to(input, tuple(full))
+    if isinstance(out, np.ndarray) and input.flags.writeable:
+        out.flags.writeable = True  # read-only for NumPy; in-place operations check the repetition
+    return out
 
 
 expand.vjp(input=lambda g, input_shape: sum_to(g, input_shape))

@@ -282,6 +282,8 @@ def narrow(xp, input, /, dim, start, length):
     >>> tl.narrow(tl.tensor([1, 2, 3, 4]), 0, 1, 2)
     tensor([2, 3])
     """
+    if input.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     dim, start = as_dim("narrow", dim, input.ndim), int(start)
     n = input.shape[dim]
     if length < 0:
@@ -556,8 +558,8 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
                 f"number of sections must be larger than 0, got {indices_or_sections}"
             )
         small, larger = divmod(n, indices_or_sections)
-        sizes = [small + 1] * larger + [small] * (indices_or_sections - larger)
-        return split(input, sizes, dim)
+        indices_or_sections = [i * small + min(i, larger) for i in range(1, indices_or_sections)]
+    # Each piece is a view of its own, which may be written to, unlike those of `split`.
     ends = [min(max(int(i) + n * (int(i) < 0), 0), n) for i in indices_or_sections]
     starts = [0, *ends]
     pieces = [narrow(input, dim, a, max(b - a, 0)) for a, b in zip(starts, [*ends, n], strict=True)]
