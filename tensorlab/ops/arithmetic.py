@@ -60,6 +60,7 @@ def sub(xp, input, other, /, *, alpha=1):
 
 
 sub.vjp(input=lambda g: g, other=lambda g, alpha: -g if alpha == 1 else g * -alpha)
+subtract = sub
 
 
 @op(samples=_pairs, errors=_mismatch, ref=lambda x, y: np.subtract(y, x), method=True, name="rsub")

@@ -574,3 +574,118 @@ for _name, _method in {
 Tensor.T = property(_reversed)  # type: ignore[attr-defined]
 Tensor.mT = property(_matrix_transpose)  # type: ignore[attr-defined]
 Tensor.H = Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
+
+
+# Any strides at all -----------------------------------------------------------------------
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(6), (2, 3), (3, 1)), Sample(r(6), (4, 3), (1, 1)), Sample(r(2, 3), (3, 2), (1, 3)),
+        Sample(r(6), (2,), (2,), 1),
+        Sample(r(6), (2, 2), (0, 1)),
+    ],
+    errors=lambda r: [
+        ErrorSample(r(4), (3,), (2,), error=RuntimeError, match="out of bounds for storage of size"),
+        ErrorSample(r(4), (2, 2), (1,), error=RuntimeError, match="mismatch in length of strides and shape"),
+        ErrorSample(r(4), (2,), (-1,), error=RuntimeError, match="Negative strides are not supported"),
+    ],
+    ref=lambda x, size, stride, storage_offset=None: _strided_reference(x, size, stride, storage_offset),
+    view=True, method=True,
+)  # fmt: skip
+def as_strided(xp, input, /, size, stride, storage_offset=None):
+    """A view of the tensor's elements in memory with any sizes and strides (in elements).
+
+    The element at (i, j, …) is the one at `storage_offset + i·stride[0] + j·stride[1] + …`, counted
+    from the tensor's own first element in a contiguous tensor. Elements may be shown several times.
+
+    >>> import tensorlab as tl
+    >>> tl.as_strided(tl.arange(4), (3, 2), (1, 1))
+    tensor([[0, 1],
+            [1, 2],
+            [2, 3]])
+    """
+    size, stride = tuple(size), tuple(stride)
+    _check_strided(input.size, size, stride, storage_offset)
+    flat = input.reshape(-1)
+    if 0 in size or not input.flags.c_contiguous:
+        return flat[xp.asarray(_strided_positions(size, stride, storage_offset))]
+    start = flat[(storage_offset or 0) :]
+    return xp.lib.stride_tricks.as_strided(start, size, tuple(s * input.itemsize for s in stride))
+
+
+def _check_strided(count: int, size: Any, stride: Any, storage_offset: int | None) -> None:
+    """Raise unless all elements lie in a memory of `count`."""
+    if len(size) != len(stride):
+        raise RuntimeError(
+            f"mismatch in length of strides and shape: {list(stride)} and {list(size)}"
+        )
+    if any(s < 0 for s in stride):
+        raise RuntimeError(
+            f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
+        )
+    last = (storage_offset or 0) + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if 0 not in size and last >= count:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {storage_offset or 0} are "
+            f"out of bounds for storage of size {count} elements"
+        )
+
+
+def _strided_positions(size: Any, stride: Any, storage_offset: int | None) -> np.ndarray:
+    """Where in the flat memory each element lies."""
+    positions = np.full((1,) * len(size), storage_offset or 0)
+    for d, (n, s) in enumerate(zip(size, stride, strict=True)):
+        shape = [1] * len(size)
+        shape[d] = n
+        positions = positions + np.arange(n).reshape(shape) * s
+    return positions
+
+
+def _strided_reference(x: Any, size: Any, stride: Any, storage_offset: int | None) -> np.ndarray:
+    return x.reshape(-1)[_strided_positions(size, stride, storage_offset)]
+
+
+def _as_strided_backward(g, input_shape, size, stride, storage_offset):
+    count = 1
+    for n in input_shape:
+        count *= n
+    positions = _strided_positions(size, stride, storage_offset)
+    return reshape(scatter_to(g, (count,), (positions,)), input_shape)
+
+
+as_strided.vjp(input=_as_strided_backward)
+
+
+def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
+    """Split side by side: `tensor_split` along dimension 1, of a vector along 0.
+
+    >>> import tensorlab as tl
+    >>> tl.hsplit(tl.tensor([1, 2, 3, 4]), 2)
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    return tensor_split(input, indices_or_sections, 0 if len(input.shape) == 1 else 1)
+
+
+def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
+    """Split into upper and lower parts: `tensor_split` along dimension 0.
+
+    >>> import tensorlab as tl
+    >>> tl.vsplit(tl.tensor([[1], [2]]), 2)
+    (tensor([[1]]), tensor([[2]]))
+    """
+    return tensor_split(input, indices_or_sections, 0)
+
+
+def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
+    """Split along dimension 2, as `tensor_split`.
+
+    >>> import tensorlab as tl
+    >>> tl.dsplit(tl.zeros(1, 1, 2), 2)[0].shape
+    tensorlab.Size([1, 1, 1])
+    """
+    return tensor_split(input, indices_or_sections, 2)
+
+
+Tensor.hsplit, Tensor.vsplit, Tensor.dsplit = hsplit, vsplit, dsplit  # type: ignore[attr-defined]
+swapaxes = swapdims = transpose

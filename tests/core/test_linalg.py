@@ -232,3 +232,30 @@ def test_singular_matrices_raise() -> None:
     assert int(tl.linalg.matrix_rank(zero)) == 0
     with pytest.raises(RuntimeError, match="no gradient here"):
         tl.linalg.eig(tl.eye(2, requires_grad=True))
+
+
+def test_covariance_and_correlation(rng: np.random.Generator) -> None:
+    array = rng.standard_normal((3, 6))
+    ours, theirs = pair(array)
+    np.testing.assert_allclose(tl.cov(ours), torch.cov(theirs), rtol=1e-12)
+    np.testing.assert_allclose(
+        tl.cov(ours, correction=0), torch.cov(theirs, correction=0), rtol=1e-12
+    )
+    np.testing.assert_allclose(tl.corrcoef(ours), torch.corrcoef(theirs), rtol=1e-12)
+    f, a = rng.integers(1, 4, 6), rng.random(6)
+    mine = tl.cov(ours, fweights=tl.tensor(f), aweights=tl.tensor(a))
+    other = torch.cov(theirs, fweights=torch.tensor(f), aweights=torch.tensor(a))
+    np.testing.assert_allclose(mine, other, rtol=1e-10)
+    np.testing.assert_allclose(tl.cov(ours[0]), torch.cov(theirs[0]), rtol=1e-12)
+
+
+def test_index_lists() -> None:
+    x, y = tl.arange(4), torch.arange(4)
+    for r, again in ((2, False), (3, True), (0, False)):
+        assert tl.combinations(x, r, again).tolist() == torch.combinations(y, r, again).tolist()
+    for name in ("tril_indices", "triu_indices"):
+        for offset in (-1, 0, 2):
+            assert (
+                getattr(tl, name)(3, 4, offset).tolist()
+                == getattr(torch, name)(3, 4, offset).tolist()
+            )

@@ -40,6 +40,7 @@ from tensorlab.nn.functional.loss import (
     nll_loss,
     soft_margin_loss,
 )
+from tensorlab.ops.padding import pad
 
 __all__ = [
     "bilinear",
@@ -59,6 +60,7 @@ __all__ = [
     "mish",
     "mse_loss",
     "nll_loss",
+    "pad",
     "normalize",
     "one_hot",
     "relu",
