@@ -146,7 +146,10 @@ from tensorlab.ops.compare import (
 from tensorlab.ops.complexes import (
     angle,
     complex,
+    conj_physical,
     polar,
+    resolve_conj,
+    resolve_neg,
     view_as_complex,
     view_as_real,
 )
@@ -432,6 +435,10 @@ from tensorlab.ops.statistics import (
     tril_indices,
     triu_indices,
 )
+from tensorlab.ops.stft import (
+    istft,
+    stft,
+)
 from tensorlab.ops.views import (
     as_strided,
     chunk,
@@ -455,9 +462,16 @@ from tensorlab.ops.views import (
     unsqueeze,
     vsplit,
 )
+from tensorlab.ops.windows import (
+    bartlett_window,
+    blackman_window,
+    hamming_window,
+    hann_window,
+    kaiser_window,
+)
 
 if TYPE_CHECKING:
-    from tensorlab import cuda, inspect, learn, nn, optim, testing, utils, vision
+    from tensorlab import cuda, fft, inspect, learn, nn, optim, testing, utils, vision
 
 newaxis = None
 
@@ -516,6 +530,7 @@ __all__ = [
     "atleast_3d",
     "autograd",
     "baddbmm",
+    "bartlett_window",
     "bernoulli",
     "binary_cross_entropy_with_logits",
     "bincount",
@@ -525,6 +540,7 @@ __all__ = [
     "bitwise_or",
     "bitwise_right_shift",
     "bitwise_xor",
+    "blackman_window",
     "block_diag",
     "bmm",
     "bool",
@@ -555,6 +571,7 @@ __all__ = [
     "concat",
     "concatenate",
     "conj",
+    "conj_physical",
     "contiguous_format",
     "copysign",
     "corrcoef",
@@ -601,6 +618,7 @@ __all__ = [
     "exp2",
     "expm1",
     "eye",
+    "fft",
     "fill",
     "finfo",
     "fix",
@@ -632,6 +650,8 @@ __all__ = [
     "greater_equal",
     "gt",
     "half",
+    "hamming_window",
+    "hann_window",
     "heaviside",
     "histc",
     "hsplit",
@@ -668,6 +688,8 @@ __all__ = [
     "isneginf",
     "isposinf",
     "isreal",
+    "istft",
+    "kaiser_window",
     "kron",
     "kthvalue",
     "lcm",
@@ -769,6 +791,8 @@ __all__ = [
     "remainder",
     "repeat_interleave",
     "reshape",
+    "resolve_conj",
+    "resolve_neg",
     "result_type",
     "return_types",
     "roll",
@@ -806,6 +830,7 @@ __all__ = [
     "stack",
     "std",
     "std_mean",
+    "stft",
     "sub",
     "sum",
     "swapaxes",
@@ -852,7 +877,7 @@ __all__ = [
     "zeros_like",
 ]
 
-_PACKAGES = ("cuda", "inspect", "learn", "nn", "optim", "testing", "utils", "vision")
+_PACKAGES = ("cuda", "fft", "inspect", "learn", "nn", "optim", "testing", "utils", "vision")
 
 
 def __getattr__(name: str) -> _Any:

@@ -84,7 +84,8 @@ complex.vjp(real=lambda g: real(g), imag=lambda g: imag(g))
 
 @op(
     samples=lambda r: [
-        Sample(r(2, 3, low=0.2), r(2, 3)), Sample(r(3, 1, low=0.2), r(4)), Sample(r(low=0.2), r()), Sample(r(0, 2), r(2)),
+        Sample(r(2, 3, low=0.2), r(2, 3)), Sample(r(3, 1, low=0.2), r(4)), Sample(r(low=0.2), r()),
+        Sample(r(0, 2), r(2)),
     ],
     errors=_pair_errors, ref=lambda x, y: x * np.exp(1j * y), result=None,
 )  # fmt: skip
@@ -155,7 +156,8 @@ def view_as_complex(xp, input, /):
     kind = from_numpy_dtype(input.dtype)
     if not kind.is_floating_point:
         raise RuntimeError(
-            f"view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar type: {kind}"
+            "view_as_complex is only supported for half, float and double tensors, but got a tensor of "
+            f"scalar type: {kind}"
         )
     if input.ndim == 0:
         raise RuntimeError("Input tensor must have one or more dimensions")
