@@ -177,7 +177,6 @@ from tensorlab.ops.creation import (
     empty_like,
     eye,
     fill,
-    from_dlpack,
     from_numpy,
     full,
     full_like,
@@ -285,6 +284,7 @@ from tensorlab.ops.gathering import (
     scatter_reduce,
     take_along_dim,
 )
+from tensorlab.ops.interop import UntypedStorage, from_dlpack, frombuffer
 from tensorlab.ops.joining import (
     block_diag,
     broadcast_shapes,
@@ -488,6 +488,7 @@ __all__ = [
     "ShortTensor",
     "Size",
     "Tensor",
+    "UntypedStorage",
     "abs",
     "absolute",
     "acos",
@@ -639,6 +640,7 @@ __all__ = [
     "frac",
     "from_dlpack",
     "from_numpy",
+    "frombuffer",
     "full",
     "full_like",
     "gather",
@@ -884,7 +886,8 @@ def __getattr__(name: str) -> _Any:
     """Import a package of tensorlab when it is first used."""
     if name in _PACKAGES:
         return _importlib.import_module(f"tensorlab.{name}")
-    raise AttributeError(_unknown(name))
+    # Without the object Python does not add a suggestion of its own.
+    raise AttributeError(_unknown(name), name=name)
 
 
 def _unknown(name: str) -> str:

@@ -81,7 +81,8 @@ bool_ = dtype("bool")
 
 DTYPES = (float16, float32, float64, complex64, complex128, uint8, int8, int16, int32, int64, bool_)
 _BY_NUMPY = {d.numpy: d for d in DTYPES}
-_BY_PYTHON: dict[Any, dtype] = {float: float32, int: int64, bool: bool_, complex: complex64}
+# As a dtype argument Python's types name what Python computes in: `zeros(2, dtype=float)` is float64.
+_BY_PYTHON: dict[Any, dtype] = {float: float64, int: int64, bool: bool_, complex: complex128}
 
 _default = float32
 
@@ -127,8 +128,7 @@ def as_dtype(d: Any) -> dtype:
     if isinstance(d, dtype):
         return d
     if d in _BY_PYTHON:
-        # Python's float means the default dtype, as everywhere in PyTorch.
-        return _default if d is float else _default.to_complex() if d is complex else _BY_PYTHON[d]
+        return _BY_PYTHON[d]
     try:
         return from_numpy_dtype(np.dtype(d))
     except TypeError:

@@ -40,7 +40,7 @@ import numpy as np
 from tensorlab import _dtypes
 from tensorlab._backend import backend_of, describe_devices
 from tensorlab._dtypes import dtype, from_numpy_dtype
-from tensorlab._graph import Node, leaf_node, mode, on_record
+from tensorlab._graph import Node, leaf_edge, mode, on_record
 from tensorlab._tensor import MULTI, NO_GRAD, Tensor, View, current_history, shares_storage, wrap
 
 ndarray = np.ndarray
@@ -338,7 +338,7 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
         if isinstance(x, Tensor):
             tensors = True
             arrays.append(x._data)
-            if x._view is not None and mode.grad:
+            if x._view is not None and op.differentiable and mode.grad:
                 current_history(x)
             if x._requires_grad:
                 mask |= bit
@@ -494,7 +494,7 @@ def record(
     for x, need in zip(inputs, plan.needs):  # noqa: B905 (the plan was made for these inputs)
         if need:
             node = x._node
-            parents.append((leaf_node(x) if node is None else node, x._index))
+            parents.append(leaf_edge(x) if node is None else (node, x._index))
         else:
             parents.append(None)
     saved = []
@@ -700,7 +700,7 @@ def op(
                 Tensor,
                 n,
                 _reflected(record)
-                if n.startswith("__r") and len(record.inputs) == 2
+                if is_reflected(n) and len(record.inputs) == 2
                 else _operator(record),
             )
         for listener in on_register:
@@ -864,6 +864,11 @@ def _spread(function: Callable[..., Any], varargs: str, record: Op) -> Callable[
     method.__qualname__ = f"Tensor.{record.name}"
     method.__doc__ = function.__doc__
     return method
+
+
+def is_reflected(dunder: str) -> bool:
+    """Whether this is the operator of the right operand: `__rsub__`, but not `__rshift__`."""
+    return dunder.startswith("__r") and dunder != "__rshift__"
 
 
 _NUMERIC = (Tensor, bool, int, float, complex, np.generic, ndarray)

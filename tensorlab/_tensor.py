@@ -6,7 +6,6 @@ This file knows no operation. `_op` attaches the methods that the operations in
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
@@ -243,8 +242,6 @@ class Tensor:
         self._requires_grad = bool(requires_grad)
         if self._view is not None:
             self._view = self._view._replace(own_flag=self._requires_grad)
-            if self._node is not None and self._node.op is None:
-                self._node = None  # the node of a leaf knows whether it collects
         return self
 
     @property
@@ -355,11 +352,11 @@ class Tensor:
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The numbers as a NumPy array that shares this tensor's memory.
 
-        Raises `RuntimeError` if the tensor requires grad and `TypeError` if it is on a GPU;
-        `force=True` detaches and copies to the CPU instead.
+        Raises `RuntimeError` if the tensor requires grad, unless under `no_grad`, and `TypeError`
+        if it is on a GPU; `force=True` detaches and copies to the CPU instead.
         """
         if not force:
-            if self._requires_grad:
+            if self.requires_grad and mode.grad:
                 raise RuntimeError(
                     "Can't call numpy() on Tensor that requires grad. "
                     "Use tensor.detach().numpy() instead."
@@ -401,13 +398,21 @@ class Tensor:
         return bool(self._data.item())
 
     def __float__(self) -> float:
-        return float(self.item())
+        return float(_real(self._number()))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(_real(self._number()))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number())
+
+    def _number(self) -> Any:
+        if self._data.size != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, "
+                f"got shape {list(self.shape)}"
+            )
+        return self._data.item()
 
     def __index__(self) -> int:
         if self._data.size != 1 or self._data.dtype.kind not in "iub":
@@ -426,9 +431,7 @@ class Tensor:
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, bool, int, float, complex)):
-            return bool(
-                (self._data == (element._data if isinstance(element, Tensor) else element)).any()
-            )
+            return bool((self == element)._data.any())  # type: ignore[attr-defined]
         raise RuntimeError(
             f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element).__name__}."
         )
@@ -457,45 +460,20 @@ class Tensor:
         out.__dict__.update(self.__dict__)
         return out
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
-                "protocol at the moment. Use .detach().clone() to copy the values of a result."
-            )
-        if id(self) in memo:
-            return memo[id(self)]
-        out = wrap(self._data.copy(), type(self))
-        memo[id(self)] = out
-        out._requires_grad = self._requires_grad
-        out._grad = copy.deepcopy(self._grad, memo)
-        out.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return out
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _rebuild, (
-            type(self),
-            _backend.to_numpy(self._data),
-            str(self.device),
-            self._requires_grad and self.is_leaf,
-            self.__dict__,
-        )
-
     def __dir__(self) -> list[str]:
         return sorted({*dir(type(self)), *self.__dict__})
 
 
-def _rebuild(
-    cls: type[Tensor],
-    array: np.ndarray,
-    where: str,
-    requires_grad: bool,
-    attributes: dict[str, Any],
-) -> Tensor:
-    out = wrap(_backend.to_device(array, Device(where)), cls)
-    out._requires_grad = requires_grad
-    out.__dict__.update(attributes)
-    return out
+def _real(number: Any) -> Any:
+    """A number without its imaginary part, which must be 0."""
+    if isinstance(number, complex):
+        if number.imag:
+            raise RuntimeError(
+                f"value {number} cannot be converted to a real number without overflow: "
+                "take .real or .abs() first"
+            )
+        return number.real
+    return number
 
 
 def wrap(array: Any, cls: type[Tensor] = Tensor) -> Tensor:

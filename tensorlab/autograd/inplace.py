@@ -70,6 +70,7 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
         node = record(
             op, inputs, arrays, params, mask, (target._data.shape,), (target._data.dtype,), (shown,)
         )
+        _date_back(node, target)
         _rebase(target, node)
     return target
 
@@ -136,17 +137,21 @@ SCATTERS = frozenset({"index_set", "index_add", "index_copy", "scatter", "masked
 def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
     """Refuse a target with elements on top of each other, or one that overlaps an input in part."""
     data = target._data
-    if data.size > 1 and any(
-        step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True)
+    if (
+        data.size > 1
+        and op.name != "index_set"  # PyTorch lets it write the same place twice
+        and any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True))
     ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
             "single memory location. Please clone() the tensor before performing the operation."
         )
     for other in others:
-        if not isinstance(other, Tensor) or other._version_cell is not target._version_cell:
+        if not isinstance(other, Tensor) or type(other._data) is not type(data):
             continue
         array = other._data
+        if isinstance(data, np.ndarray) and not np.may_share_memory(data, array):
+            continue
         if not (_is_dense(data) and _is_dense(array)) or array.size == 0 or data.size == 0:
             continue  # strided neighbours: the result is computed apart, so it is right anyway
         start, begin = address(data), address(array)
@@ -158,6 +163,17 @@ def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
                 "unsupported operation: some elements of the input tensor and the written-to tensor "
                 "refer to a single memory location. Please clone() the tensor before performing the operation."
             )
+
+
+def _date_back(node: Node, target: Tensor) -> None:
+    """An input on the target's memory was saved as it was before the write: `x.mul_(x)`."""
+    cell = target._version_cell
+    assert node.saved is not None
+    if any(w == INPUT and type(v) is tuple and v[1] is cell for (w, _), v in zip(node.plan.saves, node.saved, strict=True)):
+        node.saved = tuple(
+            (v[0], cell, v[2] - 1) if w == INPUT and type(v) is tuple and v[1] is cell else v
+            for (w, _), v in zip(node.plan.saves, node.saved, strict=True)
+        )
 
 
 def _is_dense(array: Any) -> bool:

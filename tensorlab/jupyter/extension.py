@@ -8,6 +8,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from .complete import Completion
 from .magics import TensorlabMagics
+from .suggest import Suggestions
 from .unwritten import UnwrittenExercises
 
 __all__ = ["load_ipython_extension", "unload_ipython_extension"]
@@ -39,11 +40,14 @@ class _Extension:
         shell.register_magics(self._magics)
         self._completion = Completion(shell, self._magics.parser, self._magics.notebook)
         self._completion.install()
+        self._suggestions = Suggestions(shell)
+        self._suggestions.install()
         self._unwritten = UnwrittenExercises(shell)
         self._unwritten.install()
 
     def remove(self) -> None:
         self._unwritten.remove()
+        self._suggestions.remove()
         self._completion.remove()
         manager = self._shell.magics_manager
         manager.registry.pop(type(self._magics).__name__, None)

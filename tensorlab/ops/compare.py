@@ -32,11 +32,26 @@ def _binary_samples(r: Any) -> list[Sample]:
     ]
 
 
+def _is_complex(value: Any) -> bool:
+    return value.dtype.kind == "c" if hasattr(value, "dtype") else isinstance(value, complex)
+
+
 def _comparison(
     name: str, meaning: str, symbol: str, numpy_name: str, aliases: tuple[str, ...] = ()
 ) -> Any:
-    def forward(xp, input, other, /):
-        return getattr(xp, numpy_name)(input, other)
+    if name in ("eq", "ne"):
+
+        def forward(xp, input, other, /):
+            return getattr(xp, numpy_name)(input, other)
+    else:
+
+        def forward(xp, input, other, /):
+            if _is_complex(input) or _is_complex(other):
+                raise NotImplementedError(
+                    f"{name}() is not implemented for complex numbers, which have no order: "
+                    "compare .real, .imag or .abs()"
+                )
+            return getattr(xp, numpy_name)(input, other)
 
     forward.__name__ = name
     compared = getattr(operator, name)

@@ -73,6 +73,11 @@ def from_numpy(array: np.ndarray) -> Tensor:
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    if not array.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order: convert it with "
+            "array.astype(array.dtype.newbyteorder('='))"
+        )
     _dtypes.from_numpy_dtype(array.dtype)
     if any(s < 0 for s in array.strides):
         raise ValueError(
@@ -81,16 +86,6 @@ def from_numpy(array: np.ndarray) -> Tensor:
             "copy of your array with array.copy().)"
         )
     return wrap(array)
-
-
-def from_dlpack(source: Any) -> Tensor:
-    """A tensor on the memory of any CPU array that speaks DLPack.
-
-    >>> import numpy, tensorlab
-    >>> tensorlab.from_dlpack(numpy.ones(2))
-    tensor([1., 1.], dtype=tensorlab.float64)
-    """
-    return wrap(np.from_dlpack(source))
 
 
 def scalar_tensor(
@@ -127,10 +122,17 @@ def _array_of(data: Any, to: DType | None, copy: bool) -> Any:
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     _check_sequence(data, 0)
     array = np.array(_plain(data))
+    if array.dtype == object and (to is None or to.category == _dtypes.INTEGER):
+        raise ValueError("Overflow when unpacking long long: a number does not fit in 64 bits")
     if to is None:
         to = _inferred(array, data)
+    if array.dtype.kind == "c" and not to.is_complex:
+        raise TypeError(
+            f"must be real number, not complex: dtype {to.name} holds no imaginary part"
+        )
     if to.category == _dtypes.INTEGER and array.dtype.kind in "iu" and array.size:
         low, high = np.iinfo(to.numpy).min, np.iinfo(to.numpy).max
+        low = low or -high  # negative numbers wrap around in unsigned types, as in PyTorch
         if array.min() < low or array.max() > high:
             raise RuntimeError(
                 f"value cannot be converted to type {to.name} without overflow: expected numbers from "
@@ -145,9 +147,7 @@ def _inferred(array: np.ndarray, data: Any) -> DType:
         return _dtypes.get_default_dtype()
     category = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}.get(array.dtype.kind)
     if category is None:
-        raise RuntimeError(
-            f"Could not infer dtype of {type(data).__name__}: the numbers do not fit in 64 bits"
-        )
+        raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     inner = _inner_dtype(data)
     return inner or _dtypes.default_of_category(category)
 
@@ -164,16 +164,21 @@ def _inner_dtype(data: Any) -> DType | None:
 
 
 def _plain(data: Any) -> Any:
-    """Nested sequences with every tensor in them as a NumPy array."""
+    """Nested sequences with every tensor in them, which must be of one element, as a number."""
     if isinstance(data, Tensor):
-        return _backend.to_numpy(data._data)
+        if data._data.size != 1:
+            raise ValueError(
+                "only one element tensors can be converted to Python scalars, "
+                f"got shape {list(data.shape)} among the data: use stack() or cat()"
+            )
+        return _backend.to_numpy(data._data).reshape(())
     if isinstance(data, Sequence) and not isinstance(data, str):
         return [_plain(item) for item in data]
     return data
 
 
 def _length(data: Any) -> int | None:
-    if isinstance(data, (Tensor, np.ndarray)):
+    if isinstance(data, np.ndarray):
         return data.shape[0] if data.ndim else None
     return len(data) if isinstance(data, Sequence) and not isinstance(data, str) else None
 
@@ -302,7 +307,7 @@ def full(
     >>> tensorlab.full((2,), 7)
     tensor([7, 7])
     """
-    if isinstance(fill_value, Tensor):
+    if isinstance(fill_value, (Tensor, np.generic)):
         fill_value = fill_value.item()
     if dtype is None:
         dtype = _dtypes.default_of_category(_dtypes.category_of_number(fill_value))

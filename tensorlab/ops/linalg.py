@@ -33,6 +33,12 @@ def _matmul_errors(r: Any) -> list[ErrorSample]:
 
 
 def _check_product(a: Any, b: Any) -> None:
+    for position, (name, x) in enumerate((("input", a), ("other", b)), 1):
+        if not hasattr(x, "ndim"):
+            raise TypeError(
+                f"matmul(): argument '{name}' (position {position}) must be Tensor, not "
+                f"{type(x).__name__}: multiply by a number with *"
+            )
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
@@ -65,7 +71,7 @@ def _check_product(a: Any, b: Any) -> None:
         Sample(r(2, 1, 2, 3), r(4, 3, 2)), Sample(r(5, 2, 3), r(3)), Sample(r(3), r(4, 3, 2)),
         Sample(r(2, 0), r(0, 3)), Sample(r(1, 1), r(1, 1)),
     ],
-    errors=_matmul_errors, ref=np.matmul, result=None, method=True, dunder=("__matmul__",),
+    errors=_matmul_errors, ref=np.matmul, result=None, method=True, dunder=("__matmul__", "__rmatmul__"),
 )  # fmt: skip
 def matmul(xp, input, other, /):
     """The matrix product, over the last two dimensions, the others broadcasting as batches.

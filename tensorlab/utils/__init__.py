@@ -1,7 +1,7 @@
-"""Helpers around training: `data` (datasets and loaders) and `hooks` (removable handles)."""
+"""Helpers around training: `data` (datasets and loaders), `hooks` (removable handles), `dlpack` (sharing memory)."""
 
 from __future__ import annotations
 
-from tensorlab.utils import data, hooks
+from tensorlab.utils import data, dlpack, hooks
 
-__all__ = ["data", "hooks"]
+__all__ = ["data", "dlpack", "hooks"]

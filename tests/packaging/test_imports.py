@@ -21,7 +21,7 @@ HEAVY = {
 LAYERS = {
     "_backend": 0, "_files": 0, "_handles": 0, "return_types": 0,
     "_dtypes": 1,
-    "_graph": 2, "_op": 2, "_printing": 2, "_random": 2, "_tensor": 2,
+    "_graph": 2, "_op": 2, "_printing": 2, "_random": 2, "_storage": 2, "_tensor": 2,
     "autograd": 3,
     "ops": 4,
     "nn": 5, "optim": 5, "testing": 5, "utils": 5,
