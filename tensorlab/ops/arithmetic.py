@@ -300,9 +300,18 @@ def _power_reference(x: Any, y: Any) -> Any:
     return np.float_power(x, y)
 
 
+def _given_number(x: Any, g: Any) -> Any:
+    """`x` as the Python number that was given, if promotion made an array of one.
+
+    It did so where a gradient of tensors (`g`) meets what is no tensor.
+    """
+    return x.item() if isinstance(g, Tensor) and isinstance(x, np.ndarray) else x
+
+
 def _pow_input(g, input, exponent):
+    exponent = _given_number(exponent, g)
     slope = exponent * pow(input, exponent - 1)
-    if isinstance(exponent, (int, float)):
+    if isinstance(exponent, (int, float, complex)):
         return g * _conj(slope) if exponent != 0 else g * 0.0
     # x**0 is 1 everywhere, also at 0 where y · x**(y-1) is not a number.
     return where(exponent == 0, 0.0, g * _conj(slope))
@@ -521,9 +530,9 @@ def lerp(xp, input, end, weight, /):
 
 
 lerp.vjp(
-    input=lambda g, weight: g * (1 - weight),
-    end=lambda g, weight: g * weight,
-    weight=lambda g, input, end: g * (end - input),
+    input=lambda g, weight: g * (1 - _conj(weight)),
+    end=lambda g, weight: g * _conj(weight),
+    weight=lambda g, input, end: g * _conj(end - input),
 )
 
 
@@ -547,8 +556,8 @@ def addcmul(xp, input, tensor1, tensor2, /, *, value=1):
 
 addcmul.vjp(
     input=lambda g: g,
-    tensor1=lambda g, tensor2, value: g * (value * tensor2),
-    tensor2=lambda g, tensor1, value: g * (value * tensor1),
+    tensor1=lambda g, tensor2, value: g * _conj(value * tensor2),
+    tensor2=lambda g, tensor1, value: g * _conj(value * tensor1),
 )
 
 
@@ -579,6 +588,6 @@ def addcdiv(xp, input, tensor1, tensor2, /, *, value=1):
 
 addcdiv.vjp(
     input=lambda g: g,
-    tensor1=lambda g, tensor2, value: g * value / tensor2,
-    tensor2=lambda g, tensor1, tensor2, value: -g * value * tensor1 / (tensor2 * tensor2),
+    tensor1=lambda g, tensor2, value: g * _conj(value / tensor2),
+    tensor2=lambda g, tensor1, tensor2, value: -g * _conj(value * tensor1 / (tensor2 * tensor2)),
 )

@@ -22,6 +22,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.compare import where
+from tensorlab.ops.elementwise import _conj, conj, imag
 from tensorlab.ops.joining import diag_embed, tril, triu
 from tensorlab.ops.linalg import _h, matmul
 from tensorlab.ops.reduce import sum as sum_
@@ -106,7 +107,7 @@ def det(xp, input, /):
     return xp.linalg.det(input)
 
 
-det.vjp(input=lambda g, input, out: unsqueeze(unsqueeze(g * out, -1), -1) * _h(inv(input)))
+det.vjp(input=lambda g, input, out: unsqueeze(unsqueeze(g * _conj(out), -1), -1) * _h(inv(input)))
 
 
 @op(
@@ -127,7 +128,16 @@ def slogdet(xp, input, /):
     return xp.asarray(sign), xp.asarray(size)
 
 
-slogdet.vjp(input=lambda g, input: unsqueeze(unsqueeze(g[1], -1), -1) * _h(inv(input)))
+def _slogdet_backward(g, input, out):
+    slope = g[1]
+    sign = out[0]
+    if getattr(sign, "_data", sign).dtype.kind == "c":
+        # The sign of a complex determinant is a phase, which turns as the matrix changes.
+        slope = slope + 1j * imag(g[0] * conj(sign))
+    return unsqueeze(unsqueeze(slope, -1), -1) * _h(inv(input))
+
+
+slogdet.vjp(input=_slogdet_backward)
 
 
 def logdet(input: Any) -> Any:

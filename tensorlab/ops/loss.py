@@ -13,7 +13,7 @@ import numpy as np
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, normalize_dim
 from tensorlab.ops.compare import where
-from tensorlab.ops.functions import exp, log, sigmoid, sign
+from tensorlab.ops.functions import exp, log, sgn, sigmoid
 from tensorlab.ops.reduce import sum as sum_
 
 # Softmax ----------------------------------------------------------------------------------
@@ -405,7 +405,7 @@ mse_loss = _loss(
 l1_loss = _loss(
     "l1_loss", "The mean absolute error: |input − target|.",
     lambda xp, x, y: xp.abs(x - y),
-    lambda x, y: sign(x - y), lambda x, y: sign(y - x),
+    lambda x, y: sgn(x - y), lambda x, y: sgn(y - x),
     ("1.0, 2.0", "0.0, 4.0", "tensor(1.5000)"), node_name="Mean",
 )  # fmt: skip
 soft_margin_loss = _loss(

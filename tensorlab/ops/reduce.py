@@ -18,6 +18,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, as_dims, count, numpy_names, restore
 from tensorlab.ops.compare import where
+from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import exp
 from tensorlab.ops.joining import cat, flip
 from tensorlab.ops.scan import cumprod
@@ -165,8 +166,8 @@ def _prod_backward(g, input, dim, keepdim):
         return g
     shape = tuple(input.shape)
     if dim is None:
-        return (g * _others(input.reshape(-1), 0)).reshape(shape)
-    return restore(g, shape, dim, keepdim) * _others(input, as_dim("prod", dim, len(shape)))
+        return (g * _conj(_others(input.reshape(-1), 0))).reshape(shape)
+    return restore(g, shape, dim, keepdim) * _conj(_others(input, as_dim("prod", dim, len(shape))))
 
 
 def _others(x: Any, dim: int) -> Any:
@@ -440,7 +441,7 @@ def logsumexp(xp, input, /, dim, keepdim=False):
 def _logsumexp_backward(g, input, out, dim, keepdim):
     shape = tuple(input.shape)
     share = exp(input - restore(out, shape, dim, keepdim))  # softmax
-    return restore(g, shape, dim, keepdim) * share
+    return restore(g, shape, dim, keepdim) * _conj(share)
 
 
 logsumexp.vjp(input=_logsumexp_backward)

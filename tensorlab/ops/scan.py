@@ -13,6 +13,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops.compare import ne, where
+from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import exp, log
 from tensorlab.ops.gathering import gather_backward
 from tensorlab.ops.joining import cat, flip
@@ -96,6 +97,7 @@ def cumprod(xp, input, /, dim, *, dtype=None):
 def _cumprod_backward(g, input, out, dim):
     if len(input.shape) == 0:
         return g
+    input, out = _conj(input), _conj(out)
     if bool((input != 0).all()):
         return reverse_cumsum(g * out, dim) / input
     # With zeros there is no dividing. y_k = before_i · x_i · between(i+1 … k), so that
