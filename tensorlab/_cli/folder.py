@@ -122,6 +122,7 @@ class CourseFolder:
             if path.exists() and _read(path) != notebook.content:
                 backup = self._back_up(path)
             self._put(path, notebook, version)
+            self._remove_same(path, notebook)
         except OSError as error:
             raise self._refused(error) from error
         finally:
@@ -156,6 +157,16 @@ class CourseFolder:
                 self._put(candidate, notebook, version)
                 return candidate
         raise AssertionError("unreachable: there is always a next number")
+
+    def _remove_same(self, path: Path, notebook: LearnerNotebook) -> None:
+        """Remove the copy that lay beside `path`, if nobody has written in it: they are now one."""
+        for candidate in _numbered(path.with_suffix(".new.ipynb")):
+            if not candidate.exists():
+                return
+            if fingerprint(_read(candidate)) == fingerprint(notebook.content):
+                candidate.unlink()
+                self._manifest.pop(candidate.name, None)
+                return
 
     def _back_up(self, path: Path) -> Path:
         folder = self.path / "backups"

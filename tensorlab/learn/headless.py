@@ -139,7 +139,9 @@ def _read(path: Path) -> Any:
     except PermissionError as error:
         raise NotACourseNotebook(f"{path} can't be read: {error.strerror}") from error
     except Exception as error:  # nbformat raises many kinds for text that is no notebook
-        raise NotACourseNotebook(f"{path} is no notebook: {type(error).__name__}") from error
+        raise NotACourseNotebook(
+            f"{path} is no notebook ({type(error).__name__}): expected your copy of a lesson"
+        ) from error
 
 
 class _KernelLost(Exception):

@@ -215,6 +215,22 @@ def test_after_a_reset_the_lesson_is_ours_to_update(home):
     assert deliver(home, NEW, "2").action == "updated"
 
 
+def test_a_reset_to_the_newer_lesson_leaves_no_second_copy_of_it(home):
+    edit(deliver(home, OLD).path)
+    beside = deliver(home, NEW, "2").other
+    CourseFolder(home).reset(NEW, "2")
+    assert not beside.exists()
+    assert (home / "01_tensors.ipynb").read_text() == NEW.content
+
+
+def test_a_reset_leaves_a_newer_copy_in_which_the_learner_has_written(home):
+    edit(deliver(home, OLD).path)
+    beside = deliver(home, NEW, "2").other
+    mine = edit(beside)
+    CourseFolder(home).reset(NEW, "2")
+    assert beside.read_text() == mine
+
+
 def test_a_crash_while_writing_leaves_the_old_file_and_no_other(home, monkeypatch):
     deliver(home, OLD)
 
