@@ -137,15 +137,22 @@ def leaf_node(tensor: Tensor) -> Node:
     """The node that collects `tensor.grad`, made on first use.
 
     It refers to the tensor weakly: the tensor owns the node, not the other way round. A view that
-    requires grad only because its base does (made under `no_grad`) collects nothing.
+    requires grad only because its base does (made under `no_grad`) collects nothing: its node has
+    no tensor and is not kept.
     """
     array = tensor._data
     node = Node(None, (), None, (), (), (array.shape,), (array.dtype,))
     view = tensor._view
     if view is None or view.own_flag:
         node.leaf_ref = ref(tensor)
-    tensor._node = node
+        tensor._node = node
     return node
+
+
+def leaf_edge(tensor: Tensor) -> tuple[Node, int] | None:
+    """Where the gradient of a leaf goes: to its node; nowhere if it collects nothing."""
+    node = leaf_node(tensor)
+    return None if node.leaf_ref is None else (node, 0)
 
 
 class _Mode(threading.local):

@@ -87,6 +87,9 @@ def backward(
             leaf._grad = leaf._grad + g
         else:
             leaf._grad._data += g._data
+            leaf._grad._version_cell[0] += 1
+        if leaf._node is not None and leaf._node.op is None and leaf._node.hooks is not None:
+            leaf._node.hooks.accumulated(leaf)
 
 
 def grad(

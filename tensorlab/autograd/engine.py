@@ -256,7 +256,7 @@ def _is_fresh(g: Any, grads: list[Any], reads: list[Any], node: Node) -> bool:
 def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
     """Add `g` to the leaf's `.grad`. The buffer is never one that somebody else can see."""
     leaf = node.leaf()
-    if leaf is None:
+    if leaf is None or not leaf._requires_grad:
         return
     if leaf._grad is None:
         if create_graph:
