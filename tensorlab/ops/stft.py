@@ -205,14 +205,14 @@ def istft(
         pieces = irfft(narrow(spectra, 2, 0, n_fft // 2 + 1), n_fft, norm=norm)
     total = n_fft + hop_length * (frames - 1)
     signal = fold_windows(pieces * weights, (spectra.shape[0], total), 1, n_fft, hop_length)
-    squares = reshape(weights * weights, (1, n_fft)).expand(frames, n_fft)  # type: ignore[attr-defined]
+    squares = reshape(weights * weights, (1, n_fft)).expand(frames, n_fft)
     cover = fold_windows(squares, (total,), 0, n_fft, hop_length)
 
     start = n_fft // 2 if center else 0
     end = start + length if length is not None else total - start
     kept = max(min(end, total) - start, 0)
     signal, cover = narrow(signal, 1, start, kept), narrow(cover, 0, start, kept)
-    lowest = float(np.abs(cover.detach().cpu().numpy()).min(initial=np.inf))  # type: ignore[attr-defined]
+    lowest = float(np.abs(cover.detach().cpu().numpy()).min(initial=np.inf))
     if lowest < 1e-11:
         raise RuntimeError(
             "istft: window overlap add min: the squared windows add up to "
