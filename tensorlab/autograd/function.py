@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
-from tensorlab._graph import Node, leaf_node, mode
+from tensorlab._graph import Node, leaf_node, mode, on_record
 from tensorlab._op import RECORDS, Op, Plan, picker
 from tensorlab._tensor import Tensor, current_history, wrap
+from tensorlab.autograd.mode import no_grad
+from tensorlab.autograd.saved import Packed
 
 
 class FunctionCtx:
@@ -64,6 +68,8 @@ class FunctionCtx:
 
     def _restore(self, record: tuple[Any, list[int], int, Any]) -> Tensor:
         array, cell, version, edge = record
+        if type(array) is Packed:
+            array, version = array.unpack(), array.version
         if cell[0] != version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace "
@@ -177,6 +183,8 @@ class Function:
                 if any(t is d for d in ctx._dirty):
                     t._version_cell[0] += 1
         ctx._keep(node, args, given)
+        for listener in on_record:
+            listener(node)
         return tuple(results) if many else results[0]
 
     @classmethod
@@ -187,6 +195,60 @@ class Function:
             found.backward_name = f"{cls.__name__}Backward"
             cls._op_record = found  # type: ignore[attr-defined]
         return found
+
+
+class _DifferentiatedOnce(Function):
+    """Passes gradients through, and refuses to be differentiated."""
+
+    @staticmethod
+    def forward(ctx: Any, *grads: Any) -> Any:
+        return tuple(None if g is None else g.detach() for g in grads)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable: "
+            "its backward is not made of recorded operations"
+        )
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a Function's `backward` as one that cannot be differentiated itself.
+
+    It then runs without recording, and may compute with NumPy; a double backward through it
+    raises `RuntimeError` rather than give wrong second derivatives. Write it below `@staticmethod`.
+
+    >>> import numpy, tensorlab
+    >>> from tensorlab.autograd.function import once_differentiable
+    >>> class Cube(tensorlab.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x**3
+    ...     @staticmethod
+    ...     @once_differentiable
+    ...     def backward(ctx, grad):
+    ...         (x,) = ctx.saved_tensors
+    ...         return tensorlab.from_numpy(3 * numpy.square(x.numpy())) * grad
+    >>> x = tensorlab.tensor([2.0], requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    tensor([12.])
+    """
+
+    @functools.wraps(backward)
+    def wrapper(ctx: Any, *grads: Any) -> Any:
+        with no_grad():
+            out = backward(ctx, *grads)
+        if not mode.grad or not any(isinstance(g, Tensor) and g.requires_grad for g in grads):
+            return out
+        outs = out if isinstance(out, tuple) else (out,)
+        marked = _DifferentiatedOnce.apply(
+            *(g.detach().requires_grad_() if isinstance(g, Tensor) else g for g in outs)
+        )
+        return marked if isinstance(out, tuple) else marked[0]
+
+    return wrapper
 
 
 def _no_forward(xp: Any, /) -> Any:

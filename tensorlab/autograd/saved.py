@@ -86,6 +86,11 @@ class save_on_cpu(saved_tensors_hooks):
         super().__init__(pack, unpack)
 
 
+def innermost_hooks() -> tuple[Callable[..., Any], Callable[..., Any]] | None:
+    """`(pack, unpack)` of the block that this thread is in, if it is in one."""
+    return _hooks.stack[-1] if _hooks.stack else None
+
+
 def _pack_saved(node: Node) -> None:
     """Replace the arrays a node saved by what the innermost block of this thread makes of them."""
     if not _hooks.stack or not node.saved:
@@ -96,15 +101,15 @@ def _pack_saved(node: Node) -> None:
 
     def packed(value: Any) -> Any:
         if _is_kept(value):
-            array, cell, version = value
+            array, cell, version, *more = value
             recording, mode.grad = mode.grad, False
             try:
                 kept = pack(wrap(array))
             finally:
                 mode.grad = recording
             # No version is −1, so the engine takes the careful way and finds the Packed there.
-            return (Packed(kept, unpack, version), cell, -1)
-        if type(value) is tuple and value and all(map(_is_kept, value)):
+            return (Packed(kept, unpack, version), cell, -1, *more)
+        if type(value) is tuple and any(map(_is_kept, value)):  # outputs, or a Function's tensors
             return tuple(map(packed, value))
         return value
 
@@ -112,8 +117,11 @@ def _pack_saved(node: Node) -> None:
 
 
 def _is_kept(value: Any) -> bool:
-    return type(value) is tuple and len(value) == 3 and type(value[1]) is list
+    """Whether it is an array with its version counter: `(array, counter, version)`, maybe with more."""
+    return type(value) is tuple and len(value) > 2 and type(value[1]) is list
 
 
 def _is_packed(value: Any) -> bool:
-    return type(value) is tuple and bool(value) and type(value[0]) is Packed
+    if type(value) is not tuple or not value:
+        return False
+    return type(value[0]) is Packed or (not _is_kept(value) and any(map(_is_packed, value)))

@@ -1,7 +1,8 @@
-"""Helpers around training: `data` (datasets and loaders), `hooks` (removable handles), `dlpack` (sharing memory)."""
+"""Helpers around training: `data` (datasets and loaders), `checkpoint` (less memory for more work),
+`hooks` (removable handles), `dlpack` (sharing memory)."""
 
 from __future__ import annotations
 
-from tensorlab.utils import data, dlpack, hooks
+from tensorlab.utils import checkpoint, data, dlpack, hooks
 
-__all__ = ["data", "dlpack", "hooks"]
+__all__ = ["checkpoint", "data", "dlpack", "hooks"]
