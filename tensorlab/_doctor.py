@@ -19,6 +19,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,6 +108,7 @@ def _examiners() -> list[tuple[str, Callable[[], Finding]]]:
         ("kernel", _kernel),
         ("widgets", _widgets),
         ("course", _course),
+        ("progress", _progress),
         ("CPU", _cpu),
         ("BLAS", _blas),
         ("GPU", examine_gpu),
@@ -264,6 +266,22 @@ def _course() -> Finding:
     if not count:
         return Finding("problem", "course", f"no lesson in {course.folder}", "reinstall tensorlab")
     return Finding("ok", "course", f"{count} lesson{'s' if count > 1 else ''}, {course.folder}")
+
+
+def _progress() -> Finding:
+    """Whether the learner's progress can be kept where it belongs."""
+    from tensorlab.learn import Progress
+
+    folder = Progress().home
+    # The folder is made with the first entry. Until then, what counts is where it will be made.
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        text = f"cannot be kept in {folder}: {error.strerror or error}"
+        return Finding("problem", "progress", text, "set TENSORLAB_HOME to a folder of your own")
+    return Finding("ok", "progress", f"kept in {folder}")
 
 
 def _numpy_build() -> dict[str, Any]:

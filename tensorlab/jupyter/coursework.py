@@ -84,8 +84,8 @@ def solution(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """The course's solution, as it stands in the solved notebook."""
     item = _exercise(args.exercise)
     source = regions.solution(item)
-    Progress().record("solution", item.id)
     yield Report(f"Solution of {item.id} {item.title}", [Code(source, "solution")])
+    Progress().record("solution", item.id)
 
 
 def predict(notebook: Notebook, args: Namespace) -> Iterator[object]:

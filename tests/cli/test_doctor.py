@@ -20,7 +20,7 @@ def test_it_looks_at_everything_that_the_course_needs():
     names = [finding.name for finding in doctor.examine()]
     assert names == [
         "Python", "tensorlab", "NumPy", "jupyterlab", "ipykernel", "anywidget", "matplotlib", "nbformat",
-        "nbclient", "kernel", "widgets", "course", "CPU", "BLAS", "GPU",
+        "nbclient", "kernel", "widgets", "course", "progress", "CPU", "BLAS", "GPU",
     ]  # fmt: skip
 
 
@@ -223,6 +223,20 @@ def test_numpy_without_blas(monkeypatch):
     monkeypatch.setattr(doctor, "_numpy_build", dict)
     assert doctor._blas().state == "note"
     assert doctor._cpu().state == "ok"
+
+
+def test_progress_that_cannot_be_kept_is_a_problem(monkeypatch, tmp_path):
+    monkeypatch.setenv("TENSORLAB_HOME", str(tmp_path / "new" / "home"))
+    assert doctor._progress().state == "ok"
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TENSORLAB_HOME", str(tmp_path / "file" / "home"))
+    found = doctor._progress()
+    assert (found.state, found.remedy) == (
+        "problem",
+        "set TENSORLAB_HOME to a folder of your own",
+    )
+    assert "Not a directory" in found.text
 
 
 # -- the GPU, which this machine may or may not have ---------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tensorlab.learn import Lesson, Progress, check, describe, hint, lock, reveal
+from tensorlab.learn import Lesson, Progress, ProgressError, check, describe, hint, lock, reveal
 
 
 @pytest.fixture
@@ -139,6 +139,18 @@ def test_a_prediction_says_how_to_answer_it(number, choice, progress):
 def test_a_locked_answer_of_another_version_of_the_question_does_not_count(choice, progress):
     progress.record("lock", "91.B", value="the diagonal")
     assert not reveal(choice, "a", progress).revealed
+
+
+def test_a_hint_is_given_also_where_the_log_cannot_be_written(exercise, progress, monkeypatch):
+    def full(*args, **fields):
+        raise ProgressError("progress can't be written to the log: No space left on device.")
+
+    monkeypatch.setattr(progress, "record", full)
+    told = str(hint(exercise, progress))
+    assert told == (
+        "Hint 1 of 3: Which axis sums to 1?\n"
+        "progress can't be written to the log: No space left on device."
+    )
 
 
 def test_a_recognised_mistake_is_the_first_hint(exercise, run_cells, progress):
