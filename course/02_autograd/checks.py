@@ -27,7 +27,7 @@ from tensorlab.learn import (
     mutant,
 )
 
-lesson = Lesson("02", "autograd", title="How does a program know its own slope?")
+lesson = Lesson("02", "autograd", title="Autograd")
 
 
 # -- oracles ---------------------------------------------------------------------------------

@@ -146,6 +146,8 @@ class CheckResult:
 
 
 def _prose(text: str) -> str:
-    """Sentences as HTML: names between backticks in the font of code, line breaks kept."""
+    """Sentences as HTML: `names` in the font of code, *words* stressed, line breaks kept."""
     marked = re.sub(r"`([^`\n]+)`", r"<code>\1</code>", html.escape(text))
+    # A word alone: in formulas, as in a*b*c or 2 * a * b, a star is a star.
+    marked = re.sub(r"(?<![\w*/)\]])\*(\w+)\*(?![\w*/(])", r"<em>\1</em>", marked)
     return marked.replace("\n", "<br>")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tensorlab.learn import Case, Exercise, Lesson, Outcome, Raises, check, mutant
+from tensorlab.learn.results import _prose
 
 
 def test_right_code_passes_with_a_stable_text(checked, right):
@@ -348,6 +349,23 @@ def test_html_says_the_same_and_is_escaped(checked):
 
 def test_html_shows_names_as_code(checked):
     assert "There is no <code>softmax</code> yet" in checked("x = 1").to_html()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the *new* stride", "the <em>new</em> stride"),
+        ("write g * y, not y *= g", "write g * y, not y *= g"),
+        (
+            "a*b*c, x**2**n, f(*args), (*shape, *strides)",
+            "a*b*c, x**2**n, f(*args), (*shape, *strides)",
+        ),
+        ("`x*y*z` is *one* product", "<code>x*y*z</code> is <em>one</em> product"),
+        ("a < b", "a &lt; b"),
+    ],
+)
+def test_stressed_words_and_products_in_html(text, shown):
+    assert _prose(text) == shown
 
 
 def test_exercises_that_ask_for_an_exception(run_cells):
