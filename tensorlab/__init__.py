@@ -471,7 +471,7 @@ from tensorlab.ops.windows import (
 )
 
 if TYPE_CHECKING:
-    from tensorlab import cuda, fft, inspect, learn, nn, optim, testing, utils, vision
+    from tensorlab import cuda, fft, inspect, learn, nn, optim, signal, testing, utils, vision
 
 newaxis = None
 
@@ -818,6 +818,7 @@ __all__ = [
     "short",
     "sigmoid",
     "sign",
+    "signal",
     "signbit",
     "sin",
     "sinc",
@@ -879,7 +880,18 @@ __all__ = [
     "zeros_like",
 ]
 
-_PACKAGES = ("cuda", "fft", "inspect", "learn", "nn", "optim", "testing", "utils", "vision")
+_PACKAGES = (
+    "cuda",
+    "fft",
+    "inspect",
+    "learn",
+    "nn",
+    "optim",
+    "signal",
+    "testing",
+    "utils",
+    "vision",
+)
 
 
 def __getattr__(name: str) -> _Any:

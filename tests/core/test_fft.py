@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -134,7 +134,7 @@ def test_frequencies(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "match"),
     [
-        (lambda: tl.fft.fftfreq(2.5), TypeError, "must be int, not float"),
+        (lambda: tl.fft.fftfreq(cast("Any", 2.5)), TypeError, "must be int, not float"),
         (lambda: tl.fft.fftfreq(-1), RuntimeError, "negative"),
         (lambda: tl.fft.rfftfreq(3, dtype=tl.int64), RuntimeError, "requires a floating point or complex"),
         (lambda: tl.fft.fftshift(tl.ones(2), 1), IndexError, "Dimension out of range"),

@@ -215,3 +215,56 @@ def test_window_parameters() -> None:
 def test_periodic_windows_add_up_to_a_constant() -> None:
     w = tl.hann_window(8, dtype=tl.float64)
     assert tl.allclose(w[:4] + w[4:], tl.ones(4, dtype=tl.float64))
+
+
+PARAMETERS: dict[str, list[dict[str, Any]]] = {
+    "bartlett": [{}],
+    "blackman": [{}],
+    "cosine": [{}],
+    "exponential": [{}, {"tau": 2.5}, {"center": 1.0, "sym": False}],
+    "gaussian": [{}, {"std": 3.0}],
+    "general_cosine": [{"a": [0.3, 0.4, 0.3]}, {"a": (1.0,)}],
+    "general_hamming": [{}, {"alpha": 0.7}],
+    "hamming": [{}],
+    "hann": [{}],
+    "kaiser": [{}, {"beta": 3.0}],
+    "nuttall": [{}],
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_windows_for_signals(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    assert sorted(PARAMETERS) == tl.signal.windows.__all__ == sorted(torch.signal.windows.__all__)
+    ours, theirs = getattr(tl.signal.windows, name), getattr(torch.signal.windows, name)
+    for parameters, n, sym in itertools.product(PARAMETERS[name], (0, 1, 2, 5, 8), (True, False)):
+        arguments = {"sym": sym, **parameters}
+        got = ours(n, dtype=tl.float64, **arguments)
+        want = theirs(n, dtype=torch.float64, **arguments)
+        np.testing.assert_allclose(
+            got.numpy(), want.numpy(), rtol=0, atol=1e-12, err_msg=f"{name}({n}, {arguments})"
+        )
+    assert ours(3, **PARAMETERS[name][0]).dtype is tl.float32
+    for bad, error in (((-1,), ValueError), ((2.5,), TypeError)):
+        with pytest.raises(error, match="non-negative window length|must be int"):
+            ours(*bad, **PARAMETERS[name][0])
+    with pytest.raises(ValueError, match="expects float32 or float64"):
+        ours(3, dtype=tl.int64, **PARAMETERS[name][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "match"),
+    [
+        ("exponential", {"tau": 0.0}, ValueError, "Tau must be positive"),
+        ("exponential", {"center": 1.0}, ValueError, "Center must be None for symmetric windows"),
+        ("gaussian", {"std": -1.0}, ValueError, "Standard deviation must be positive"),
+        ("kaiser", {"beta": -1.0}, ValueError, "beta must be non-negative"),
+        ("general_cosine", {"a": []}, ValueError, "Coefficients cannot be empty"),
+        ("general_cosine", {"a": 0.5}, TypeError, "Coefficients must be a list/tuple"),
+    ],
+)
+def test_window_errors(
+    name: str, arguments: dict[str, Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        getattr(tl.signal.windows, name)(4, **arguments)
