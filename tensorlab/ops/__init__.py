@@ -4,8 +4,8 @@
 element · `compare` comparison, logic, choosing · `reduce` sums, means, variances · `scan`
 running sums · `extrema` and `sorting` · `shape` and `views` without copying · `joining` and
 repeating · `index` and `gathering` reading and writing elements · `linalg` matrix products ·
-`loss` and `activation` of networks · `creation` new tensors · `random` random ones · `convert`
-dtype and device.
+`loss` and `activation` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex
+numbers · `creation` new tensors · `random` random ones · `convert` dtype and device.
 """
 
 from __future__ import annotations
