@@ -249,7 +249,11 @@ class Progress:
                 return NextStep(lesson.id, item.id, text)
         if not course.ids:
             return NextStep(None, None, "The course has no lessons.")
-        return NextStep(None, None, "You have passed every exercise and milestone of the course.")
+        text = "You have passed every exercise and milestone of the course."
+        left = [item for lesson in self.summary(course) for item in lesson.items if not item.done]
+        if left:
+            text += f" Predictions still open: {', '.join(item.id for item in left)}."
+        return NextStep(None, None, text)
 
 
 _TRIED = {"failed": "has failed so far", "error": "has raised an error so far"}

@@ -78,7 +78,12 @@ def test_the_next_step(progress, course):
     assert progress.next_step(course).item_id == "02.1"
     for id in ("02.1", "02.2", "02.M"):
         progress.record("check", id, outcome="passed")
-    assert "passed every exercise" in step()
+    passed = "You have passed every exercise and milestone of the course."
+    assert step() == f"{passed} Predictions still open: 01.A, 02.A."
+    for id in ("01.A", "02.A"):
+        progress.record("lock", id, value=1)
+        progress.record("reveal", id, measured=1, score=1.0)
+    assert step() == passed
     assert progress.next_step(Course(course.folder / "none")).text == "The course has no lessons."
 
 
