@@ -15,17 +15,18 @@ import tensorlab
 PACKAGE = Path(tensorlab.__file__).parent
 HEAVY = {
     "IPython", "anywidget", "cupy", "ipykernel", "ipywidgets", "jupyter_client", "jupyter_core", "jupyterlab",
-    "matplotlib", "nbclient", "nbformat", "numba", "pandas", "scipy", "torch", "traitlets", "tensorlab_widgets",
+    "matplotlib", "ml_dtypes", "nbclient", "nbformat", "numba", "pandas", "scipy", "torch", "traitlets", "tensorlab_widgets",
 }  # fmt: skip
 # Lower numbers know nothing of higher ones; the same number may import each other.
 LAYERS = {
-    "_backend": 0, "_files": 0, "_handles": 0, "return_types": 0,
-    "_dtypes": 1,
+    "_backend": 0, "_bfloat16": 0, "_files": 0, "_handles": 0, "return_types": 0,
+    "_bfloat16": 1, "_dtypes": 1,
     "_graph": 2, "_op": 2, "_printing": 2, "_random": 2, "_storage": 2, "_tensor": 2,
     "autograd": 3,
     "ops": 4,
     "nn": 5, "optim": 5, "testing": 5, "utils": 5,
     "cuda": 5, "fft": 5, "linalg": 5, "signal": 5,
+    "_pickle_reader": 5, "_pickle_writer": 5, "_rebuild": 5, "safetensors": 5, "serialization": 5,
     "": 5,  # "import tensorlab" itself: the public face of everything up to here
     "vision": 6,
     "inspect": 7,
@@ -40,8 +41,10 @@ LAYER_OF_FILE = {"autograd/functional.py": LAYERS["ops"]}
 UPWARD = {
     # A node's register_hook is a method, as in PyTorch; the hooks live with the engine.
     ("_graph.py", "tensorlab.autograd.hooks.node_hooks"),
-    # Only the generic suite calls what compares a decomposition with PyTorch.
+    # Only the generic suite calls what compares an operation with PyTorch.
     ("ops/decompose.py", "tensorlab.testing._torch"),
+    ("ops/padding.py", "tensorlab.testing._torch"),
+    ("ops/special.py", "tensorlab.testing._torch"),
 }
 
 
