@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -65,6 +66,9 @@ def describe(prediction: Prediction, progress: Progress) -> str:
     return "\n".join(lines)
 
 
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
+
+
 def parse_answer(prediction: Prediction, answer: Any) -> float | str:
     """An answer as a learner types it: a number, or the letter or text of a choice.
 
@@ -84,12 +88,15 @@ def parse_answer(prediction: Prediction, answer: Any) -> float | str:
         return _parse_choice(prediction, answer)
     if isinstance(answer, str):
         text = answer.strip().removesuffix(prediction.unit).strip().replace("_", "")
+        if _THOUSANDS.fullmatch(text):  # as the lessons print large numbers
+            text = text.replace(",", "")
         try:
             value = float(Fraction(text)) if "/" in text else float(text)
         except (ValueError, ZeroDivisionError):
             unit = f" ({prediction.unit})" if prediction.unit else ""
             raise ValueError(
-                f"prediction {prediction.id} asks for a number{unit}, got {answer!r}"
+                f"prediction {prediction.id} asks for a number{unit}, got {answer!r}; "
+                "write it like 24000, 24,000 or 2.4e4"
             ) from None
     else:
         array = as_array(answer)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tensorlab.learn import Lesson, Progress, ProgressError, check, describe, hint, lock, reveal
+from tensorlab.learn.predictions import parse_answer
 
 
 @pytest.fixture
@@ -106,7 +107,8 @@ def test_measurements_of_many_kinds(number, progress, measured):
 @pytest.mark.parametrize(
     ("kind", "answer", "message"),
     [
-        ("number", "many", "asks for a number (bytes), got 'many'"),
+        ("number", "many", "asks for a number (bytes), got 'many'; write it like 24000"),
+        ("number", "4,00", "asks for a number (bytes), got '4,00'"),
         ("number", "", "asks for a number"),
         ("number", "nan", "asks for a finite number"),
         ("number", "1/0", "asks for a number"),
@@ -139,6 +141,13 @@ def test_a_prediction_says_how_to_answer_it(number, choice, progress):
 def test_a_locked_answer_of_another_version_of_the_question_does_not_count(choice, progress):
     progress.record("lock", "91.B", value="the diagonal")
     assert not reveal(choice, "a", progress).revealed
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("399,960,400", 399960400.0), ("1,000.5 bytes", 1000.5), ("4_000", 4000.0)]
+)
+def test_thousands_may_be_separated(number, text, value):
+    assert parse_answer(number, text) == value
 
 
 def test_a_hint_is_given_also_where_the_log_cannot_be_written(exercise, progress, monkeypatch):
