@@ -15,11 +15,12 @@ import tensorlab
 PACKAGE = Path(tensorlab.__file__).parent
 HEAVY = {
     "IPython", "anywidget", "cupy", "ipykernel", "ipywidgets", "jupyter_client", "jupyter_core", "jupyterlab",
-    "matplotlib", "ml_dtypes", "nbclient", "nbformat", "numba", "pandas", "scipy", "torch", "traitlets", "tensorlab_widgets",
+    "matplotlib", "ml_dtypes", "nbclient", "nbformat", "numba", "pandas", "scipy", "torch", "traitlets",
+    "tensorlab_widgets",
 }  # fmt: skip
 # Lower numbers know nothing of higher ones; the same number may import each other.
 LAYERS = {
-    "_backend": 0, "_bfloat16": 0, "_files": 0, "_handles": 0, "return_types": 0,
+    "_backend": 0, "_files": 0, "_handles": 0, "return_types": 0,
     "_bfloat16": 1, "_dtypes": 1,
     "_graph": 2, "_op": 2, "_printing": 2, "_random": 2, "_storage": 2, "_tensor": 2,
     "autograd": 3,
