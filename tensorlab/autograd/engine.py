@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _op
+from tensorlab import _dtypes, _op
 from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
 from tensorlab._op import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
@@ -125,7 +125,7 @@ def _run(
             ):
                 ours.add(edge)
             send(edge, g)
-        if not keep_graph and node.saved and _kept_arrays(node):
+        if not keep_graph and node.saved and _kept_values(node):
             node.saved = None
     return found
 
@@ -202,7 +202,7 @@ def _restore(saved: tuple[Any, list[int], int], node: Node, which: int, create_g
     out = wrap(array)
     out._version_cell = cell
     edge = node.parents[which] if which >= 0 else (node, ~which)
-    if edge is not None and array.dtype.kind in "fc":
+    if edge is not None and array.dtype.kind in "fcV":
         out._node, out._index = edge
         out._requires_grad = True
     return out
@@ -215,8 +215,8 @@ def _fill(received: list[Any], node: Node) -> list[Any]:
     xp = backend_of(like).xp
     out = []
     for g, shape, dtype in zip(received, node.shapes, node.dtypes, strict=True):
-        if g is None and dtype.kind in "fc":
-            g = xp.zeros(shape, dtype)
+        if g is None and dtype.kind in "fcV":
+            g = _dtypes.held(xp.zeros(shape, dtype))
             g = wrap(g) if isinstance(present, Tensor) else g
         out.append(g)
     return out
@@ -238,7 +238,7 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     if array.dtype != dtype:
         if array.dtype.kind == "c" and dtype.kind != "c":
             array = array.real
-        array = array.astype(dtype)
+        array = _dtypes.held(array.astype(dtype))
     return array if array.shape == shape else sum_to(array, shape)
 
 
@@ -293,10 +293,10 @@ def _modified(saved: tuple[Any, list[int], int], node: Node, which: int) -> str:
     )
 
 
-def _kept_arrays(node: Node) -> bool:
-    """Whether there are saved arrays to let go; a node that kept none can run backward again."""
+def _kept_values(node: Node) -> bool:
+    """Whether there are saved values to let go; a node that kept none can run backward again."""
     for (what, _), value in zip(node.plan.saves, node.saved or ()):  # noqa: B905 (made together)
-        if type(value) is tuple and what != SHAPE and what != SHAPES:
+        if what != SHAPE and what != SHAPES and value is not None:
             return True
     return False
 

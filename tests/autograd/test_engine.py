@@ -85,6 +85,13 @@ def test_a_second_backward_through_a_freed_graph_is_refused():
         y.backward()
 
 
+def test_a_python_number_counts_as_saved():
+    y = (leaf(numbers(3)) * 2).sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"second time.*MulBackward0"):
+        y.backward()
+
+
 def test_a_graph_that_kept_nothing_runs_again_and_so_does_a_retained_one():
     x = leaf(numbers(3))
     y = (x + 1).sum()

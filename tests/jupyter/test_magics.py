@@ -110,6 +110,15 @@ def test_check_of_a_whole_lesson_and_of_what_is_begun(notebook) -> None:
     assert "✗ 01.1" in notebook.run("%tensorlab check")
 
 
+def test_a_milestone_waits_for_exercises_that_raise(notebook) -> None:
+    name = learn.find_course().exercise("01.1").names[0]
+    notebook.run(f"def {name}(*args): raise ZeroDivisionError")
+    shown = notebook.run("%tensorlab check 01")
+    assert "01.M" in shown
+    assert "waits until 01.1 runs without an error" in shown
+    assert "1 waiting" in shown
+
+
 def test_a_failure_shows_its_seed_and_can_be_repeated(notebook) -> None:
     name = learn.find_course().exercise("01.1").names[0]
     notebook.run(f"def {name}(*args): return 1")
