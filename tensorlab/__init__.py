@@ -469,9 +469,22 @@ from tensorlab.ops.windows import (
     hann_window,
     kaiser_window,
 )
+from tensorlab.serialization import load, save
 
 if TYPE_CHECKING:
-    from tensorlab import cuda, fft, inspect, learn, nn, optim, signal, testing, utils, vision
+    from tensorlab import (
+        cuda,
+        fft,
+        inspect,
+        learn,
+        nn,
+        optim,
+        safetensors,
+        signal,
+        testing,
+        utils,
+        vision,
+    )
 
 newaxis = None
 
@@ -703,6 +716,7 @@ __all__ = [
     "lgamma",
     "linalg",
     "linspace",
+    "load",
     "log",
     "log10",
     "log1p",
@@ -803,6 +817,8 @@ __all__ = [
     "row_stack",
     "rsqrt",
     "rsub",
+    "safetensors",
+    "save",
     "scalar_tensor",
     "scatter",
     "scatter_add",
@@ -810,6 +826,7 @@ __all__ = [
     "searchsorted",
     "seed",
     "select",
+    "serialization",
     "set_default_dtype",
     "set_grad_enabled",
     "set_printoptions",
@@ -887,6 +904,7 @@ _PACKAGES = (
     "learn",
     "nn",
     "optim",
+    "safetensors",
     "signal",
     "testing",
     "utils",

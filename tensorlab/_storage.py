@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tensorlab._backend import Device, backend_of, to_device, to_numpy
+from tensorlab._dtypes import held
 from tensorlab._tensor import Tensor, address, root_array, wrap
 
 
@@ -50,16 +51,16 @@ class UntypedStorage:
 
     def tolist(self) -> list[int]:
         """Its bytes as numbers from 0 to 255."""
-        return to_numpy(_flat(self.root).reshape(-1).view(np.uint8)).tolist()
+        return to_numpy(flat_memory(self.root).reshape(-1).view(np.uint8)).tolist()
 
     def __repr__(self) -> str:
         return f"<tensorlab.UntypedStorage of {self.nbytes()} bytes on {self.device}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> UntypedStorage:
-        return storage_of(_flat(self.root).copy())
+        return storage_of(flat_memory(self.root).copy())
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (to_numpy(_flat(self.root)), str(self.device))
+        return _restored, (to_numpy(flat_memory(self.root)), str(self.device))
 
 
 def _restored(root: Any, where: str) -> UntypedStorage:
@@ -95,13 +96,13 @@ def array_at(storage: UntypedStorage, place: Place) -> Any:
     offset, shape, strides, dtype = place
     root = storage.root
     if root.dtype == dtype and root.shape == shape and root.strides == strides:
-        return root
+        return held(root)
     xp = backend_of(root).xp
     if 0 in shape:
-        return xp.empty(shape, dtype)
+        return held(xp.empty(shape, dtype))
     memory = root.reshape(-1).view(np.uint8)
     if xp is np:
-        return np.ndarray(shape, dtype, memory, offset, strides)
+        return held(np.ndarray(shape, dtype, memory, offset, strides))
     first = memory[offset : offset + dtype.itemsize].view(dtype)
     return xp.lib.stride_tricks.as_strided(first, shape, strides)
 
@@ -114,7 +115,7 @@ def _extent(array: Any) -> tuple[int, int]:
     return sum(s for s in steps if s < 0), sum(s for s in steps if s > 0) + array.itemsize
 
 
-def _flat(root: Any) -> Any:
+def flat_memory(root: Any) -> Any:
     """The memory of a root as a contiguous array: itself, or its bytes if it is not contiguous."""
     if root.flags.c_contiguous:
         return root if type(root) is not np.memmap else root.view(np.ndarray)
