@@ -153,12 +153,23 @@ from tensorlab.ops.complexes import (
     view_as_complex,
     view_as_real,
 )
+from tensorlab.ops.conv import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from tensorlab.ops.convert import (
     channels_last,
     clone,
     contiguous_format,
     memory_format,
     preserve_format,
+)
+from tensorlab.ops.convolution import (
+    convolution,
 )
 from tensorlab.ops.creation import (
     BoolTensor,
@@ -587,6 +598,13 @@ __all__ = [
     "conj",
     "conj_physical",
     "contiguous_format",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "convolution",
     "copysign",
     "corrcoef",
     "cos",

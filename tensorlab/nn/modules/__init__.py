@@ -23,6 +23,14 @@ from tensorlab.nn.modules.activation import (
     Tanhshrink,
 )
 from tensorlab.nn.modules.container import ModuleDict, ModuleList, Sequential
+from tensorlab.nn.modules.conv import (
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
+)
 from tensorlab.nn.modules.dropout import Dropout
 from tensorlab.nn.modules.flatten import Flatten, Unflatten
 from tensorlab.nn.modules.linear import Bilinear, Identity, Linear
@@ -41,6 +49,12 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "Bilinear",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CrossEntropyLoss",
     "Dropout",
     "ELU",
