@@ -56,6 +56,7 @@ from tensorlab._dtypes import (
 from tensorlab._dtypes import (
     int_ as int,
 )
+from tensorlab._dtypes import load_bfloat16 as _load_bfloat16
 from tensorlab._printing import set_printoptions
 from tensorlab._random import (
     Generator,
@@ -172,6 +173,7 @@ from tensorlab.ops.convolution import (
     convolution,
 )
 from tensorlab.ops.creation import (
+    BFloat16Tensor,
     BoolTensor,
     ByteTensor,
     CharTensor,
@@ -483,6 +485,7 @@ from tensorlab.ops.windows import (
 from tensorlab.serialization import load, save
 
 if TYPE_CHECKING:
+    bfloat16: dtype
     from tensorlab import (
         cuda,
         fft,
@@ -500,6 +503,7 @@ if TYPE_CHECKING:
 newaxis = None
 
 __all__ = [
+    "BFloat16Tensor",
     "BoolTensor",
     "ByteTensor",
     "CharTensor",
@@ -931,9 +935,11 @@ _PACKAGES = (
 
 
 def __getattr__(name: str) -> _Any:
-    """Import a package of tensorlab when it is first used."""
+    """Import a package of tensorlab, or what bfloat16 needs, when it is first used."""
     if name in _PACKAGES:
         return _importlib.import_module(f"tensorlab.{name}")
+    if name == "bfloat16":
+        return _load_bfloat16().bfloat16
     # Without the object Python does not add a suggestion of its own.
     raise AttributeError(_unknown(name), name=name)
 
@@ -944,13 +950,13 @@ def _unknown(name: str) -> str:
 
     message = f"module 'tensorlab' has no attribute {name!r}"
     close = difflib.get_close_matches(
-        name, [n for n in (*globals(), *_PACKAGES) if not n.startswith("_")], 1
+        name, [n for n in (*globals(), *_PACKAGES, "bfloat16") if not n.startswith("_")], 1
     )
     return f"{message}. Did you mean: {close[0]!r}?" if close else message
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PACKAGES})
+    return sorted({*globals(), *_PACKAGES, "bfloat16"})
 
 
 def load_ipython_extension(ip: _Any) -> None:

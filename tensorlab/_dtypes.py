@@ -7,13 +7,16 @@ NumPy turns int64 + float32 into float64, PyTorch into float32. The rule here is
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 # The four categories, ordered: a higher category always wins a promotion.
 BOOL, INTEGER, FLOATING, COMPLEX = range(4)
-_CATEGORY = {"b": BOOL, "i": INTEGER, "u": INTEGER, "f": FLOATING, "c": COMPLEX}
+# "V" is what NumPy says of bfloat16, which is not its own; no other type of that kind gets into a
+# tensor. So `array.dtype.kind in "fcV"` asks whether an array can have a gradient.
+_CATEGORY = {"b": BOOL, "i": INTEGER, "u": INTEGER, "f": FLOATING, "c": COMPLEX, "V": FLOATING}
 _CATEGORY_OF_NUMBER = {bool: BOOL, int: INTEGER, float: FLOATING, complex: COMPLEX}
 
 
@@ -46,7 +49,7 @@ class dtype:
         self.category = _CATEGORY[self.numpy.kind]
         self.is_floating_point = self.category == FLOATING
         self.is_complex = self.category == COMPLEX
-        self.is_signed = self.numpy.kind in "ifc"
+        self.is_signed = self.numpy.kind in "ifcV"
 
     def to_complex(self) -> dtype:
         """The complex type of the same precision: float64 → complex128, others → complex64."""
@@ -64,7 +67,7 @@ class dtype:
 
 
 def _named(name: str) -> dtype:
-    return _BY_NUMPY[np.dtype(name)]
+    return load_bfloat16().bfloat16 if name == "bfloat16" else _BY_NUMPY[np.dtype(name)]
 
 
 float16 = half = dtype("float16")
@@ -85,6 +88,28 @@ _BY_NUMPY = {d.numpy: d for d in DTYPES}
 _BY_PYTHON: dict[Any, dtype] = {float: float64, int: int64, bool: bool_, complex: complex128}
 
 _default = float32
+
+#: The module `tensorlab._bfloat16` once bfloat16 is in use; None spares everybody else its work.
+narrow: ModuleType | None = None
+
+
+def load_bfloat16() -> ModuleType:
+    """The module `tensorlab._bfloat16`, imported on first use."""
+    global narrow
+    if narrow is None:
+        from tensorlab import _bfloat16
+
+        d = _bfloat16.bfloat16
+        _BY_NUMPY[d.numpy] = d
+        # Neither holds all numbers of the other, and NumPy does not know what to do.
+        _promotions[d, float16] = _promotions[float16, d] = float32
+        narrow = _bfloat16
+    return narrow
+
+
+def held(array: Any) -> Any:
+    """A new array as tensors hold it: bfloat16 in a class of its own, the others as they are."""
+    return array if array.dtype.kind != "V" else load_bfloat16().tagged(array)
 
 
 def set_default_dtype(d: dtype) -> None:
@@ -115,6 +140,8 @@ def get_default_dtype() -> dtype:
 def from_numpy_dtype(d: np.dtype) -> dtype:
     """tensorlab's name for a NumPy dtype; `TypeError` names the supported ones."""
     found = _BY_NUMPY.get(d)
+    if found is None and d.name == "bfloat16":
+        return load_bfloat16().bfloat16
     if found is None:
         supported = ", ".join(x.name for x in DTYPES)
         raise TypeError(
@@ -129,6 +156,8 @@ def as_dtype(d: Any) -> dtype:
         return d
     if d in _BY_PYTHON:
         return _BY_PYTHON[d]
+    if isinstance(d, str) and d == "bfloat16":
+        return load_bfloat16().bfloat16
     try:
         return from_numpy_dtype(np.dtype(d))
     except TypeError:
@@ -219,18 +248,20 @@ class finfo:
     1.1920928955078125e-07
     """
 
-    def __init__(self, type: dtype | None = None) -> None:
+    def __init__(self, type: Any = None) -> None:
         d = _default if type is None else as_dtype(type)
         if d.category < FLOATING:
             raise TypeError(
                 f"finfo() needs a floating-point type, got {d}; use iinfo for integer types"
             )
-        info = np.finfo(d.numpy)
+        info: Any = (
+            np.finfo(d.numpy) if d.numpy.kind != "V" else load_bfloat16().ml_dtypes.finfo(d.numpy)
+        )
         self.dtype = d.to_real().name
         self.bits = info.bits
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)
         self.tiny = self.smallest_normal = float(info.tiny)
-        self.resolution = float(info.resolution)
+        self.resolution = float(info.resolution) if d.numpy.kind != "V" else 10.0**-info.precision
 
     def __repr__(self) -> str:
         return (

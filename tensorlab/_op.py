@@ -256,7 +256,7 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
         return _apply_raw(op, arrays, params)
     if observers:
         return _observed(op, inputs, arrays, params, mask, xp)
-    if op.kernels or op.variadic:
+    if op.kernels or op.variadic or _dtypes.narrow is not None:
         out = compute(op, xp, arrays, params)
     else:
         try:
@@ -369,16 +369,18 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
 
 def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) -> Any:
     """The result on arrays: the registered kernel's, or the generic forward's if it declines."""
+    finish = None
+    if _dtypes.narrow is not None:
+        arrays, params, finish = _dtypes.narrow.lowered(op, arrays, params)
     given = (arrays,) if op.variadic else arrays
     kernel = op.kernels.get("cpu" if xp is np else "cuda")
-    if kernel is not None:
-        out = kernel(*given, *params)
-        if out is not NotImplemented:
-            return out
-    try:
-        return op.forward(xp, *given, *params)
-    except ValueError as error:
-        raise _shape_error(arrays, error) from None
+    out = NotImplemented if kernel is None else kernel(*given, *params)
+    if out is NotImplemented:
+        try:
+            out = op.forward(xp, *given, *params)
+        except ValueError as error:
+            raise _shape_error(arrays, error) from None
+    return out if finish is None else finish(out)
 
 
 def _shape_error(arrays: list[Any], error: ValueError) -> Exception:
@@ -437,7 +439,7 @@ def _finish(
     result._version_cell = cell = inputs[0]._version_cell if is_view else [0]
     result._view = None
     result._grad = None
-    if mask and mode.grad and out.dtype.kind in "fc":
+    if mask and mode.grad and out.dtype.kind in "fcV":
         result._requires_grad = True
         result._node = record(
             op, inputs, arrays, params, mask, (out.shape,), (out.dtype,), ((out, cell),)
@@ -459,19 +461,19 @@ def _finish_many(
     xp: ModuleType,
     outs: tuple[Any, ...],
 ) -> Any:
-    results = [wrap(xp.asarray(out)) for out in outs]
+    results = [wrap(xp.asanyarray(out)) for out in outs]
     if op.view:
         for i, r in enumerate(results):
             if shares_storage(r._data, arrays[0]):
                 r._version_cell = inputs[0]._version_cell
                 r._view = _view_of(op, inputs[0], params, output=i)
-    if mask and any(r._data.dtype.kind in "fc" for r in results):
+    if mask and any(r._data.dtype.kind in "fcV" for r in results):
         shapes = tuple(r._data.shape for r in results)
         dtypes = tuple(r._data.dtype for r in results)
         kept = tuple((r._data, r._version_cell) for r in results)
         node = record(op, inputs, arrays, params, mask, shapes, dtypes, kept)
         for i, r in enumerate(results):
-            if r._data.dtype.kind in "fc":
+            if r._data.dtype.kind in "fcV":
                 r._requires_grad, r._node, r._index = True, node, i
     return tuple(results) if op.named_tuple is None else op.named_tuple(*results)
 

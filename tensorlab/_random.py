@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab import _dtypes
 from tensorlab._backend import Device
 from tensorlab._tensor import Tensor, wrap
 
@@ -379,7 +380,7 @@ def _require_in_range(name: str, value: int, dtype: np.dtype) -> None:
     elif dtype.kind in "iu":
         fits = np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
     else:
-        fits = abs(value) <= float(np.finfo(dtype).max)
+        fits = abs(value) <= _dtypes.finfo(dtype).max
     if not fits:
         raise RuntimeError(f"{name} is out of bounds for {dtype}: got {value}")
 

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from tensorlab._backend import Device, backend_of, to_device, to_numpy
+from tensorlab._dtypes import held
 from tensorlab._tensor import Tensor, address, root_array, wrap
 
 
@@ -95,13 +96,13 @@ def array_at(storage: UntypedStorage, place: Place) -> Any:
     offset, shape, strides, dtype = place
     root = storage.root
     if root.dtype == dtype and root.shape == shape and root.strides == strides:
-        return root
+        return held(root)
     xp = backend_of(root).xp
     if 0 in shape:
-        return xp.empty(shape, dtype)
+        return held(xp.empty(shape, dtype))
     memory = root.reshape(-1).view(np.uint8)
     if xp is np:
-        return np.ndarray(shape, dtype, memory, offset, strides)
+        return held(np.ndarray(shape, dtype, memory, offset, strides))
     first = memory[offset : offset + dtype.itemsize].view(dtype)
     return xp.lib.stride_tricks.as_strided(first, shape, strides)
 

@@ -110,7 +110,7 @@ class Tensor:
             array = np.zeros(args if args else (0,), _dtypes.get_default_dtype().numpy)
         if device is not None:
             array = _backend.to_device(array, Device(device))
-        return wrap(array, cls)
+        return wrap(_dtypes.held(array), cls)
 
     # What it is ------------------------------------------------------------------------
 
@@ -185,8 +185,8 @@ class Tensor:
         return bool(self._data.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:
-        """Whether the dtype is float16, float32 or float64."""
-        return self._data.dtype.kind == "f"
+        """Whether the dtype is float16, bfloat16, float32 or float64."""
+        return self._data.dtype.kind in "fV"
 
     def is_complex(self) -> bool:
         """Whether the dtype is complex64 or complex128."""
@@ -194,7 +194,7 @@ class Tensor:
 
     def is_signed(self) -> bool:
         """Whether the dtype can hold negative numbers."""
-        return self._data.dtype.kind in "ifc"
+        return self._data.dtype.kind in "ifcV"
 
     @property
     def is_cuda(self) -> bool:
@@ -228,7 +228,7 @@ class Tensor:
         Raises `RuntimeError` for integer and bool tensors, and for stopping on a tensor that
         an operation made: use `detach()` there.
         """
-        if requires_grad and self._data.dtype.kind not in "fc":
+        if requires_grad and self._data.dtype.kind not in "fcV":
             raise RuntimeError(
                 "only Tensors of floating point dtype can require gradients, "
                 f"got {self.dtype}; convert with .float() first"
@@ -353,7 +353,8 @@ class Tensor:
         """The numbers as a NumPy array that shares this tensor's memory.
 
         Raises `RuntimeError` if the tensor requires grad, unless under `no_grad`, and `TypeError`
-        if it is on a GPU; `force=True` detaches and copies to the CPU instead.
+        if it is on a GPU; `force=True` detaches and copies to the CPU instead. bfloat16, which
+        PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`.
         """
         if not force:
             if self.requires_grad and mode.grad:
@@ -366,7 +367,8 @@ class Tensor:
                     f"can't convert {self.device} device type tensor to numpy. "
                     "Use Tensor.cpu() to copy the tensor to host memory first."
                 )
-        return _backend.to_numpy(self._data)
+        array = _backend.to_numpy(self._data)
+        return array if array.dtype.kind != "V" else array.view(np.ndarray)
 
     def item(self) -> Any:
         """The one element as a Python number; `RuntimeError` unless there is exactly one."""
@@ -580,11 +582,12 @@ def element_strides(array: Any) -> tuple[int, ...]:
 
 def root_array(array: Any) -> Any:
     """The array that owns the memory which `array` shows."""
+    kind = np.ndarray if isinstance(array, np.ndarray) else type(array)
     while array.base is not None:
         below = array.base
-        if not isinstance(below, type(array)):  # NumPy's as_strided puts an object in between
+        if not isinstance(below, kind):  # NumPy's as_strided puts an object in between
             below = getattr(below, "base", None)
-            if not isinstance(below, type(array)):
+            if not isinstance(below, kind):
                 break
         array = below
     return array

@@ -80,7 +80,7 @@ class FunctionCtx:
         out._version_cell = cell
         if edge is not None:
             node = self._node() if edge[0] == "output" else edge[0]
-            if node is not None and array.dtype.kind in "fc":
+            if node is not None and array.dtype.kind in "fcV":
                 out._node, out._index, out._requires_grad = node, edge[1], True
         return out
 
@@ -178,7 +178,7 @@ class Function:
             (), (ctx, cls), tuple(t._data.shape for t in tensors), tuple(t._data.dtype for t in tensors),
         )  # fmt: skip
         for i, t in enumerate(tensors):
-            if t._data.dtype.kind in "fc" and id(given[i]) not in ctx._non_differentiable:
+            if t._data.dtype.kind in "fcV" and id(given[i]) not in ctx._non_differentiable:
                 t._node, t._index, t._requires_grad = node, i, True
                 if any(t is d for d in ctx._dirty):
                     t._version_cell[0] += 1

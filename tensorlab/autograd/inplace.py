@@ -59,7 +59,7 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
         _check_history(target)
     if op.name not in READ_ONE_NUMBER:
         _check_overlap(op, target, inputs[1:])
-    if target._data.dtype.kind not in "fc":
+    if target._data.dtype.kind not in "fcV":
         mask = 0
     if mask:
         inputs, arrays = _keep_old_values(op, inputs, arrays, mask)
@@ -105,7 +105,7 @@ def _type_name(d: _dtypes.dtype) -> str:
     names = {
         "float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int",
         "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool",
-        "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+        "bfloat16": "BFloat16", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
     }  # fmt: skip
     return names[d.name]
 

@@ -132,7 +132,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """
     if dtype is None:
         prefix = "tensorlab.cuda." if self.is_cuda else "tensorlab."
-        return prefix + TYPED.get(self.dtype, f"{self.dtype.name.title()}Tensor")
+        return prefix + TYPED.get(self.dtype.name, f"{self.dtype.name.title()}Tensor")
     if isinstance(dtype, str):
         name = dtype.rsplit(".", 1)[-1]
         found = next((d for d, n in TYPED.items() if n == name), None)
@@ -140,7 +140,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
             raise ValueError(
                 f"invalid type: '{dtype}'; expected one such as 'tensorlab.FloatTensor'"
             )
-        return to(self, found)
+        return to(self, _dtypes.as_dtype(found))
     return to(self, getattr(dtype, "to", dtype))
 
 
@@ -166,6 +166,11 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
     return self
 
 
+def bfloat16(self: Tensor, memory_format: Any = None) -> Tensor:
+    """This tensor as bfloat16: itself if it is, else a converted copy, rounded to 8 bits of precision."""
+    return to(self, _dtypes.load_bfloat16().bfloat16)
+
+
 def _converter(name: str, target: DType) -> Any:
     def convert(self: Tensor, memory_format: Any = None) -> Tensor:
         return to(self, target)
@@ -182,6 +187,6 @@ for _name, _target_type in {
     "bool": _dtypes.bool_, "cfloat": _dtypes.complex64, "cdouble": _dtypes.complex128,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _converter(_name, _target_type))
-for _method in (contiguous, to, type_as, cpu, cuda, pin_memory):
+for _method in (bfloat16, contiguous, to, type_as, cpu, cuda, pin_memory):
     setattr(Tensor, _method.__name__, _method)
 Tensor.type = type_  # type: ignore[attr-defined]

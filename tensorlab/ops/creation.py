@@ -85,7 +85,7 @@ def from_numpy(array: np.ndarray) -> Tensor:
             "strides are not currently supported. (You can probably work around this by making a "
             "copy of your array with array.copy().)"
         )
-    return wrap(array)
+    return wrap(_dtypes.held(array))
 
 
 def scalar_tensor(
@@ -145,7 +145,7 @@ def _inferred(array: np.ndarray, data: Any) -> DType:
     """The dtype of Python data: that of its numbers, floats being of the default dtype."""
     if array.size == 0:
         return _dtypes.get_default_dtype()
-    category = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}.get(array.dtype.kind)
+    category = {"b": 0, "i": 1, "u": 1, "f": 2, "V": 2, "c": 3}.get(array.dtype.kind)
     if category is None:
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     inner = _inner_dtype(data)
@@ -210,7 +210,7 @@ def _check_sequence(data: Any, depth: int) -> None:
 def _finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
     if device is not None:
         array = _backend.to_device(array, Device(device))
-    out = wrap(array)
+    out = wrap(_dtypes.held(array))
     return out.requires_grad_() if requires_grad else out
 
 
@@ -584,7 +584,11 @@ Tensor.fill_diagonal_ = fill_diagonal_  # type: ignore[attr-defined]
 class _TypedTensor(type):
     """`FloatTensor` and its like: constructors of old code, that answer `isinstance` by dtype."""
 
-    to: DType
+    dtype_name: str
+
+    @property
+    def to(cls) -> DType:
+        return _dtypes.as_dtype(cls.dtype_name)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Tensor:
         if len(args) == 1 and not isinstance(args[0], (int, Size)):
@@ -592,27 +596,29 @@ class _TypedTensor(type):
         return zeros(*(args or (0,)), dtype=cls.to)
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, Tensor) and instance.dtype is cls.to
+        return isinstance(instance, Tensor) and instance.dtype.name == cls.dtype_name
 
 
-def _typed(name: str, to: DType) -> Any:
-    doc = f"Old constructor of {to.name} tensors: `{name}(data)` or `{name}(*sizes)`. Prefer `tensor(data, dtype=…)`."
+def _typed(name: str, dtype_name: str) -> Any:
+    doc = f"Old form of {dtype_name} tensors: `{name}(data)` or `{name}(*sizes)`. Prefer `tensor(data, dtype=…)`."
     made = _TypedTensor(name, (), {"__doc__": doc})
-    made.to = to
+    made.dtype_name = dtype_name
     return made
 
 
-FloatTensor = _typed("FloatTensor", _dtypes.float32)
-DoubleTensor = _typed("DoubleTensor", _dtypes.float64)
-HalfTensor = _typed("HalfTensor", _dtypes.float16)
-LongTensor = _typed("LongTensor", _dtypes.int64)
-IntTensor = _typed("IntTensor", _dtypes.int32)
-ShortTensor = _typed("ShortTensor", _dtypes.int16)
-CharTensor = _typed("CharTensor", _dtypes.int8)
-ByteTensor = _typed("ByteTensor", _dtypes.uint8)
-BoolTensor = _typed("BoolTensor", _dtypes.bool_)
+FloatTensor = _typed("FloatTensor", "float32")
+DoubleTensor = _typed("DoubleTensor", "float64")
+HalfTensor = _typed("HalfTensor", "float16")
+LongTensor = _typed("LongTensor", "int64")
+IntTensor = _typed("IntTensor", "int32")
+ShortTensor = _typed("ShortTensor", "int16")
+CharTensor = _typed("CharTensor", "int8")
+ByteTensor = _typed("ByteTensor", "uint8")
+BoolTensor = _typed("BoolTensor", "bool")
+BFloat16Tensor = _typed("BFloat16Tensor", "bfloat16")
+#: The old name by dtype name.
 TYPED = {
-    t.to: t.__name__
+    t.dtype_name: t.__name__
     for t in (
         FloatTensor,
         DoubleTensor,
@@ -623,5 +629,6 @@ TYPED = {
         CharTensor,
         ByteTensor,
         BoolTensor,
+        BFloat16Tensor,
     )
 }

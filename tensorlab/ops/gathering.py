@@ -380,10 +380,10 @@ def _scatter_reduce_backward(g, input, src, index, out, dim, reduce, include_sel
         mine, theirs = _prod_shares(g, input, source, index, out, dim, include_self)
     else:
         # The winners of a place share its gradient.
-        won = where(source == _gather(out, index, dim), 1.0, 0.0)
+        won = where(source == _gather(out, index, dim), like + 1.0, like)
         winners = _scatter_add(zero, won, index, dim)
         hit = _scatter_add(zero, like + 1.0, index, dim) > 0
-        own = where(input == out, 1.0, 0.0) if include_self else where(hit, 0.0, 1.0)
+        own = where(input == out if include_self else ~hit, zero + 1.0, zero)
         total = winners + own
         mine, theirs = g * own / total, won * _gather(g / total, index, dim)
     shape = tuple(src.shape)
@@ -401,11 +401,12 @@ def _gather_top(src: Any, index: Any) -> Any:
 def _prod_shares(g, input, source, index, out, dim, include_self):
     """Products of all the others. Division is exact enough but for zeros, which are counted apart."""
     zero = g * 0.0
-    is_zero = where(source == 0, 1.0, 0.0)
+    like = _gather(zero, index, dim)  # numbers alone would be float64
+    is_zero = where(source == 0, like + 1.0, like)
     zeros = _scatter_add(zero, is_zero, index, dim)
-    hit = _scatter_add(zero, is_zero * 0.0 + 1.0, index, dim) > 0
+    hit = _scatter_add(zero, like + 1.0, index, dim) > 0
     base = input if include_self else where(hit, 1.0, input)
-    own_zero = where(base == 0, 1.0, 0.0)
+    own_zero = where(base == 0, zero + 1.0, zero)
     total_zeros = zeros + own_zero
     safe_source, safe_base = where(source == 0, 1.0, source), where(base == 0, 1.0, base)
     # The product of everything that is not zero, in each place.

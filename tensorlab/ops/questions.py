@@ -20,7 +20,7 @@ def is_tensor(obj: Any) -> bool:
 
 
 def is_floating_point(input: Tensor) -> bool:
-    """Whether the dtype is float16, float32 or float64.
+    """Whether the dtype is float16, bfloat16, float32 or float64.
 
     >>> import tensorlab
     >>> tensorlab.is_floating_point(tensorlab.tensor([1]))

@@ -32,12 +32,12 @@ def _made(
 ) -> Tensor:
     array: Any = flat.reshape(shape)
     if out is not None:
-        out._data = array.astype(out._data.dtype)
+        out._data = _dtypes.held(array.astype(out._data.dtype))
         out._version_cell[0] += 1
         return out
     if device is not None:
         array = to_device(array, Device(device))
-    made = wrap(array)
+    made = wrap(_dtypes.held(array))
     return made.requires_grad_() if requires_grad else made
 
 
@@ -234,7 +234,7 @@ def bernoulli(
     if p is not None:
         flat = _random.bernoulli(_source(generator), input.numel(), p)
     else:
-        if dtype.kind != "f":
+        if dtype.kind not in "fV":
             raise RuntimeError(
                 f"bernoulli expects a tensor of probabilities of a float type, got {input.dtype}"
             )
@@ -280,7 +280,7 @@ def multinomial(
     tensor([1, 1])
     """
     weights = to_numpy(input._data)
-    if weights.dtype.kind != "f":
+    if weights.dtype.kind not in "fV":
         raise RuntimeError(
             f"multinomial only supports floating-point dtypes for input, got: {input.dtype}"
         )

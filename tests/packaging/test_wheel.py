@@ -119,7 +119,7 @@ def test_the_metadata(unpacked):
     assert metadata["License-Expression"] == "MIT"
     assert set(metadata.get_all("Provides-Extra")) == {"lab", "test", "dev", "cuda12", "cuda13"}
     core = [need for need in metadata.get_all("Requires-Dist") if "extra ==" not in need]
-    assert core == ["numpy>=2.0"]
+    assert core == ["ml-dtypes>=0.5", "numpy>=2.0"]
     scripts = configparser.ConfigParser()
     scripts.read_string((info / "entry_points.txt").read_text())
     assert dict(scripts["console_scripts"]) == {"tensorlab": "tensorlab.cli:main"}

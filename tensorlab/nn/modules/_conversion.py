@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype as DType
-from tensorlab._dtypes import float16, float32, float64
+from tensorlab._dtypes import float16, float32, float64, load_bfloat16
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
 from tensorlab.ops.creation import empty_like
@@ -91,6 +91,10 @@ class Conversion:
     def cuda(self: Self, device: int | Device | None = None) -> Self:
         """Move the module to a CUDA device: the current one, or number `device`."""
         return self.to(device="cuda" if device is None else device)
+
+    def bfloat16(self: Self) -> Self:
+        """Make all floating-point numbers bfloat16."""
+        return self.to(dtype=load_bfloat16().bfloat16)
 
     def half(self: Self) -> Self:
         """Make all floating-point numbers float16."""
