@@ -44,6 +44,8 @@ from tensorlab.nn.modules.loss import (
 )
 from tensorlab.nn.modules.module import Module
 from tensorlab.nn.modules.parameter_container import ParameterDict, ParameterList
+from tensorlab.nn.modules.rnn import GRU, LSTM, RNN, RNNBase
+from tensorlab.nn.modules.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 
 __all__ = [
     "BCELoss",
@@ -60,6 +62,8 @@ __all__ = [
     "ELU",
     "Flatten",
     "GELU",
+    "GRU",
+    "GRUCell",
     "Hardtanh",
     "Identity",
     "L1Loss",
@@ -67,6 +71,8 @@ __all__ = [
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
+    "LSTM",
+    "LSTMCell",
     "MSELoss",
     "Mish",
     "Module",
@@ -77,6 +83,10 @@ __all__ = [
     "ParameterList",
     "ReLU",
     "ReLU6",
+    "RNN",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "Sequential",
     "SiLU",
     "Sigmoid",
