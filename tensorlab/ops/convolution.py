@@ -56,11 +56,12 @@ def padded(xp: Any, x: Any, padding: Ints, value: Any = 0) -> Any:
     lead = x.ndim - len(padding)
     shape = tuple(n + 2 * p for n, p in zip(x.shape[lead:], padding, strict=True))
     out = xp.full((*x.shape[:lead], *shape), value, x.dtype)
-    out[(..., *_inside(x.shape[lead:], padding))] = x
+    out[(..., *inside(x.shape[lead:], padding))] = x
     return out
 
 
-def _inside(size: Ints, padding: Ints) -> tuple[slice, ...]:
+def inside(size: Ints, padding: Ints) -> tuple[slice, ...]:
+    """Where an array of this size lies in the padded one."""
     return tuple(slice(p, p + n) for n, p in zip(size, padding, strict=True))
 
 
@@ -75,10 +76,10 @@ def window_count(size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation
 def _windows(xp: Any, x: Any, kernel: Ints, count: Ints, stride: Ints, dilation: Ints) -> Any:
     """A view (N, C, *kernel, *count) of x (N, C, *size): every window, nothing copied."""
     step = x.strides[2:]
-    inside = tuple(b * d for b, d in zip(step, dilation, strict=True))
+    within = tuple(b * d for b, d in zip(step, dilation, strict=True))
     between = tuple(b * s for b, s in zip(step, stride, strict=True))
     return xp.lib.stride_tricks.as_strided(
-        x, (*x.shape[:2], *kernel, *count), (*x.strides[:2], *inside, *between)
+        x, (*x.shape[:2], *kernel, *count), (*x.strides[:2], *within, *between)
     )
 
 
@@ -91,8 +92,8 @@ def columns(
     rest = range(2, 2 + len(kernel))
     ahead = range(2 + len(kernel), found.ndim)
     ordered = found.transpose(1, *rest, 0, *ahead)
-    rows = x.shape[1] // groups * _product(kernel)
-    return ordered.reshape(groups, rows, x.shape[0] * _product(count))
+    rows = x.shape[1] // groups * product(kernel)
+    return ordered.reshape(groups, rows, x.shape[0] * product(count))
 
 
 def from_columns(
@@ -108,11 +109,12 @@ def from_columns(
             for i, d, s, n in zip(k, dilation, stride, count, strict=True)
         )
         out[(slice(None), slice(None), *places)] += cols[(slice(None), *k)]
-    out = out[(slice(None), slice(None), *_inside(shape[2:], padding))]
+    out = out[(slice(None), slice(None), *inside(shape[2:], padding))]
     return xp.ascontiguousarray(out.swapaxes(0, 1))
 
 
-def _product(numbers: Sequence[int]) -> int:
+def product(numbers: Sequence[int]) -> int:
+    """All of them multiplied."""
     total = 1
     for n in numbers:
         total *= n
@@ -128,22 +130,20 @@ def _forward(
     kernel = w.shape[2:]
     count = window_count(x.shape[2:], kernel, stride, padding, dilation)
     cols = columns(xp, x, kernel, count, stride, padding, dilation, groups)
-    filters = w.reshape(groups, w.shape[0] // groups, _product(w.shape[1:]))
+    filters = w.reshape(groups, w.shape[0] // groups, product(w.shape[1:]))
     out = xp.matmul(filters, cols).reshape(w.shape[0], x.shape[0], *count)
     return xp.ascontiguousarray(out.swapaxes(0, 1))
 
 
 def _to_rows(y: Any, groups: int) -> Any:
     """(N, O, *count) as (groups, O / groups, N · windows)."""
-    return y.swapaxes(0, 1).reshape(
-        groups, y.shape[1] // groups, y.shape[0] * _product(y.shape[2:])
-    )
+    return y.swapaxes(0, 1).reshape(groups, y.shape[1] // groups, y.shape[0] * product(y.shape[2:]))
 
 
 def _by_input(
     xp: Any, y: Any, w: Any, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Any:
-    filters = w.reshape(groups, w.shape[0] // groups, _product(w.shape[1:]))
+    filters = w.reshape(groups, w.shape[0] // groups, product(w.shape[1:]))
     cols = xp.matmul(filters.swapaxes(1, 2), _to_rows(y, groups))
     shape = (y.shape[0], w.shape[1] * groups, *size)
     return from_columns(xp, cols, shape, w.shape[2:], y.shape[2:], stride, padding, dilation)

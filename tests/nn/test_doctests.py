@@ -34,3 +34,16 @@ def test_public_classes_and_functions_are_documented():
             if callable(thing) and not (getattr(thing, "__doc__", "") or "").strip():
                 missing.append(f"{name}.{public}")
     assert not missing
+
+
+def test_examples_of_functions():
+    """Those of `nn.functional` that are made elsewhere, some of them with texts filled in."""
+    functional = importlib.import_module("tensorlab.nn.functional")
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
+    for name in functional.__all__:
+        function = getattr(functional, name)
+        if function.__module__.startswith("tensorlab.ops"):
+            known = dict(vars(importlib.import_module(function.__module__)))
+            for example in finder.find(function, name, module=False, globs=known):
+                runner.run(example)
+    assert runner.summarize().failed == 0
