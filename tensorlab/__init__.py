@@ -862,7 +862,6 @@ __all__ = [
     "searchsorted",
     "seed",
     "select",
-    "serialization",
     "set_default_dtype",
     "set_grad_enabled",
     "set_printoptions",

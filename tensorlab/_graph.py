@@ -1,7 +1,7 @@
 """The records that autograd is made of, and the switch that turns recording on and off.
 
 A `Node` says: this operation ran, on these parents, and kept these values for its gradient
-rule. It is plain data. `_op.apply` writes nodes; the engine, the inspectors and the tests
+rule. It is plain data. `_apply` writes nodes; the engine, the inspectors and the tests
 read the same records.
 """
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes
-from tensorlab._op import _out_to
+from tensorlab._calls import out_to
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dims
 from tensorlab.ops.convert import clone
@@ -81,7 +81,7 @@ def _frequencies(
     with np.errstate(all="ignore"):  # of no points, or points without distance: inf and nan
         values = counts(n) * (np.float64(1.0) / (np.float64(n) * d))
     result = _finish(values.astype(to.numpy), device, requires_grad)
-    return result if out is None else _out_to(out, result)
+    return result if out is None else out_to(out, result)
 
 
 def fftfreq(

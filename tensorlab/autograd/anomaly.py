@@ -7,7 +7,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from tensorlab import _op
+from tensorlab import _apply
 from tensorlab._graph import Node, on_record
 from tensorlab._tensor import Tensor
 
@@ -73,14 +73,14 @@ _watch = _NaNWatch()
 
 
 def _state() -> tuple[bool, bool]:
-    return note_origin in on_record, _watch in _op.observers
+    return note_origin in on_record, _watch in _apply.observers
 
 
 def _switch(noting: bool, checking: bool) -> None:
     if noting != (note_origin in on_record):
         (on_record.append if noting else on_record.remove)(note_origin)
-    others = tuple(o for o in _op.observers if o is not _watch)
-    _op.observers = (*others, _watch) if checking else others
+    others = tuple(o for o in _apply.observers if o is not _watch)
+    _apply.observers = (*others, _watch) if checking else others
 
 
 def is_anomaly_enabled() -> bool:

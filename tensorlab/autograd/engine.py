@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _dtypes, _op
+from tensorlab import _apply, _dtypes, _op
 from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
-from tensorlab._op import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
+from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.saved import Packed
 
@@ -165,7 +165,7 @@ def _read(node: Node, received: list[Any], create_graph: bool) -> list[Any]:
 def _apply_rules(node: Node, reads: list[Any]) -> list[Any]:
     """The gradient of each parent, from the node's rules."""
     plan = node.plan
-    observers = _op.observers
+    observers = _apply.observers
     if observers:
         for o in observers:
             o.before_backward(node)

@@ -8,7 +8,8 @@ from typing import Any
 from weakref import ref
 
 from tensorlab._graph import Node, leaf_node, mode, on_record
-from tensorlab._op import RECORDS, Op, Plan, picker
+from tensorlab._op import Op
+from tensorlab._plan import RECORDS, Plan, picker
 from tensorlab._tensor import Tensor, current_history, wrap
 from tensorlab.autograd.mode import no_grad
 from tensorlab.autograd.saved import Packed

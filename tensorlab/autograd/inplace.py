@@ -20,20 +20,11 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes
+from tensorlab._apply import compute, record, unwrap
+from tensorlab._calls import is_reflected, make_function
 from tensorlab._graph import Node, leaf_node, mode
-from tensorlab._op import (
-    INPUT,
-    RECORDS,
-    Op,
-    Plan,
-    compute,
-    is_reflected,
-    make_function,
-    on_register,
-    picker,
-    record,
-    unwrap,
-)
+from tensorlab._op import Op, on_register
+from tensorlab._plan import INPUT, RECORDS, Plan, picker
 from tensorlab._tensor import (
     Tensor,
     address,
@@ -57,8 +48,7 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
     mask = mask & op.differentiable if mode.grad else 0
     if mode.grad and (mask or target._requires_grad):
         _check_history(target)
-    if op.name not in READ_ONE_NUMBER:
-        _check_overlap(op, target, inputs[1:])
+    _check_overlap(op, target, () if op.name in READ_ONE_NUMBER else inputs[1:])
     if target._data.dtype.kind not in "fcV":
         mask = 0
     if mask:
@@ -155,9 +145,9 @@ def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
         if not (_is_dense(data) and _is_dense(array)) or array.size == 0 or data.size == 0:
             continue  # strided neighbours: the result is computed apart, so it is right anyway
         start, begin = address(data), address(array)
-        if start == begin and data.shape == array.shape and data.strides == array.strides:
-            if op.name not in SCATTERS:
-                continue
+        same = start == begin and data.shape == array.shape and _steps(data) == _steps(array)
+        if same and op.name not in SCATTERS:
+            continue
         if start < begin + array.nbytes and begin < start + data.nbytes:
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor "
@@ -169,11 +159,15 @@ def _date_back(node: Node, target: Tensor) -> None:
     """An input on the target's memory was saved as it was before the write: `x.mul_(x)`."""
     cell = target._version_cell
     assert node.saved is not None
-    if any(w == INPUT and type(v) is tuple and v[1] is cell for (w, _), v in zip(node.plan.saves, node.saved, strict=True)):
-        node.saved = tuple(
-            (v[0], cell, v[2] - 1) if w == INPUT and type(v) is tuple and v[1] is cell else v
-            for (w, _), v in zip(node.plan.saves, node.saved, strict=True)
-        )
+    node.saved = tuple(
+        (v[0], cell, v[2] - 1) if w == INPUT and type(v) is tuple and v[1] is cell else v
+        for (w, _), v in zip(node.plan.saves, node.saved, strict=True)
+    )
+
+
+def _steps(array: Any) -> list[int]:
+    """The strides that mean something: those of dimensions that are stepped along."""
+    return [s for s, n in zip(array.strides, array.shape, strict=True) if n > 1]
 
 
 def _is_dense(array: Any) -> bool:

@@ -1,6 +1,6 @@
 """Where the time goes: every operation timed, forward and backward, by operation and by module.
 
-Nothing is patched. `tensorlab._op.observe` tells when an operation or a gradient rule starts and
+Nothing is patched. `tensorlab._apply.observe` tells when an operation or a gradient rule starts and
 ends, and global module hooks tell which module is running. A node remembers the module that made
 it, so the backward of an operation is booked on the same module.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
 
-from tensorlab import _op
+from tensorlab import _apply
 from tensorlab._backend import NUMPY, Backend, backend_of
 from tensorlab._files import write_text
 from tensorlab.inspect._memory import Ledger, flat
@@ -142,7 +142,7 @@ class profile:
         with ExitStack() as stack:
             stack.callback(register_module_forward_pre_hook(self._module_starts).remove)
             stack.callback(register_module_forward_hook(self._module_ends, always_call=True).remove)
-            stack.enter_context(_op.observe(self))
+            stack.enter_context(_apply.observe(self))
             self._stack = stack.pop_all()
         self._zero = time.perf_counter_ns()
         return self
@@ -156,7 +156,7 @@ class profile:
     # What the observed code calls.
 
     def before(self, op: Op, arrays: Any) -> None:
-        """An operation starts (see `tensorlab._op.observe`)."""
+        """An operation starts (see `tensorlab._apply.observe`)."""
         self._open(op)
 
     def after(self, op: Op, arrays: Any, outputs: tuple[Any, ...], node: Node | None) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import ErrorSample, Sample, apply, op
+from tensorlab._apply import apply
+from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
 from tensorlab.ops.creation import fill
@@ -232,8 +233,8 @@ def _covered(item: Any) -> int:
     return np.ndim(item) if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
 
 
-def _split(key: tuple[Any, ...], ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
-    """A key of ints and index arrays as a basic key, applied first, and one of arrays alone.
+def _split(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
+    """A key of all kinds as a basic key, applied first, and one of arrays alone.
 
     NumPy counts an int among the index arrays, and an ellipsis as a slice even where it stands
     for nothing; both move the arrays' dimensions to the front. PyTorch selects first
@@ -241,9 +242,9 @@ def _split(key: tuple[Any, ...], ndim: int) -> tuple[tuple[Any, ...] | None, tup
     """
     if any(k is Ellipsis for k in key):
         at = next(i for i, k in enumerate(key) if k is Ellipsis)
-        rest_dims = ndim - sum(map(_covered, key))
+        rest_dims = len(shape) - sum(map(_covered, key))
         key = key[:at] + (slice(None),) * rest_dims + key[at + 1 :]
-    if not any(isinstance(k, (int, np.integer)) and not isinstance(k, bool) for k in key):
+    if _selects_nothing(key, shape):
         return None, key
     basic: list[Any] = []
     rest: list[Any] = []
@@ -259,13 +260,29 @@ def _split(key: tuple[Any, ...], ndim: int) -> tuple[tuple[Any, ...] | None, tup
     return tuple(basic), tuple(rest)
 
 
-def _is_whole(key: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
-    """Whether a basic key leaves everything as it is: `x[...]`, `x[:]`."""
-    if any(k is None or isinstance(k, (int, np.integer)) for k in key):
-        return False
-    return all(k is Ellipsis for k in key) or (
-        Ellipsis not in key and all(range(n)[k] == range(n) for k, n in zip(key, shape, strict=False))
-    )
+def _selects_nothing(key: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a key, its index arrays apart, leaves everything as it is: `x[...]`, `x[:]`, `x[:, i]`."""
+    axis = 0
+    for k in key:
+        if isinstance(k, slice):
+            n = shape[axis]
+            if k.start not in (None, 0) or k.step not in (None, 1) or not (k.stop is None or k.stop >= n):
+                return False
+            axis += 1
+        elif k is Ellipsis:
+            if len(key) > 1:
+                return False
+        elif k is None or (isinstance(k, (int, np.integer)) and not isinstance(k, bool)):
+            return False
+        else:
+            axis += _covered(k)
+    return True
+
+
+def _without_leading_ones(value: Tensor) -> Tensor:
+    """A value to store, without leading dimensions of size 1, which NumPy and PyTorch ignore too."""
+    extra = next((i for i, n in enumerate(value.shape) if n != 1), value.ndim)
+    return value.reshape(value.shape[extra:]) if extra else value  # type: ignore[attr-defined]
 
 
 def __getitem__(self: Tensor, key: Any) -> Tensor:
@@ -276,7 +293,7 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
     key = _key(key, self._data)
     if _is_basic(key):
         return apply(getitem.op, (self,), (key,))
-    basic, key = _split(key, self._data.ndim)
+    basic, key = _split(key, self._data.shape)
     source = self if basic is None else apply(getitem.op, (self,), (basic,))
     return apply(index.op, (source,), (key,))
 
@@ -287,13 +304,11 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     if not isinstance(value, (Tensor, bool, int, float, complex)):
         value = wrap(np.asarray(value).astype(self._data.dtype))
     if _is_basic(key):
-        part = self if _is_whole(key, self._data.shape) else apply(getitem.op, (self,), (key,))
-        if isinstance(value, Tensor) and value.ndim > part.ndim:
-            # As in NumPy and PyTorch, leading dimensions of size 1 are dropped.
-            extra = value.ndim - part.ndim
-            if all(n == 1 for n in value.shape[:extra]):
-                value = value.reshape(value.shape[extra:])  # type: ignore[attr-defined]
-        apply_inplace(copy.op, (part, value), ())
+        part = self if _selects_nothing(key, self._data.shape) else apply(getitem.op, (self,), (key,))
+        if isinstance(value, Tensor) and value.ndim and value.shape != part.shape:
+            value = _without_leading_ones(value)
+        one = isinstance(value, Tensor) and value.ndim == 0
+        apply_inplace(fill.op if one else copy.op, (part, value), ())
         return
     masked = len(key) == 1 and getattr(key[0], "dtype", None) == np.bool_
     if isinstance(value, Tensor) and value.dtype is not self.dtype and not (masked and value.numel() == 1):
@@ -301,11 +316,15 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
             f"Index put requires the source and destination dtypes match, got {self.dtype} for the "
             f"destination and {value.dtype} for the source; convert with .to({self.dtype}) first"
         )
-    basic, key = _split(key, self._data.ndim)
+    if isinstance(value, Tensor) and value.ndim:
+        value = _without_leading_ones(value)
+    if masked and isinstance(value, Tensor) and value.ndim == 0:
+        value = value.clone()  # type: ignore[attr-defined]  # read before anything is written, even from here
+    basic, key = _split(key, self._data.shape)
     target = self if basic is None else apply(getitem.op, (self,), (basic,))
     try:
         apply_inplace(index_set.op, (target, value), (key,))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise RuntimeError(f"shape mismatch: {error}") from None
 
 

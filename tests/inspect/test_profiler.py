@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _backend, _op, nn
+from tensorlab import _apply, _backend, _op, nn
 from tensorlab.inspect import OUTSIDE, profile
 
 
@@ -95,7 +95,7 @@ def test_nothing_is_left_behind_and_errors_pass_through() -> None:
     p = profile()
     with pytest.raises(RuntimeError), p:
         model(tl.ones(1, 4))
-    assert _op.observers == ()
+    assert _apply.observers == ()
     assert not _hooks.global_forward_hooks
     assert not _hooks.global_forward_pre_hooks
     assert p.by_op()  # what ran before the error is still there

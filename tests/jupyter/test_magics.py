@@ -257,7 +257,7 @@ def test_an_error_in_a_profiled_cell_is_the_learners(notebook) -> None:
     shown = notebook.run("%%tensorlab profile\na = 1\nb = a / 0", ok=False)
     assert "ZeroDivisionError" in shown
     assert "b = a / 0" in shown
-    assert tl._op.observers == ()
+    assert tl._apply.observers == ()
     shown = notebook.run("%%tensorlab profile\nthis is no Python", ok=False)
     assert "SyntaxError" in shown
     assert "this is no Python" in shown

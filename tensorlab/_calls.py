@@ -1,0 +1,194 @@
+"""The functions, methods and operators that users call, made from an operation's declaration."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from tensorlab import _dtypes
+from tensorlab._apply import apply, apply_one, apply_two
+from tensorlab._graph import mode
+from tensorlab._tensor import Tensor
+
+if TYPE_CHECKING:
+    from tensorlab._op import Op
+
+
+def positional(
+    forward: Callable[..., Any], inputs: tuple[str, ...], parameters: list[inspect.Parameter]
+) -> Callable[..., Any]:
+    """`forward` with its keyword-only parameters taken by position, as `apply` passes them."""
+    names = ["xp", *inputs, *(p.name for p in parameters)]
+    passed = ["xp", *inputs] + [
+        f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters
+    ]
+    scope = {"forward": forward}
+    exec(f"def positional({', '.join(names)}):\n    return forward({', '.join(passed)})\n", scope)
+    positional = cast("Callable[..., Any]", scope["positional"])
+    positional.__doc__ = forward.__doc__
+    positional.__module__ = forward.__module__
+    positional.__wrapped__ = forward  # type: ignore[attr-defined]
+    return positional
+
+
+# As in PyTorch, NumPy's names are understood too: `x.sum(axis=1, keepdims=True)`.
+_NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}
+
+
+def make_function(
+    record: Op, name: str, run: Callable[..., Any], out: bool = True
+) -> Callable[..., Any]:
+    """The public function of an operation, with its true signature.
+
+    It is generated, as `dataclasses` generates `__init__`: the arguments then arrive in order
+    without any inspection per call, and a wrong keyword is Python's own clear error.
+    """
+    scope: dict[str, Any] = {"run": run, "record": record, "out_to": out_to}
+    lane = (
+        {1: apply_one, 2: apply_two}.get(len(record.inputs))
+        if record.simple and run is apply
+        else None
+    )
+    arguments = []
+    for n in record.inputs:
+        if n in record.optional_inputs:
+            scope[f"default_{n}"] = record.optional_inputs[n]
+            n = f"{n}=default_{n}"
+        arguments.append(n)
+    keyword_only = False
+    renamed = ""
+    aliases = []
+    for i, p in enumerate(record.parameters):
+        if p.kind is p.KEYWORD_ONLY and not keyword_only:
+            arguments.append("*")
+            keyword_only = True
+        default = p.default
+        alias = _NUMPY_NAMES.get(p.name)
+        if alias is not None:
+            if default is p.empty and all(
+                q.default is not p.empty for q in record.parameters[i + 1 :]
+            ):
+                default = None  # the forward says what is missing
+            if default is not p.empty:
+                aliases.append(f"{alias}=None")
+                renamed += f"    if {alias} is not None:\n        {p.name} = {alias}\n"
+        if default is not p.empty:
+            scope[f"default_{p.name}"] = default
+        arguments.append(p.name if default is p.empty else f"{p.name}=default_{p.name}")
+    if aliases:
+        arguments += aliases if keyword_only else ["*", *aliases]
+        keyword_only = True
+    if record.variadic:
+        inputs = record.inputs[0]
+    else:
+        inputs = f"({', '.join(record.inputs)},)" if record.inputs else "()"
+    params = f"({', '.join(record.params)},)" if record.params else "()"
+    call = f"run(record, {inputs}, {params})"
+    if lane is not None:
+        scope["run"] = lane
+        call = f"run(record, {', '.join(record.inputs)}, {params})"
+    body = f"    return {call}\n"
+    if out:
+        arguments += ["out=None"] if keyword_only else ["*", "out=None"]
+        body = f"    if out is not None:\n        return out_to(out, {call})\n{body}"
+    source = f"def {name}({', '.join(arguments)}):\n{renamed}{body}"
+    exec(compile(source, f"<tensorlab op {name}>", "exec"), scope)
+    function = scope[name]
+    function.__doc__ = record.forward.__doc__
+    function.__module__ = record.forward.__module__
+    function.op = record
+    return function
+
+
+def out_to(out: Any, result: Any) -> Any:
+    """Store a result in the tensors given as `out=`, resizing empty ones, as PyTorch does."""
+    if isinstance(result, tuple):
+        return (
+            type(result)(*map(out_to, out, result))
+            if hasattr(result, "_fields")
+            else tuple(map(out_to, out, result))
+        )
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if result._requires_grad or (out._requires_grad and mode.grad):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, "
+            "but one of the arguments requires grad."
+        )
+    if not _dtypes.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(
+            f"result type {result.dtype} can't be cast to the desired output type {out.dtype}"
+        )
+    if out._data.shape != result._data.shape:
+        if out._data.size:
+            raise RuntimeError(
+                f"out= has shape {list(out.shape)} but the result has shape {list(result.shape)}; "
+                "give an empty tensor or one of the right shape"
+            )
+        out._data = result._data.astype(out._data.dtype)
+    else:
+        out._data[...] = result._data
+    out._version_cell[0] += 1
+    return out
+
+
+def spread(function: Callable[..., Any], varargs: str, record: Op) -> Callable[..., Any]:
+    """The method form that takes `x.view(2, 3)` as well as `x.view((2, 3))`."""
+
+    def method(self, *args, **kwargs):
+        if args:
+            first = args[0]
+            if (
+                len(args) == 1
+                and not isinstance(first, int)
+                and not (isinstance(first, Tensor) and first._data.ndim == 0)
+            ):
+                return function(self, first, **kwargs)
+            return function(self, args, **kwargs)
+        if varargs not in kwargs and record.parameters[0].default is inspect.Parameter.empty:
+            return function(self, (), **kwargs)
+        return function(self, **kwargs)
+
+    method.__name__ = record.name
+    method.__qualname__ = f"Tensor.{record.name}"
+    method.__doc__ = function.__doc__
+    return method
+
+
+def is_reflected(dunder: str) -> bool:
+    """Whether this is the operator of the right operand: `__rsub__`, but not `__rshift__`."""
+    return dunder.startswith("__r") and dunder != "__rshift__"
+
+
+_NUMERIC = (Tensor, bool, int, float, complex, np.generic, np.ndarray)
+
+
+def operator(record: Op) -> Callable[..., Any]:
+    if len(record.inputs) == 1:
+
+        def unary(self):
+            return apply_one(record, self, ())
+
+        return unary
+    params = tuple(p.default for p in record.parameters)
+
+    def binary(self, other):
+        if isinstance(other, _NUMERIC):
+            return apply_two(record, self, other, params)
+        return NotImplemented
+
+    return binary
+
+
+def reflected(record: Op) -> Callable[..., Any]:
+    params = tuple(p.default for p in record.parameters)
+
+    def reflected(self, other):
+        if isinstance(other, _NUMERIC):
+            return apply_two(record, other, self, params)
+        return NotImplemented
+
+    return reflected
