@@ -209,7 +209,7 @@ def _gradients(op: Op, sample: Sample) -> list[Any]:
     return [None if g is None else g._data for g in found]
 
 
-def _differentiable_samples(
+def differentiable_samples(
     op: Op, seed: int
 ) -> Iterator[tuple[Sample, Callable[..., Any], list[Tensor]]]:
     """Each sample whose output has a gradient, as a function of the tensors it is differentiated by."""
@@ -242,7 +242,7 @@ def _has_rule(op: Op, sample: Sample, position: int) -> bool:
 
 def check_gradients(op: Op, seed: int) -> None:
     """Its gradient rules agree with finite differences."""
-    for sample, function, inputs in _differentiable_samples(op, seed):
+    for sample, function, inputs in differentiable_samples(op, seed):
         try:
             gradcheck(function, inputs)
         except (GradcheckError, RuntimeError, ValueError) as error:
@@ -251,7 +251,7 @@ def check_gradients(op: Op, seed: int) -> None:
 
 def check_second_gradients(op: Op, seed: int) -> None:
     """So do the gradients of its gradients."""
-    for sample, function, inputs in _differentiable_samples(op, seed):
+    for sample, function, inputs in differentiable_samples(op, seed):
         try:
             gradgradcheck(function, inputs)
         except (GradcheckError, RuntimeError, ValueError) as error:
