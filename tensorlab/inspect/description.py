@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -104,9 +105,10 @@ def describe(tensor: Tensor, bins: int = 20, cells: tuple[int, int] = (16, 32)) 
     edges: tuple[float, ...] = ()
     if count:
         minimum, maximum = float(kept.min()), float(kept.max())
-        # Halved, so that the sum of the largest numbers there are is finite too.
-        mean = float((kept / 2).mean() * 2)
-        std = float(xp.std(kept, ddof=1)) if count > 1 else None
+        mean = _mean(kept)
+        if count > 1:
+            scale = _scale(kept)
+            std = float(xp.std(kept / scale, ddof=1)) * scale
         counts, edges = _histogram(kept, minimum, maximum, bins, xp)
     grid, grid_of, block = _grid(values, cells)
     node = tensor.grad_fn
@@ -133,12 +135,26 @@ def describe(tensor: Tensor, bins: int = 20, cells: tuple[int, int] = (16, 32)) 
     )
 
 
+def _mean(values: Any) -> float:
+    scale = _scale(values)
+    return float((values / scale).mean()) * scale
+
+
+def _scale(values: Any) -> float:
+    """A power of two by which the values are smaller than 1, so that no sum of them overflows.
+
+    Dividing by it rounds nothing.
+    """
+    largest = max(abs(float(values.min())), abs(float(values.max())))
+    return 2.0 ** min(math.frexp(largest)[1], 1023) if largest > 1 else 1.0
+
+
 def _histogram(
     values: Any, low: float, high: float, bins: int, xp: Any
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Counts in equal bins from `low` to `high`; a single bin if all values are the same."""
-    edges = tuple(low + (high / bins - low / bins) * i for i in range(bins)) + (high,)
-    if any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+    edges = tuple(low * ((bins - i) / bins) + high * (i / bins) for i in range(bins + 1))
+    if any(a >= b for a, b in pairwise(edges)):
         return (int(values.size),), (low, high)  # too close together for more
     found = xp.histogram(values, bins=xp.asarray(edges))[0]
     return tuple(int(n) for n in to_numpy(found)), edges
@@ -152,7 +168,11 @@ def _grid(
         return (), "", (0, 0)
     leading = max(values.ndim - 2, 0)
     part = values[(0,) * leading] if leading else values
-    named = f"x[{', '.join(['0'] * leading + [':', ':'])}]" if math.prod(values.shape[:leading]) > 1 else ""
+    named = (
+        f"x[{', '.join(['0'] * leading + [':', ':'])}]"
+        if math.prod(values.shape[:leading]) > 1
+        else ""
+    )
     while part.ndim < 2:
         part = part[None]
     part = to_numpy(part)
@@ -163,6 +183,6 @@ def _grid(
         for left in range(0, part.shape[1], steps[1]):
             block = part[top : top + steps[0], left : left + steps[1]]
             block = block[np.isfinite(block)]
-            row.append(float((block / 2).mean() * 2) if block.size else None)
+            row.append(_mean(block) if block.size else None)
         rows.append(tuple(row))
     return tuple(rows), named, steps
