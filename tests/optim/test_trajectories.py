@@ -100,6 +100,103 @@ def test_adam_settings(options):
     assert_same(ours, theirs, "float64")
 
 
+ADAPTIVE = [
+    (name, {**fixed, **dict(zip(free, values, strict=True))})
+    for name, fixed, free in [
+        ("RAdam", {}, {"weight_decay": [0, 0.1], "decoupled_weight_decay": [False, True]}),
+        ("RAdam", {"betas": (0.4, 0.5), "eps": 1e-3}, {}),
+        ("Adamax", {}, {"weight_decay": [0, 0.1]}),
+        ("Adamax", {"betas": (0.3, 0.5), "eps": 1e-3}, {}),
+        ("Adagrad", {}, {"weight_decay": [0, 0.1], "initial_accumulator_value": [0, 0.5]}),
+        ("Adagrad", {"lr_decay": 0.1, "eps": 1e-3}, {}),
+        ("Adadelta", {"lr": 1.0}, {"weight_decay": [0, 0.1], "rho": [0.9, 0.3]}),
+        (
+            "RMSprop",
+            {},
+            {"weight_decay": [0, 0.1], "momentum": [0, 0.9], "centered": [False, True]},
+        ),
+        ("RMSprop", {"alpha": 0.3, "eps": 1e-3, "centered": True}, {}),
+        ("Rprop", {}, {}),
+        ("Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.1)}, {}),
+    ]
+    for values in itertools.product(*free.values())
+]
+
+
+@pytest.mark.parametrize("maximize", [False, True])
+@pytest.mark.parametrize(("name", "options"), ADAPTIVE, ids=str)
+def test_other_optimizers(name, options, maximize):
+    """In float64, and a few steps in float32 with parameters that miss some."""
+    options = {"lr": 0.01, "maximize": maximize, **options}
+    ours, theirs, optimizer, reference = trajectories(name, dtype="float64", **options)
+    assert_same(ours, theirs, "float64")
+    for p, q in zip(ours, theirs, strict=True):
+        got, want = optimizer.state[p], reference.state[q]
+        assert set(got) == set(want)
+        for key, value in want.items():
+            np.testing.assert_allclose(got[key].numpy(), value.numpy(), rtol=1e-10, atol=1e-12)
+    ours, theirs, *_ = trajectories(name, skip=lambda i, k: (i + k) % 3 == 0, steps=20, **options)
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=3e-5, atol=3e-5)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in ADAPTIVE}))
+def test_other_optimizers_exchange_their_state(name):
+    """Settings, state and repr are PyTorch's, so that either goes on where the other stopped."""
+    _, theirs, optimizer, reference = trajectories(name, dtype="float64", steps=5)
+    assert repr(optimizer) == repr(reference)
+    state, wanted = optimizer.state_dict(), reference.state_dict()
+    assert state["param_groups"] == wanted["param_groups"]
+    assert {k: list(v) for k, v in state["state"].items()} == {
+        k: list(v) for k, v in wanted["state"].items()
+    }
+    fresh = [tl.from_numpy(q.detach().numpy().copy()).requires_grad_() for q in theirs]
+    resumed = getattr(optim, name)(fresh)
+    resumed.load_state_dict(
+        {
+            "state": {
+                k: {n: tl.from_numpy(np.array(t.numpy())) for n, t in v.items()}
+                for k, v in wanted["state"].items()
+            },
+            "param_groups": wanted["param_groups"],
+        }
+    )
+    rng = np.random.default_rng(7)
+    for _ in range(5):
+        for p, q in zip(fresh, theirs, strict=True):
+            g = np.asarray(rng.standard_normal(p.shape))
+            p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+        resumed.step()
+        reference.step()
+    assert_same(fresh, theirs, "float64")
+
+
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        *((name, {"lr": -1.0}) for name in sorted({name for name, _ in ADAPTIVE})),
+        ("RAdam", {"betas": (1.0, 0.9)}),
+        ("RAdam", {"eps": -1.0}),
+        ("Adamax", {"betas": (0.9, -0.1)}),
+        ("Adamax", {"weight_decay": -1.0}),
+        ("Adagrad", {"lr_decay": -1.0}),
+        ("Adagrad", {"initial_accumulator_value": -1.0}),
+        ("Adagrad", {"fused": True, "foreach": True}),
+        ("Adadelta", {"rho": 1.5}),
+        ("RMSprop", {"alpha": -1.0}),
+        ("RMSprop", {"momentum": -1.0}),
+        ("Rprop", {"etas": (0.5, 0.9)}),
+    ],
+    ids=str,
+)
+def test_bad_settings_of_other_optimizers(name, bad):
+    with pytest.raises((ValueError, RuntimeError)) as theirs:
+        getattr(torch.optim, name)([torch.zeros(1)], **bad)
+    with pytest.raises(theirs.type) as ours:
+        getattr(optim, name)([tl.zeros(1)], **bad)
+    assert str(ours.value) == str(theirs.value)
+
+
 @pytest.mark.parametrize(("name", "options"), [("SGD", {"momentum": 0.9}), ("Adam", {})])
 def test_parameters_without_a_gradient_stand_still(name, options):
     """Some parameters miss steps, so their counts and buffers go their own way."""
@@ -109,7 +206,9 @@ def test_parameters_without_a_gradient_stand_still(name, options):
     assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize(
+    "name", ["SGD", "Adam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop"]
+)
 def test_complex_parameters(name):
     rng = np.random.default_rng(3)
     start = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
