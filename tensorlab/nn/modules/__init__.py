@@ -22,6 +22,11 @@ from tensorlab.nn.modules.activation import (
     Tanh,
     Tanhshrink,
 )
+from tensorlab.nn.modules.batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+)
 from tensorlab.nn.modules.container import ModuleDict, ModuleList, Sequential
 from tensorlab.nn.modules.conv import (
     Conv1d,
@@ -33,6 +38,11 @@ from tensorlab.nn.modules.conv import (
 )
 from tensorlab.nn.modules.dropout import Dropout
 from tensorlab.nn.modules.flatten import Flatten, Unflatten
+from tensorlab.nn.modules.instancenorm import (
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from tensorlab.nn.modules.linear import Bilinear, Identity, Linear
 from tensorlab.nn.modules.loss import (
     BCELoss,
@@ -43,6 +53,12 @@ from tensorlab.nn.modules.loss import (
     NLLLoss,
 )
 from tensorlab.nn.modules.module import Module
+from tensorlab.nn.modules.normalization import (
+    GroupNorm,
+    LayerNorm,
+    LocalResponseNorm,
+    RMSNorm,
+)
 from tensorlab.nn.modules.parameter_container import ParameterDict, ParameterList
 from tensorlab.nn.modules.pooling import (
     AdaptiveAvgPool1d,
@@ -76,6 +92,9 @@ __all__ = [
     "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "Conv1d",
     "Conv2d",
@@ -90,14 +109,20 @@ __all__ = [
     "GELU",
     "GRU",
     "GRUCell",
+    "GroupNorm",
     "Hardtanh",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "LSTM",
@@ -113,6 +138,7 @@ __all__ = [
     "NLLLoss",
     "ParameterDict",
     "ParameterList",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "RNN",

@@ -1,0 +1,198 @@
+"""Normalisation: each group of elements shifted and scaled to mean 0 and variance 1.
+
+Batch, layer, group and instance normalisation differ only in which elements form a group: `_standardised`
+makes one operation of each. With x̂ = (x − mean) / √(var + eps) and h = g · weight, the gradient is
+
+    by x:       (h − mean(h) − x̂ · mean(h · x̂)) / √(var + eps)     (means over the group)
+    by weight:  Σ g · x̂        by bias:  Σ g
+
+S. Ioffe, C. Szegedy, "Batch normalization", arXiv:1502.03167, section 3, for groups of any kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tensorlab._op import Sample, op
+from tensorlab.ops.functions import rsqrt
+from tensorlab.ops.reduce import mean
+from tensorlab.ops.shape import reshape, sum_to
+
+Shape = tuple[int, ...]
+
+
+class Layout(NamedTuple):
+    """Which elements of an input are normalised together, and what weight and bias belong to."""
+
+    rows: Shape  # the input's shape, rearranged so that groups lie along whole dimensions
+    dims: Shape  # those dimensions
+    affine: Shape  # the shape in which weight and bias meet the input
+
+
+def channels(shape: Shape) -> Shape:
+    """The shape in which one number per channel meets (N, C, …)."""
+    return (1, shape[1], *(1,) * (len(shape) - 2))
+
+
+def _affine(x: Any, weight: Any, bias: Any, shape: Shape) -> Any:
+    if weight is not None:
+        x = x * weight.reshape(shape)
+    return x if bias is None else x + bias.reshape(shape)
+
+
+def _standardised(
+    name: str, layout: Callable[..., Layout], doc: str, samples: Any, torch: Any
+) -> Any:
+    """Declare one kind of normalisation; `layout(shape, parameter)` says how it groups elements."""
+
+    def forward(xp, input, weight=None, bias=None, /, parameter=None, eps=1e-5):
+        shape, how = input.shape, layout(tuple(input.shape), parameter)
+        x = input.reshape(how.rows)
+        # Half precision is too coarse for a mean of many.
+        wide = x.astype(np.float32) if x.dtype.itemsize < 4 else x
+        centred = wide - wide.mean(axis=how.dims, keepdims=True)
+        variance = xp.square(centred).mean(axis=how.dims, keepdims=True)
+        centred /= xp.sqrt(variance + eps)
+        out = _affine(centred.reshape(shape), weight, bias, how.affine)
+        return out.astype(input.dtype, copy=False)
+
+    def rule(
+        g: Any,
+        input: Any,
+        weight: Any,
+        weight_shape: Any,
+        bias_shape: Any,
+        parameter: Any,
+        eps: float,
+        needs: Any,
+    ) -> tuple[Any, Any, Any]:
+        shape = tuple(input.shape)
+        how = layout(shape, parameter)
+        x = reshape(input, how.rows)
+        centred = x - mean(x, how.dims, True)
+        scale = rsqrt(mean(centred * centred, how.dims, True) + eps)
+        unit = centred * scale
+        by_input = by_weight = by_bias = None
+        if needs[0]:
+            h = reshape(g if weight is None else g * reshape(weight, how.affine), how.rows)
+            along = mean(h * unit, how.dims, True)
+            by_input = reshape((h - mean(h, how.dims, True) - unit * along) * scale, shape)
+        if needs[1]:
+            by_weight = reshape(sum_to(g * reshape(unit, shape), how.affine), tuple(weight_shape))
+        if needs[2]:
+            by_bias = reshape(sum_to(g, how.affine), tuple(bias_shape))
+        return by_input, by_weight, by_bias
+
+    forward.__name__ = name
+    forward.__doc__ = doc
+    made = op(samples=samples, torch=torch, ref=_reference(layout), result=None, name=name)(forward)
+    made.vjp(rule)
+    return made
+
+
+def _reference(layout: Callable[..., Layout]) -> Callable[..., Any]:
+    def reference(x, weight=None, bias=None, parameter=None, eps=1e-5):
+        how = layout(x.shape, parameter)
+        rows = x.reshape(how.rows)
+        out = (rows - rows.mean(how.dims, keepdims=True)) / np.sqrt(
+            rows.var(how.dims, keepdims=True) + eps
+        )
+        return _affine(out.reshape(x.shape), weight, bias, how.affine)
+
+    return reference
+
+
+def _by_batch(shape: Shape, parameter: Any) -> Layout:
+    return Layout(shape, (0, *range(2, len(shape))), channels(shape))
+
+
+def _by_layer(shape: Shape, normalized_shape: Any) -> Layout:
+    lead = len(shape) - len(normalized_shape)
+    return Layout(shape, tuple(range(lead, len(shape))), tuple(normalized_shape))
+
+
+def _by_group(shape: Shape, groups: int) -> Layout:
+    area = 1
+    for n in shape[1:]:
+        area *= n
+    return Layout((shape[0], groups, area // groups), (2,), channels(shape))
+
+
+native_batch_norm = _standardised(
+    "native_batch_norm",
+    _by_batch,
+    "Each channel of (N, C, …) normalised over the batch and all positions; see `nn.functional.batch_norm`.",
+    lambda r: [
+        Sample(r(4, 3), r(3), r(3)), Sample(r(2, 3, 4)), Sample(r(3, 2, 2, 2), r(2), None, None, 0.1),
+        Sample(r(3, 2, 2), None, r(2)),
+    ],
+    lambda x, w=None, b=None, parameter=None, eps=1e-5: _torch().batch_norm(
+        x, None, None, w, b, True, 0.1, eps
+    ),
+)  # fmt: skip
+native_layer_norm = _standardised(
+    "native_layer_norm",
+    _by_layer,
+    "The last dimensions, of shape `parameter`, normalised together; see `nn.functional.layer_norm`.",
+    lambda r: [
+        Sample(r(2, 3), r(3), r(3), (3,)), Sample(r(2, 3, 4), r(3, 4), None, (3, 4)),
+        Sample(r(4), None, None, (4,), 0.1), Sample(r(0, 3), None, None, (3,)),
+    ],
+    lambda x, w=None, b=None, parameter=None, eps=1e-5: _torch().layer_norm(
+        x, parameter, w, b, eps
+    ),
+)  # fmt: skip
+native_group_norm = _standardised(
+    "native_group_norm",
+    _by_group,
+    "The channels of (N, C, …) in `parameter` groups, each normalised; see `nn.functional.group_norm`.",
+    lambda r: [
+        Sample(r(2, 4), r(4), r(4), 2), Sample(r(2, 6, 3), r(6), None, 3), Sample(r(1, 2, 2, 2), None, None, 1, 0.1),
+    ],
+    lambda x, w=None, b=None, parameter=None, eps=1e-5: _torch().group_norm(
+        x, parameter, w, b, eps
+    ),
+)  # fmt: skip
+
+
+def _torch() -> Any:
+    from tensorlab.testing import _torch as torch
+
+    return torch.module().nn.functional
+
+
+@op(
+    samples=lambda r: [
+        Sample(r(2, 3), r(3), (3,), 1e-5), Sample(r(2, 3, 4), r(3, 4), (3, 4), 1e-3), Sample(r(4), None, (4,), 0.1),
+    ],
+    torch=lambda x, w=None, shape=(), eps=None: _torch().rms_norm(x, shape, w, eps),
+    ref=lambda x, w=None, shape=(), eps=1e-5: (
+        x / np.sqrt((x**2).mean(tuple(range(-len(shape), 0)), keepdims=True) + eps) * (1 if w is None else w)
+    ),
+    result=None,
+)  # fmt: skip
+def fused_rms_norm(xp, input, weight=None, /, normalized_shape=(), eps=1e-5):
+    """The last dimensions divided by the root of the mean of their squares; see `nn.functional.rms_norm`."""
+    dims = tuple(range(input.ndim - len(normalized_shape), input.ndim))
+    wide = input.astype(np.float32) if input.dtype.itemsize < 4 else input
+    out = wide / xp.sqrt(xp.square(wide).mean(axis=dims, keepdims=True) + eps)
+    if weight is not None:
+        out = out * weight
+    return out.astype(input.dtype, copy=False)
+
+
+def _rms_norm_backward(g, input, weight, weight_shape, normalized_shape, eps, needs):
+    dims = tuple(range(len(input.shape) - len(normalized_shape), len(input.shape)))
+    scale = rsqrt(mean(input * input, dims, True) + eps)
+    unit = input * scale
+    h = g if weight is None else g * weight
+    return (
+        (h - unit * mean(h * unit, dims, True)) * scale if needs[0] else None,
+        sum_to(g * unit, tuple(weight_shape)) if needs[1] else None,
+    )
+
+
+fused_rms_norm.vjp(_rms_norm_backward)
