@@ -9,126 +9,32 @@ from __future__ import annotations
 
 import math
 import types
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tensorlab._tensor import Tensor
+from tensorlab.optim._schedule import LRScheduler
+from tensorlab.optim._schedules import (
+    CosineAnnealingWarmRestarts,
+    PolynomialLR,
+    ReduceLROnPlateau,
+)
 from tensorlab.optim.optimizer import Optimizer
 
 __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
+    "MultiplicativeLR",
+    "PolynomialLR",
+    "ReduceLROnPlateau",
     "StepLR",
 ]
-
-
-class LRScheduler:
-    """Base class of schedulers: a subclass writes `get_lr`.
-
-    Args:
-        optimizer: whose groups' `"lr"` to set. Their first one is kept as `"initial_lr"`.
-        last_epoch: -1 to start; the number of the last epoch to resume, with the optimizer's
-            state loaded first.
-
-    Attributes:
-        base_lrs: the initial rate of each group.
-        last_epoch: how many times `step` was called.
-
-    Raises:
-        TypeError: `optimizer` is not an `Optimizer`.
-        KeyError: resuming, and a group has no `"initial_lr"`.
-    """
-
-    _is_initial = False
-    _get_lr_called_within_step = False
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        self.optimizer = optimizer
-        for i, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", _copied(group["lr"]))
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
-                    "scheduler with last_epoch >= 0: load the optimizer's state_dict first, or "
-                    "start with last_epoch=-1"
-                )
-        self.base_lrs = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self._step_count = 0
-        self._is_initial = True
-        try:
-            self.step()
-        finally:
-            self._is_initial = False
-
-    def get_lr(self) -> list[Any]:
-        """The rate of each group at `last_epoch`; called by `step`, use `get_last_lr` elsewhere."""
-        raise NotImplementedError(f"{type(self).__name__} must define get_lr()")
-
-    def get_last_lr(self) -> list[Any]:
-        """The rate that each group has now."""
-        return self._last_lr
-
-    def step(self, epoch: int | None = None) -> None:
-        """Go on by one epoch (or to `epoch`) and set the rates."""
-        if self._step_count == 1 and not self.optimizer._opt_called:
-            warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. You should "
-                "call them in the opposite order: `optimizer.step()` before "
-                "`lr_scheduler.step()`. Failure to do this will result in skipping the first "
-                "value of the learning rate schedule.",
-                stacklevel=2,
-            )
-        self._step_count += 1
-        self._get_lr_called_within_step = True
-        try:
-            if epoch is None:
-                self.last_epoch += 1
-                values = self.get_lr()
-            else:
-                self.last_epoch = epoch
-                values = getattr(self, "_get_closed_form_lr", self.get_lr)()
-        finally:
-            self._get_lr_called_within_step = False
-        for group, value in zip(self.optimizer.param_groups, values, strict=True):
-            if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(value)
-            else:
-                group["lr"] = value
-        self._last_lr = self._rates()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimizer, for a checkpoint."""
-        return {key: value for key, value in self.__dict__.items() if key != "optimizer"}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave out."""
-        self.__dict__.update(state_dict)
-
-    def _rates(self) -> list[Any]:
-        return [_copied(group["lr"]) for group in self.optimizer.param_groups]
-
-    def _scaled(self, factor: float) -> list[Any]:
-        """The present rates times `factor`."""
-        return [group["lr"] * factor for group in self.optimizer.param_groups]
-
-    def _check_called_by_step(self) -> None:
-        if not self._get_lr_called_within_step:
-            warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use "
-                "`get_last_lr()`.",
-                stacklevel=3,
-            )
 
 
 class LambdaLR(LRScheduler):
@@ -185,6 +91,32 @@ class LambdaLR(LRScheduler):
             if saved is not None:
                 function.__dict__.update(saved)
         super().load_state_dict(state)
+
+
+class MultiplicativeLR(LambdaLR):
+    """The present rate times a function of the epoch number, every epoch.
+
+    Args and errors as `LambdaLR`.
+
+    >>> import tensorlab
+    >>> from tensorlab import optim
+    >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=1.0)
+    >>> scheduler = MultiplicativeLR(optimizer, lambda epoch: 0.5)
+    >>> optimizer.step()
+    >>> scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
+
+    def get_lr(self) -> list[Any]:
+        self._check_called_by_step()
+        if self._is_initial:
+            return self._rates()
+        groups = self.optimizer.param_groups
+        return [
+            group["lr"] * function(self.last_epoch)
+            for function, group in zip(self.lr_lambdas, groups, strict=True)
+        ]
 
 
 class StepLR(LRScheduler):
@@ -380,7 +312,3 @@ class CosineAnnealingLR(LRScheduler):
     def _get_closed_form_lr(self) -> list[Any]:
         share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
-
-
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
