@@ -228,6 +228,9 @@ from tensorlab.ops.elementwise import (
     neg,
     real,
 )
+from tensorlab.ops.embedding import (
+    embedding,
+)
 from tensorlab.ops.extrema import (
     amax,
     amin,
@@ -653,6 +656,7 @@ __all__ = [
     "dtype",
     "e",
     "einsum",
+    "embedding",
     "empty",
     "empty_like",
     "enable_grad",

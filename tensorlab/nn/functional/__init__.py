@@ -48,6 +48,9 @@ from tensorlab.nn.functional.normalization import (
     local_response_norm,
     rms_norm,
 )
+from tensorlab.nn.functional.sparse import (
+    embedding,
+)
 from tensorlab.ops.conv import (
     conv1d,
     conv2d,
@@ -98,6 +101,7 @@ __all__ = [
     "cross_entropy",
     "dropout",
     "elu",
+    "embedding",
     "gelu",
     "group_norm",
     "hardtanh",

@@ -79,6 +79,9 @@ from tensorlab.nn.modules.pooling import (
 )
 from tensorlab.nn.modules.rnn import GRU, LSTM, RNN, RNNBase
 from tensorlab.nn.modules.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from tensorlab.nn.modules.sparse import (
+    Embedding,
+)
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -105,6 +108,7 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "ELU",
+    "Embedding",
     "Flatten",
     "GELU",
     "GRU",
