@@ -26,6 +26,7 @@ __all__ = ["PickleWriter", "STORAGE_NAMES"]
 #: PyTorch's names of the storage classes.
 STORAGE_NAMES = {
     "float16": "HalfStorage",
+    "bfloat16": "BFloat16Storage",
     "float32": "FloatStorage",
     "float64": "DoubleStorage",
     "complex64": "ComplexFloatStorage",

@@ -24,10 +24,10 @@ class Kind(NamedTuple):
 
     name: str
     in_file: np.dtype
-    dtype: dtype | None  # None for a storage of bare bytes
+    dtype: dtype | None  # None for bare bytes, and for bfloat16 until it is needed
 
 
-_BFLOAT16 = Kind("BFloat16Storage", np.dtype(np.uint16), _dtypes.float32)
+_BFLOAT16 = Kind("BFloat16Storage", np.dtype(np.uint16), None)
 _BYTES = Kind("UntypedStorage", np.dtype(np.uint8), None)
 _NAMED = {d.name: d for d in DTYPES}
 _STORAGES = {
@@ -35,10 +35,23 @@ _STORAGES = {
     for kind in (
         _BFLOAT16,
         _BYTES,
-        *(Kind(name, _NAMED[d].numpy, _NAMED[d]) for d, name in STORAGE_NAMES.items()),
+        *(
+            Kind(name, _NAMED[d].numpy, _NAMED[d])
+            for d, name in STORAGE_NAMES.items()
+            if d in _NAMED
+        ),
     )
 }
 _STORAGES["torch.storage.UntypedStorage"] = _BYTES
+
+
+class _Names(dict[str, Any]):
+    """Names of a checkpoint; that of bfloat16 loads what the type needs only when it occurs."""
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key == "torch.bfloat16":
+            return _dtypes.load_bfloat16().bfloat16
+        return super().get(key, default)
 
 
 class Rebuilder:
@@ -61,23 +74,22 @@ class Rebuilder:
             "torch.Size": _size,
             "torch.device": _device,
         }
-        self.names: dict[str, Any] = {
-            **PLAIN,
-            **_STORAGES,
-            **{f"torch.{d.name}": d for d in DTYPES},
-            "torch.bfloat16": _dtypes.float32,
-            **{
-                name: Global(name, build if place else _nothing) for name, build in builders.items()
-            },
-            "torch.Tensor": Global("torch.Tensor", None),
-            "torch.nn.parameter.Parameter": Global("torch.nn.parameter.Parameter", None),
-        }
+        self.names: dict[str, Any] = _Names(
+            {
+                **PLAIN,
+                **_STORAGES,
+                **{f"torch.{d.name}": d for d in DTYPES},
+                **{
+                    name: Global(name, build if place else _nothing)
+                    for name, build in builders.items()
+                },
+                "torch.Tensor": Global("torch.Tensor", None),
+                "torch.nn.parameter.Parameter": Global("torch.nn.parameter.Parameter", None),
+            }
+        )
 
     def storage(self, array: np.ndarray, kind: Kind, location: str) -> UntypedStorage:
         """The storage of these elements, as they were in the file, at its place."""
-        if kind is _BFLOAT16:
-            # bfloat16 is the upper half of a float32.
-            array = (array.astype(np.uint32) << 16).view(np.float32)
         assert self.place is not None
         placed = self.place(array, location)
         out = storage_of(placed)
@@ -96,9 +108,10 @@ class Rebuilder:
     ) -> Tensor:
         """A tensor on a storage: of these sizes, its elements these steps apart."""
         kind = self._kind_of(storage)
-        if kind.dtype is None:
+        of = _dtypes.load_bfloat16().bfloat16 if kind is _BFLOAT16 else kind.dtype
+        if of is None:
             raise ValueError("a tensor lies on a storage without a type")
-        return self._on(storage, kind.dtype, offset, size, stride, requires_grad, metadata)
+        return self._on(storage, of, offset, size, stride, requires_grad, metadata)
 
     def tensor_of_dtype(
         self,

@@ -39,7 +39,8 @@ _CODES = {
     "bool": "BOOL",
 }
 _DTYPES = {code: np.dtype(name).newbyteorder("<") for name, code in _CODES.items()}
-_DTYPES["BF16"] = np.dtype("<u2")
+_DTYPES["BF16"] = np.dtype("<u2")  # its bits
+_CODES["bfloat16"] = "BF16"
 _LONGEST_HEADER = 100_000_000  # the limit that the format sets
 
 
@@ -87,8 +88,6 @@ def load_file(
     filename: str | os.PathLike[str], device: str | int | Device = "cpu"
 ) -> dict[str, Tensor]:
     """The tensors of a safetensors file by name; see `save_file`.
-
-    bfloat16, which NumPy has not, is read as float32; the numbers stay the same.
 
     Args:
         filename: the path.
@@ -164,6 +163,8 @@ def _parts(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None) ->
     yield text
     for name in names:
         array = to_numpy(tensors[name]._data)
+        if tensors[name].dtype.name == "bfloat16":
+            array = np.ascontiguousarray(array).view(np.ndarray).view(np.uint16)
         yield (
             np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
             .reshape(-1)
@@ -229,9 +230,9 @@ def _entries(
 
 
 def _tensor(array: np.ndarray, code: str, device: Any) -> Tensor:
-    if code == "BF16":  # the upper half of a float32
-        array = (array.astype(np.uint32) << 16).view(np.float32)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if code == "BF16":
+        array = _dtypes.held(array.view(_dtypes.load_bfloat16().NUMPY))
     if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
         raise ValueError("a bool tensor holds something other than 0 and 1: the file is damaged")
     _dtypes.from_numpy_dtype(array.dtype)

@@ -127,8 +127,6 @@ def load(
 ) -> Any:
     """Read what `save` or `torch.save` wrote: tensors and plain containers, nothing else.
 
-    bfloat16, which NumPy has not, is read as float32; the numbers stay the same.
-
     Args:
         f: a path, or a file open for binary reading.
         map_location: where tensors go: None for the device that they were on; a device or its

@@ -22,7 +22,7 @@ def test_a_file_written_by_hand():
     assert found["b"].item() is True
 
 
-@pytest.mark.parametrize("name", list(safetensors._CODES))
+@pytest.mark.parametrize("name", [c for c in safetensors._CODES if c != "bfloat16"])
 def test_every_dtype_there_and_back(name, rng, tmp_path):
     a = (rng.standard_normal((3, 5)) * 10).astype(name)
     tensors = {"a": tl.from_numpy(a), "t": tl.from_numpy(a.copy()).t(), "e": tl.zeros(0, 2)}
@@ -55,10 +55,18 @@ def test_the_reference_implementation_agrees(tmp_path, rng):
 
 
 def test_bfloat16_keeps_its_numbers():
+    pytest.importorskip("ml_dtypes", reason="bfloat16 needs it")
     header = b'{"x":{"dtype":"BF16","shape":[3],"data_offsets":[0,6]}}'
     bits = np.array([1.0, -0.5, np.inf], np.float32).view(np.uint32) >> 16
     data = struct.pack("<Q", len(header)) + header + bits.astype("<u2").tobytes()
-    assert safetensors.load(data)["x"].tolist() == [1.0, -0.5, float("inf")]
+    found = safetensors.load(data)
+    assert found["x"].dtype is tl.bfloat16
+    assert found["x"].float().tolist() == [1.0, -0.5, float("inf")]
+    assert safetensors.load(safetensors.save(found))["x"].float().tolist() == [
+        1.0,
+        -0.5,
+        float("inf"),
+    ]
 
 
 def test_a_model(tmp_path):
