@@ -127,6 +127,8 @@ def _run(
             send(edge, g)
         if not keep_graph and node.saved and _kept_values(node):
             node.saved = None
+        # What this node held must not live on while the rules of the next one run.
+        del received, reads, grads
     return found
 
 
