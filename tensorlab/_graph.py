@@ -155,6 +155,15 @@ def leaf_edge(tensor: Tensor) -> tuple[Node, int] | None:
     return None if node.leaf_ref is None else (node, 0)
 
 
+def move_retained(old: Node | None, index: int, new: Node, new_index: int) -> None:
+    """When a write gave a tensor another node, what `retain_grad` asked for is wanted from that one."""
+    if old is None or old.hooks is None or index not in old.hooks.retain:
+        return
+    if new.hooks is None:
+        new.hooks = type(old.hooks)()
+    new.hooks.retain[new_index] = old.hooks.retain.pop(index)
+
+
 class _Mode(threading.local):
     grad = True
 

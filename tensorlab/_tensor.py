@@ -7,14 +7,14 @@ This file knows no operation. `_op` attaches the methods that the operations in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tensorlab import _backend, _dtypes, _printing
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype
-from tensorlab._graph import Node, leaf_node, mode
+from tensorlab._graph import Node, mode, move_retained
 
 
 class Size(tuple[int, ...]):
@@ -233,7 +233,7 @@ class Tensor:
                 "only Tensors of floating point dtype can require gradients, "
                 f"got {self.dtype}; convert with .float() first"
             )
-        if not requires_grad and not self.is_leaf:
+        if not requires_grad and self._node is not None and self._node.op is not None:
             raise RuntimeError(
                 "you can only change requires_grad flags of leaf variables. If you want to use a "
                 "computed variable in a subgraph that doesn't require differentiation use "
@@ -327,9 +327,8 @@ class Tensor:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         self._data = value._data
         if self._node is not None and self._node.op is None:
-            # The leaf node is new with the array, the hooks on it stay.
-            hooks = self._node.hooks
-            leaf_node(cast(Any, self)).hooks = hooks
+            # It is the same leaf, so what was computed from it still sends its gradient here.
+            self._node.shapes, self._node.dtypes = (self._data.shape,), (self._data.dtype,)
 
     def detach(self) -> Tensor:
         """A tensor on the same storage, cut from the graph.
@@ -523,6 +522,8 @@ def current_history(tensor: Tensor) -> None:
         fresh = replay(base, view.steps)
     finally:
         mode.grad = recording
+    if fresh._node is not None:
+        move_retained(tensor._node, tensor._index, fresh._node, fresh._index)
     tensor._node, tensor._index = fresh._node, fresh._index
     tensor._requires_grad = fresh._requires_grad or view.own_flag
     tensor._view = view._replace(version=version)

@@ -23,7 +23,7 @@ import numpy as np
 from tensorlab import _apply, _dtypes, _op
 from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
-from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES
+from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS, SHAPE, SHAPES
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.saved import Packed
 
@@ -160,6 +160,9 @@ def _read(node: Node, received: list[Any], create_graph: bool) -> list[Any]:
         elif what == INPUTS:
             value = tuple([_restore(v, node, j, create_graph) for j, v in enumerate(value)])
         reads.append(value)
+    if _dtypes.narrow is not None and node.hooks is None and (RECORDS, 0) not in plan.saves:
+        # Rules compute in float32 too: `_match` rounds what they return, once.
+        reads = [_dtypes.narrow.lower(value) for value in reads]
     reads += node.params
     return reads
 
@@ -258,9 +261,11 @@ def _is_fresh(g: Any, grads: list[Any], reads: list[Any], node: Node) -> bool:
 def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
     """Add `g` to the leaf's `.grad`. The buffer is never one that somebody else can see."""
     leaf = node.leaf()
-    if leaf is None or not leaf._requires_grad:
+    if leaf is None:
         return
-    if leaf._grad is None:
+    if not leaf._requires_grad:
+        pass  # it was told to stop collecting after it was used; PyTorch runs its hooks all the same
+    elif leaf._grad is None:
         if create_graph:
             leaf._grad = g.clone()
         else:

@@ -73,12 +73,6 @@ def node_hooks(node: Node) -> Hooks:
     return node.hooks
 
 
-def move_retained(old: Node | None, new: Node, index: int) -> None:
-    """After a write in place, what `retain_grad` keeps is the gradient of the tensor as it is now."""
-    if old is not None and old.hooks is not None and index in old.hooks.retain:
-        node_hooks(new).retain[0] = old.hooks.retain.pop(index)
-
-
 def _wrapped(g: Any) -> Any:
     return g if g is None or isinstance(g, Tensor) else wrap(g)
 
@@ -156,6 +150,8 @@ def retain_grad(self: Tensor) -> None:
     """
     from weakref import ref
 
+    if self.requires_grad and (self._node is None or self._node.op is None):
+        return  # a leaf; its history, if it is a view, may be open, and nobody asks
     node = _history(self, "retain_grad on")
     if node.op is not None:
         node_hooks(node).retain[self._index] = ref(self)

@@ -22,7 +22,7 @@ import numpy as np
 from tensorlab import _dtypes
 from tensorlab._apply import compute, record, unwrap
 from tensorlab._calls import is_reflected, make_function
-from tensorlab._graph import Node, leaf_node, mode
+from tensorlab._graph import Node, leaf_node, mode, move_retained
 from tensorlab._op import Op, on_register
 from tensorlab._plan import INPUT, RECORDS, Plan, picker
 from tensorlab._tensor import (
@@ -34,7 +34,6 @@ from tensorlab._tensor import (
     shares_storage,
     wrap,
 )
-from tensorlab.autograd.hooks import move_retained
 
 
 def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Tensor:
@@ -48,10 +47,12 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
     mask = mask & op.differentiable if mode.grad else 0
     if mode.grad and (mask or target._requires_grad):
         _check_history(target)
-    _check_overlap(op, target, () if op.name in READ_ONE_NUMBER else inputs[1:])
+    _check_overlap(op, target, inputs[1:])
     if target._data.dtype.kind not in "fcV":
         mask = 0
     if mask:
+        if target._view is not None and target._node is not None and target._node.hooks is not None:
+            inputs = (_without_hooks(target), *inputs[1:])
         inputs, arrays = _keep_old_values(op, inputs, arrays, mask)
     out = compute(op, xp, arrays, params)
     _store(op, target, out)
@@ -117,9 +118,6 @@ def _check_history(target: Tensor) -> None:
         )
 
 
-#: Operations whose other input is read, one number, before anything is written.
-READ_ONE_NUMBER = frozenset({"fill", "masked_fill"})
-
 #: Operations that write here and there: not even the target itself may be what they read.
 SCATTERS = frozenset({"index_set", "index_add", "index_copy", "scatter", "masked_scatter"})
 
@@ -127,9 +125,16 @@ SCATTERS = frozenset({"index_set", "index_add", "index_copy", "scatter", "masked
 def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
     """Refuse a target with elements on top of each other, or one that overlaps an input in part."""
     data = target._data
+    if op.name == "copy" and others[0] is target:
+        return
+    # A number may be written to one place twice, and PyTorch lets index writes do it too.
+    twice = op.name in ("index_set", "masked_fill")
+    if op.name == "fill" or op.name == "masked_fill":
+        twice = twice or not isinstance(others[0], Tensor)
+        others = ()  # their value is one number, read before anything is written
     if (
         data.size > 1
-        and op.name != "index_set"  # PyTorch lets it write the same place twice
+        and not twice
         and any(step == 0 and n > 1 for step, n in zip(data.strides, data.shape, strict=True))
     ):
         raise RuntimeError(
@@ -142,7 +147,9 @@ def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
         array = other._data
         if isinstance(data, np.ndarray) and not np.may_share_memory(data, array):
             continue
-        if not (_is_dense(data) and _is_dense(array)) or array.size == 0 or data.size == 0:
+        if array.size == 0 or data.size == 0:
+            continue
+        if array is not data and not (_is_dense(data) and _is_dense(array)):
             continue  # strided neighbours: the result is computed apart, so it is right anyway
         start, begin = address(data), address(array)
         same = start == begin and data.shape == array.shape and _steps(data) == _steps(array)
@@ -198,11 +205,24 @@ def _keep_old_values(
     return [copy, *inputs[1:]], [copy._data, *arrays[1:]]
 
 
+def _without_hooks(target: Tensor) -> Tensor:
+    """A view as it was before the write, with a node of its own.
+
+    The hooks on a view's node do not see the gradient that a later write sends on to the base.
+    """
+    assert target._view is not None
+    before = replay(target._view.base, target._view.steps)
+    old = wrap(target._data)
+    old._version_cell = target._version_cell
+    old._node, old._index, old._requires_grad = before._node, before._index, before._requires_grad
+    return old
+
+
 def _rebase(target: Tensor, node: Node) -> None:
     """Give `target` the history `node`; through its base, if it is a view."""
     view = target._view
     if view is None:
-        move_retained(target._node, node, target._index)
+        move_retained(target._node, target._index, node, 0)
         target._node, target._index, target._requires_grad = node, 0, True
         return
     base = view.base
@@ -221,7 +241,7 @@ def _rebase(target: Tensor, node: Node) -> None:
         (base._data.shape,),
         (base._data.dtype,),
     )
-    move_retained(base._node, made, base._index)
+    move_retained(base._node, base._index, made, 0)
     base._node = made
     base._index, base._requires_grad = 0, True
     current_history(target)

@@ -230,10 +230,14 @@ def _covered(item: Any) -> int:
     """How many dimensions one item of a key takes up."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return 0
-    return np.ndim(item) if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
+    return (
+        np.ndim(item) if getattr(item, "dtype", None) is not None and item.dtype.kind == "b" else 1
+    )
 
 
-def _split(key: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
+def _split(
+    key: tuple[Any, ...], shape: tuple[int, ...]
+) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
     """A key of all kinds as a basic key, applied first, and one of arrays alone.
 
     NumPy counts an int among the index arrays, and an ellipsis as a slice even where it stands
@@ -266,12 +270,15 @@ def _selects_nothing(key: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
     for k in key:
         if isinstance(k, slice):
             n = shape[axis]
-            if k.start not in (None, 0) or k.step not in (None, 1) or not (k.stop is None or k.stop >= n):
+            if (
+                k.start not in (None, 0)
+                or k.step not in (None, 1)
+                or not (k.stop is None or k.stop >= n)
+            ):
                 return False
             axis += 1
         elif k is Ellipsis:
-            if len(key) > 1:
-                return False
+            axis += len(shape) - sum(map(_covered, key))
         elif k is None or (isinstance(k, (int, np.integer)) and not isinstance(k, bool)):
             return False
         else:
@@ -304,21 +311,28 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     if not isinstance(value, (Tensor, bool, int, float, complex)):
         value = wrap(np.asarray(value).astype(self._data.dtype))
     if _is_basic(key):
-        part = self if _selects_nothing(key, self._data.shape) else apply(getitem.op, (self,), (key,))
-        if isinstance(value, Tensor) and value.ndim and value.shape != part.shape:
-            value = _without_leading_ones(value)
+        part = (
+            self if _selects_nothing(key, self._data.shape) else apply(getitem.op, (self,), (key,))
+        )
         one = isinstance(value, Tensor) and value.ndim == 0
+        if isinstance(value, Tensor) and value.ndim and value.shape != part.shape:
+            value = _without_leading_ones(value).expand(part.shape)  # type: ignore[attr-defined]
         apply_inplace(fill.op if one else copy.op, (part, value), ())
         return
-    masked = len(key) == 1 and getattr(key[0], "dtype", None) == np.bool_
-    if isinstance(value, Tensor) and value.dtype is not self.dtype and not (masked and value.numel() == 1):
+    arrays = [k for k in key if hasattr(k, "dtype") and not isinstance(k, np.integer)]
+    masked = len(arrays) == 1 and arrays[0].dtype == np.bool_
+    if (
+        isinstance(value, Tensor)
+        and value.dtype is not self.dtype
+        and not (masked and value.numel() == 1)
+    ):
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {self.dtype} for the "
             f"destination and {value.dtype} for the source; convert with .to({self.dtype}) first"
         )
     if isinstance(value, Tensor) and value.ndim:
         value = _without_leading_ones(value)
-    if masked and isinstance(value, Tensor) and value.ndim == 0:
+    if masked and arrays[0].ndim and isinstance(value, Tensor) and value.ndim == 0:
         value = value.clone()  # type: ignore[attr-defined]  # read before anything is written, even from here
     basic, key = _split(key, self._data.shape)
     target = self if basic is None else apply(getitem.op, (self,), (basic,))

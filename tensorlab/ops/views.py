@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,9 +72,9 @@ unsqueeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
         ErrorSample(r(2, 3), 1, 0, error=RuntimeError, match="start_dim cannot come after end_dim"),
         *_out_of_range(r),
     ],
-    ref=lambda x, start_dim=0, end_dim=-1: _flatten(x, start_dim, end_dim), view=True, method=True,
+    ref=lambda x, start_dim=0, end_dim=-1: _flatten(x, start_dim, end_dim), name="flatten", view=True,
 )  # fmt: skip
-def flatten(xp, input, /, start_dim=0, end_dim=-1):
+def _flatten_op(xp, input, /, start_dim=0, end_dim=-1):
     """The dimensions from `start_dim` to `end_dim` made one; a view where the strides allow it.
 
     >>> import tensorlab as tl
@@ -93,7 +94,18 @@ def _flatten(x: Any, start_dim: int, end_dim: int) -> Any:
     return x.reshape((*x.shape[:start], joined, *x.shape[end + 1 :]))
 
 
-flatten.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+_flatten_op.vjp(input=lambda g, input_shape: reshape(g, input_shape))
+
+
+@functools.wraps(_flatten_op)  # keeps `.op`: it is the same operation
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1, **out: Any) -> Any:
+    ndim = len(input.shape)
+    if ndim and as_dim("flatten", start_dim, ndim) == as_dim("flatten", end_dim, ndim):
+        return input  # nothing to flatten: the tensor itself, as PyTorch documents it
+    return _flatten_op(input, start_dim, end_dim, **out)
+
+
+Tensor.flatten = flatten  # type: ignore[attr-defined]
 
 
 @op(
@@ -134,6 +146,8 @@ def ravel(input: Any) -> Any:
     >>> tl.ravel(tl.tensor([[1, 2], [3, 4]]))
     tensor([1, 2, 3, 4])
     """
+    if isinstance(input, Tensor):
+        return input.contiguous().view(-1)  # type: ignore[attr-defined]
     return reshape(input, (-1,))
 
 

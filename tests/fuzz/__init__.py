@@ -9,12 +9,13 @@ A program is a list of lines of Python. The name `lib` in it is the library:
     observe()
     (b * b).sum().backward()
 
-`generate` writes such programs, with PyTorch at hand to know shapes. `program` runs one in either
-library: a line may raise, and the next one runs all the same. `observe()` writes down all that a
-user can see of every live tensor (`observe.py`: values, dtype, strides, who shares memory with
-whom, version, history, gradient); the end of a program observes once more. `compare` lists the
-differences. Some are meant, each with its reason, in `allowed.py`. For any other, `shrink` looks
-for the shortest program that still shows it, and `report` prints that as a script.
+`generate` writes such programs, with PyTorch at hand to know shapes; `choose` is what it picks from.
+`program` runs one in either library: a line may raise, and the next one runs all the same.
+`observe()` writes down all that a user can see of every live tensor (`observe.py`: values, dtype,
+strides, who shares memory with whom, version, history, gradient); the end of a program observes
+once more. `compare` gives the first difference. Some are meant, each with its reason, in
+`allowed.py`. For any other, `shrink` looks for the shortest program that still shows it, and
+`report` prints that as a script.
 
     pytest tests/fuzz                          a few hundred new programs, and all old findings
     python -m tests.fuzz --programs 20000      many; --seed N begins at program N

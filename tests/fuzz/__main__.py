@@ -14,9 +14,15 @@ from .fuzz import fuzz_one, report
 def main() -> int:
     """0 if all programs agree, 1 if not."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--programs", type=int, default=2000, help="how many (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="number of the first one")
-    parser.add_argument("--reports", type=int, default=3, help="how many mistakes to shrink and print")
+    parser.add_argument(
+        "--programs", type=int, default=2000, help="how many (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=secrets.randbits(32), help="number of the first one"
+    )
+    parser.add_argument(
+        "--reports", type=int, default=3, help="how many mistakes to shrink and print"
+    )
     options = parser.parse_args()
     try:
         import torch

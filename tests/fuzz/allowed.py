@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,7 +16,67 @@ class Difference(NamedTuple):
     matches: Callable[[Mismatch, Program], bool]
 
 
-ALLOWED: list[Difference] = []
+VIEW = (
+    r"(\[(?!.*(lib\.tensor| > | < ))|"  # an index without index arrays or masks
+    r"\.(transpose|permute|view|view_as|reshape|flatten|unsqueeze|squeeze|expand|select|unfold|movedim|"
+    r"ravel|narrow|T|t|mT|diagonal|unflatten|split|chunk|unbind|tensor_split)\b)"
+)
+
+
+def _is_view(name: str, program: Program) -> bool:
+    """Whether the tensor of this name was made by indexing or a view operation."""
+    return any(re.search(rf"\b{name}(, \*_)? = \w+{VIEW}", line) for line in program)
+
+
+def _writes_to_view(mismatch: Mismatch, program: Program) -> bool:
+    target = re.search(r"t\d+", program[mismatch.line]) if mismatch.line < len(program) else None
+    return target is not None and _is_view(target.group(), program)
+
+
+#: Differences that are meant. `generate.py` leaves out four more: writing to one memory through strided
+#: tensors that overlap, where PyTorch's result depends on its order of elements; the tensor itself as
+#: the seed of `backward`, which PyTorch may keep as `.grad`; `x.data = y` between forward and backward,
+#: after which PyTorch computes with y; and hooks on views made under `no_grad`, which crash PyTorch.
+ALLOWED = [
+    Difference(
+        "PyTorch frees everything a node saved, and then refuses a second backward. Here index arrays and "
+        "such are parameters of the node, and a node that kept no tensor may run again.",
+        lambda m, p: m.ours is None and "backward through the graph a second time" in str(m.theirs),
+    ),
+    Difference(
+        "A computed result lies in memory in NumPy's order 'K', which is PyTorch's for inputs that fill "
+        "their memory; for others, and for broadcast ones, each library has its own rule.",
+        lambda m, p: (
+            m.kind in ("stride()", "is_contiguous()") and not _is_view(m.what.partition(".")[0], p)
+        ),
+    ),
+    Difference(
+        "Whether a gradient that is constant has a history (of zeros) or none depends on how its rule is written.",
+        lambda m, p: m.what.startswith("g") and m.kind in ("grad_fn", "requires_grad", "is_leaf"),
+    ),
+    Difference(
+        "PyTorch refuses to use a saved tensor after `detach_()` on it. Here its array was saved, not itself.",
+        lambda m, p: m.ours is None and "has been detached in-place" in str(m.theirs),
+    ),
+    Difference(
+        "One element written to itself in another shape: PyTorch sees an overlap in some shapes, in others none.",
+        lambda m, p: (
+            m.ours is None
+            and m.line < len(p)
+            and "refer to a single memory location" in str(m.theirs)
+            and re.match(r"(\w+)\[.*\] = \1$", p[m.line]) is not None
+        ),
+    ),
+    Difference(
+        "PyTorch calls a view a leaf, and refuses to write to it, when its base came to require grad after "
+        "the view was made and nobody has asked for the view's grad_fn since. Here the view follows at once.",
+        lambda m, p: (
+            m.ours is None
+            and "a leaf Variable that requires grad" in str(m.theirs)
+            and _writes_to_view(m, p)
+        ),
+    ),
+]
 
 
 def reason_for(mismatch: Mismatch, program: Program) -> str | None:

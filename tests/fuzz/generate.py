@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .choose import Chooser, overlap_unseen, overlaps_itself
 from .program import Program
-
-LARGE = 30.0  # beyond this, only operations that make numbers smaller
 
 
 def generate(number: int, lib: Any) -> Program:
@@ -18,7 +17,7 @@ def generate(number: int, lib: Any) -> Program:
     return Writer(number, lib).program()
 
 
-class Writer:
+class Writer(Chooser):
     """One program in the making.
 
     Each kind of statement is a method that returns a line, or None if nothing suits it now. The
@@ -26,11 +25,8 @@ class Writer:
     """
 
     def __init__(self, number: int, lib: Any) -> None:
-        self.rng = np.random.default_rng(number)
-        self.lib = lib
-        self.names: dict[str, Any] = {"lib": lib, "log": [], "observe": lambda: None}
+        super().__init__(number, lib)
         self.lines: list[str] = []
-        self.made = 0
 
     def program(self) -> Program:
         kinds: list[tuple[float, Callable[[], str | None]]] = [
@@ -53,7 +49,12 @@ class Writer:
         """Take the line into the program and run it, now and then under `no_grad`."""
         if line is None:
             return
-        if line != "observe()" and ".autograd." not in line and "backward" not in line and self.chance(0.08):
+        if (
+            line != "observe()"
+            and ".autograd." not in line
+            and "backward" not in line
+            and self.chance(0.08)
+        ):
             line = f"with lib.no_grad(): {line}"
         self.lines.append(line)
         try:
@@ -61,69 +62,18 @@ class Writer:
         except Exception as error:
             error.__traceback__ = None
 
-    # Choosing ------------------------------------------------------------------------------
-
-    def chance(self, p: float) -> bool:
-        return bool(self.rng.random() < p)
-
-    def integer(self, low: int, high: int) -> int:
-        """From `low` up to and including `high`."""
-        return int(self.rng.integers(low, high + 1))
-
-    def choose(self, options: Any) -> Any:
-        return options[self.integer(0, len(options) - 1)]
-
-    def tensors(self, want: Callable[[Any], bool] = lambda t: True) -> list[str]:
-        """The tensors there are (gradients apart), those made last counting more often."""
-        found = [n for n, t in self.names.items() if n[0] in "at" and self.is_fit(t, want)]
-        return found + found[len(found) // 2 :]
-
-    def is_fit(self, t: Any, want: Callable[[Any], bool]) -> bool:
-        try:
-            return want(t)
-        except RuntimeError:  # a view that was overtaken by a write to its base may not be asked
-            return self.chance(0.1)
-
-    def live(self) -> list[Any]:
-        return [t for t in self.names.values() if isinstance(t, self.lib.Tensor)]
-
-    def pick(self, want: Callable[[Any], bool] = lambda t: True) -> str | None:
-        found = self.tensors(want)
-        return self.choose(found) if found else None
-
-    def fresh(self, letter: str = "t") -> str:
-        self.made += 1
-        return f"{letter}{self.made}"
-
-    def number(self) -> float:
-        return float(self.integer(-6, 6)) / 4 or 0.25
-
-    def dim(self, ndim: int) -> int:
-        """A dimension, from either end; rarely one that does not exist."""
-        beyond = 1 if self.chance(0.03) else 0
-        return self.integer(-max(ndim, 1) - beyond, max(ndim, 1) - 1 + beyond)
-
     # Leaves --------------------------------------------------------------------------------
 
     def leaf(self, dtype: str = "", requires_grad: bool = False) -> str:
-        shape = tuple(self.choose([1, 2, 2, 3, 3, 4]) for _ in range(self.choose([0, 1, 1, 2, 2, 2, 3])))
+        shape = tuple(
+            self.choose([1, 2, 2, 3, 3, 4]) for _ in range(self.choose([0, 1, 1, 2, 2, 2, 3]))
+        )
         if shape and self.chance(0.03):
             shape = (0, *shape[1:])
         dtype = dtype or self.choose(["float64"] * 9 + ["float32"] * 2 + ["int64", "int32", "bool"])
-        return f"{self.fresh('a')} = {self.literal(shape, dtype, requires_grad or self.chance(0.5))}"
-
-    def literal(self, shape: tuple[int, ...], dtype: str, requires_grad: bool = False) -> str:
-        if 0 in shape:
-            text = f"lib.zeros({shape}, dtype=lib.{dtype}"
-        else:
-            low = 0 if dtype == "bool" else -8
-            values = self.rng.integers(low, 2 if dtype == "bool" else 9, shape)
-            if dtype == "bool":
-                values = values.astype(bool)
-            elif dtype.startswith("float"):
-                values = values / 4
-            text = f"lib.tensor({values.tolist()}, dtype=lib.{dtype}"
-        return text + (", requires_grad=True)" if requires_grad and dtype.startswith("float") else ")")
+        return (
+            f"{self.fresh('a')} = {self.literal(shape, dtype, requires_grad or self.chance(0.5))}"
+        )
 
     # Views ---------------------------------------------------------------------------------
 
@@ -172,62 +122,19 @@ class Writer:
         if n == 0:
             return None
         cut = self.integer(0, n)
+        parts = self.integer(1, 3)
         form = self.choose([f"unbind({d})", f"split([{cut}, {n - cut}], {d})", f"split(1, {d})",
-                            f"chunk({self.integer(1, 3)}, {d})", f"tensor_split({self.integer(1, 3)}, {d})"])  # fmt: skip
+                            f"chunk({parts}, {d})", f"tensor_split({parts}, {d})"])  # fmt: skip
         return f"{self.fresh()}, *_ = {name}.{form}"
-
-    def key(self, shape: tuple[int, ...]) -> str:
-        """A basic key as text: ints, slices with steps, None and an ellipsis."""
-        items: list[str] = []
-        for n in shape:
-            if self.chance(0.25):
-                break
-            if self.chance(0.1):
-                items.append("None")
-            items.append(self.position(n) if n and self.chance(0.35) else self.slice(n))
-        if len(items) < len(shape) and self.chance(0.3):
-            items.append("...")
-        if self.chance(0.1):
-            items.insert(self.integer(0, len(items)), "None")
-        return ", ".join(items) or "..."
-
-    def position(self, n: int) -> str:
-        beyond = 1 if self.chance(0.02) else 0
-        return str(self.integer(-n - beyond, n - 1 + beyond))
-
-    def slice(self, n: int) -> str:
-        if self.chance(0.2):
-            return ":"
-        start = str(self.integer(-n, max(n - 1, 0))) if self.chance(0.6) else ""
-        stop = str(self.integer(-n + 1, n + 1)) if self.chance(0.4) else ""
-        return f"{start}:{stop}" + (":2" if self.chance(0.3) else "")
-
-    def factors(self, count: int) -> str:
-        """Sizes whose product is `count`; sometimes one of them is -1, rarely they are wrong."""
-        sizes, rest = [], count
-        for _ in range(self.integer(0, 2)):
-            divisors = [k for k in range(1, rest + 1) if rest % k == 0] or [1]
-            sizes.append(self.choose(divisors))
-            rest //= sizes[-1]
-        sizes.append(rest + (1 if self.chance(0.02) else 0))
-        self.rng.shuffle(sizes)
-        if count and self.chance(0.3):
-            sizes[self.integer(0, len(sizes) - 1)] = -1
-        return ", ".join(map(str, sizes)) + ("," if len(sizes) == 1 else "")
-
-    def expansion(self, shape: tuple[int, ...]) -> str:
-        sizes = [self.integer(1, 3) if n == 1 else self.choose([-1, n]) for n in shape]
-        if self.chance(0.5) or not sizes:
-            sizes.insert(0, self.integer(1, 2))
-        return ", ".join(map(str, sizes))
 
     # Writing in place ----------------------------------------------------------------------
 
     def target(self, want: Callable[[Any], bool] = lambda t: True) -> str | None:
         """A tensor to write to; rarely a leaf that requires a gradient, which may not be written to."""
+
         def is_open(t: Any) -> bool:
             root = t if t._base is None else t._base
-            return want(t) and not (root.requires_grad and root.is_leaf)
+            return want(t) and not (root.requires_grad and root.is_leaf) and not overlaps_itself(t)
 
         return self.pick(want if self.chance(0.04) else is_open)
 
@@ -236,10 +143,10 @@ class Writer:
         if name is None:
             return None
         t = self.names[name]
-        number = self.number()
+        number = self.number() if t.is_floating_point() else self.integer(-2, 2)
         if t.dtype == self.lib.bool:
             return self.choose([f"{name}.fill_({number})", f"{name}.zero_()", f"{name}.copy_({self.operand(t, True)})",
-                                f"{name}.logical_not_()", f"{name}.masked_fill_({name}, False)"])  # fmt: skip
+                                f"{name}.zero_()", f"{name}.masked_fill_({name}, False)"])  # fmt: skip
         other = self.operand(t, must_fit=True)
         if self.is_large(t):
             return f"{name}.{self.choose(['tanh_()', 'sigmoid_()', 'mul_(0.125)', 'clamp_(-1, 1)', 'zero_()'])}"
@@ -251,12 +158,13 @@ class Writer:
             f"{name}.exp_()" if self.fits_exp(t) else f"{name}.cos_()", f"{name}.clamp_(-1, 1)",
             f"{name}.clamp_(min={number})", f"{name}.relu_()", f"{name}.pow_(2)", f"{name}.square_()",
             f"{name}.masked_fill_({self.mask(name)}, {number})", f"{name}.add_({other}, alpha={number})",
-            f"{name}.addcmul_({other}, {self.operand(t, must_fit=True)}, value={number})",
+            f"{name}.addcmul_({name}.detach().cos(), {name}.detach().clone(), value={number})"
+            if t.is_floating_point() else f"{name}.mul_(2)",
             f"{name}.fill_({self.operand_of_no_dimension(t)})",
         ])  # fmt: skip
 
     def write_by_index(self) -> str | None:
-        name = self.target(lambda t: t.ndim > 0 and t.numel() > 0)
+        name = self.target(lambda t: t.ndim > 0 and t.numel() > 0 and 0 not in t.stride())
         if name is None:
             return None
         t = self.names[name]
@@ -270,25 +178,10 @@ class Writer:
         except Exception:
             return f"{name}[{key}] = {self.number()}"
         value = str(self.number()) if self.chance(0.3) else self.operand(part, must_fit=True)
-        return self.choose([f"{name}[{key}] = {value}"] * 3 + [f"{name}[{key}] += {value}", f"{name}[{key}] *= {value}"])
-
-    def advanced_key(self, shape: tuple[int, ...]) -> str:
-        """A key with an index tensor or mask among ints, slices and None."""
-        at = self.integer(0, len(shape) - 1)
-        items = [self.choose([":", self.slice(n), self.position(n) if n else ":"]) for n in shape[:at]]
-        n = shape[at]
-        if self.chance(0.3):
-            items.append(f"lib.tensor({(self.rng.random(n) < 0.6).tolist()})")
-        else:
-            size = self.choose([(), (2,), (3,), (2, 2)])
-            items.append(f"lib.tensor({self.rng.integers(-n, n, size).tolist()})" if n else ":")
-        if at + 1 < len(shape) and self.chance(0.5):
-            m = shape[at + 1]
-            items.append(self.choose([":", f"lib.tensor({self.rng.integers(0, m, 1).tolist()})" if m else ":",
-                                      self.slice(m)]))  # fmt: skip
-        if self.chance(0.1):
-            items.insert(self.integer(0, len(items)), "None")
-        return ", ".join(items)
+        return self.choose(
+            [f"{name}[{key}] = {value}"] * 3
+            + [f"{name}[{key}] += {value}", f"{name}[{key}] *= {value}"]
+        )
 
     def mask(self, name: str) -> str:
         if self.names[name].dtype == self.lib.bool:
@@ -297,34 +190,42 @@ class Writer:
 
     def operand(self, t: Any, must_fit: bool) -> str:
         """Something to combine with `t`; if it `must_fit`, broadcasting leaves `t`'s shape."""
+
         def suits(other: Any) -> bool:
             try:
                 shape = np.broadcast_shapes(tuple(t.shape), tuple(other.shape))
             except ValueError:
                 return False
-            return not self.is_large(other) and other.dtype != self.lib.bool and (not must_fit or shape == tuple(t.shape))
+            return (
+                not self.is_large(other)
+                and other.dtype != self.lib.bool
+                and (not must_fit or shape == tuple(t.shape))
+            )
 
-        if self.chance(0.03):
-            return self.pick() or "1"
+        if self.chance(0.03):  # of any shape
+            name = self.pick(lambda o: o.dtype != self.lib.bool)
+            return (
+                "1" if name is None else f"{name}.detach()" if not t.is_floating_point() else name
+            )
         name = self.pick(suits)
         if name is None or self.chance(0.15):
             if not t.numel():
                 return str(self.number())
             return self.literal(tuple(t.shape), self.choose(["float64"] * 4 + ["float32", "int64"]))
-        if not t.is_floating_point() and self.names[name].requires_grad:
+        other = self.names[name]
+        if not t.is_floating_point() and other.requires_grad:
             return f"{name}.detach()"
-        return name if self.chance(0.8) else f"{name}.{self.choose(['detach()', 'clone()', 'tanh()', 'sum()'])}"
+        if must_fit and overlap_unseen(t, other):
+            return f"{name}.clone()"
+        return (
+            name
+            if self.chance(0.8)
+            else f"{name}.{self.choose(['detach()', 'clone()', 'tanh()', 'sum()'])}"
+        )
 
     def operand_of_no_dimension(self, t: Any) -> str:
         name = self.pick(lambda o: o.ndim == 0 and (t.is_floating_point() or not o.requires_grad))
         return name or str(self.number())
-
-    def is_large(self, t: Any) -> bool:
-        values = t.detach().double()
-        return bool((~(values.abs() < LARGE)).any())
-
-    def fits_exp(self, t: Any) -> bool:
-        return not bool((t.detach().double() > 3).any())
 
     # Computing -----------------------------------------------------------------------------
 
@@ -338,10 +239,25 @@ class Writer:
         t = self.names[name]
         n = t.ndim
         if self.is_large(t):
-            return self.choose([f"{name}.tanh()", f"{name} * 0.125", f"{name}.clamp(-1, 1)", f"lib.sigmoid({name})"])
+            return self.choose(
+                [
+                    f"{name}.tanh()",
+                    f"{name} * 0.125",
+                    f"{name}.clamp(-1, 1)",
+                    f"lib.sigmoid({name})",
+                ]
+            )
         d, number = self.dim(n), self.number()
         if t.dtype == self.lib.bool:
-            return self.choose([f"~{name}", f"{name}.sum({d})", f"{name}.double()", f"{name}.clone()", f"{name}.any({d})"])
+            return self.choose(
+                [
+                    f"~{name}",
+                    f"{name}.sum({d})",
+                    f"{name}.double()",
+                    f"{name}.clone()",
+                    f"{name}.any({d})",
+                ]
+            )
         other = self.operand(t, must_fit=False)
         forms = [
             f"{name} * {other}", f"{name} + {other}", f"{name} - {other}", f"{other} * {name}", f"{name} * {number}",
@@ -349,15 +265,15 @@ class Writer:
             f"{name}.exp()" if self.fits_exp(t) else f"{name}.cos()", f"{name} ** 2", f"{name}.clone()",
             f"{name}.sum({d})", f"{name}.sum()", f"{name}.sum({d}, keepdim=True)", f"{name}.clamp(-1, 1)",
             f"{name}.relu()", f"{name}.abs()", f"lib.where({self.mask(name)}, {name}, {other})",
-            f"lib.maximum({name}, {name} * {other})", f"{name}.cumsum({d})", f"{name}.masked_fill({self.mask(name)}, {number})",
-            f"{name} > {number}", f"{name}.float()", f"{name}.double()", f"{name}.to(lib.float64)",
+            f"lib.maximum({name}, {name} * {other})", f"{name}.cumsum({d})", f"{name} > {number}",
+            f"{name}.masked_fill({self.mask(name)}, {number})", f"{name}.float()", f"{name}.double()",
             f"lib.zeros_like({name})", f"lib.stack([{name}, {name}])", f"{name}[{self.mask(name)}]",
             f"lib.tensor({name}.tolist(), dtype=lib.float64)", f"{name}.data",
         ]  # fmt: skip
         if n:
             forms += [
                 f"{name}.mean({d})", f"{name}.amax({d})", f"lib.cat([{name}, {name}], {d})", f"{name}.flip({d})",
-                f"{name}.softmax({d})", f"{name}[{self.advanced_key(tuple(t.shape))}]", f"{name}.roll(1, {d})",
+                f"{name}.double().softmax({d})", f"{name}[{self.advanced_key(tuple(t.shape))}]", f"{name}.roll(1, {d})",
             ]  # fmt: skip
             forms += [f"{name}[{self.advanced_key(tuple(t.shape))}]"] * 2
         if n == 2:
@@ -374,7 +290,12 @@ class Writer:
         names = [n for n in {self.differentiable(), self.differentiable()} if n is not None]
         if not names:
             return None
-        terms = [self.choose([f"({n} * {n}).sum()", f"{n}.sum()", f"{n}.tanh().sum()", f"({n} * 3).sum()"]) for n in sorted(names)]
+        terms = [
+            self.choose(
+                [f"({n} * {n}).sum()", f"{n}.sum()", f"{n}.tanh().sum()", f"({n} * 3).sum()"]
+            )
+            for n in sorted(names)
+        ]
         return " + ".join(terms)
 
     def backward(self) -> str | None:
@@ -387,7 +308,9 @@ class Writer:
         forms.append(f"{name}.backward(lib.ones_like({name}){keep and ', ' + keep})")
         if leaf:
             forms.append(f"({loss}).backward(inputs=[{leaf}])")
-        same = self.pick(lambda t: t.shape == self.names[name].shape and t.dtype == self.names[name].dtype)
+        same = self.pick(
+            lambda t: t.shape == self.names[name].shape and t.dtype == self.names[name].dtype
+        )
         if same:
             forms.append(f"{name}.backward({same}.detach().clone(){keep and ', ' + keep})")
         if self.names[name].numel() == 1:
@@ -398,37 +321,48 @@ class Writer:
         loss, name = self.loss(), self.differentiable()
         if loss is None or name is None:
             return None
-        gradients = [n for n, t in self.names.items() if n[0] == "g" and t is not None and t.requires_grad]
+        gradients = [
+            n for n, t in self.names.items() if n[0] == "g" and t is not None and t.requires_grad
+        ]
         if gradients and self.chance(0.5):  # second derivatives
             g = self.choose(gradients)
             loss = self.choose([f"({g} * {g}).sum()", f"{g}.sum()", f"({g} * 2).sum() + {loss}"])
             if self.chance(0.6):
                 return f"({loss}).backward({self.choose(['', 'retain_graph=True'])})"
-        options = "".join(
-            f", {text}" for text, p in [("create_graph=True", 0.6), ("retain_graph=True", 0.2), ("allow_unused=True", 0.8)]
-            if self.chance(p)
-        )  # fmt: skip
+        flags = {"create_graph": 0.6, "retain_graph": 0.2, "allow_unused": 0.8}
+        options = "".join(f", {flag}=True" for flag, p in flags.items() if self.chance(p))
         return f"({self.fresh('g')},) = lib.autograd.grad({loss}, [{name}]{options})"
 
     def hook(self) -> str | None:
-        name = self.pick() if self.chance(0.05) else self.differentiable()
+        name = (
+            self.pick(lambda t: not t.requires_grad) if self.chance(0.05) else self.differentiable()
+        )
         if name is None:
             return None
-        return self.choose([
+        # A hook on a view that is a leaf crashes PyTorch; asking for is_leaf updates a view's history.
+        line = self.choose([
             f"{name}.register_hook(lambda g: g * 2)",
             f"{name}.register_hook(lambda g: log.append(g.detach().clone()))",
             f"{name}.retain_grad()", f"{name}.retain_grad()",
             f"{name}.register_post_accumulate_grad_hook(lambda t: log.append(t.grad.detach().clone()))",
         ])  # fmt: skip
+        return f"{name}.is_leaf or {line}" if name[0] == "t" and "register" in line else line
 
     def other(self) -> str | None:
         name = self.pick()
         if name is None:
             return None
-        if self.chance(0.1) and not any(t._base is self.names[name] for t in self.live()):
-            return f"{name}.detach_()"
+        if self.chance(0.2) and not any(t._base is self.names[name] for t in self.live()):
+            t = self.names[name]
+            if not t.retains_grad:
+                return (
+                    f"{name}.requires_grad_(False)"
+                    if self.is_fit(t, lambda t: t.is_leaf)
+                    else f"{name}.detach_()"
+                )
         return self.choose([
-            f"{name}.requires_grad_()", f"{name}.requires_grad_(False)", f"{name}.requires_grad_()", f"{name}.grad = None",
-            f"{name}.grad.zero_()", f"del {name}", f"{self.fresh('g')} = {name}.grad", f"{name}.data.add_(1)",
-            f"{name}.data = {name}.data * 2", f"{self.fresh()} = {name}.detach().requires_grad_()",
+            f"{name}.requires_grad_()", f"{name}.requires_grad_()", f"{name}.grad = None",
+            f"{name}.grad.zero_()", f"del {name}", f"{self.fresh('g')} = {name}.grad", f"{name}.grad = None",
+            f"{name}.data.neg_()" if not overlaps_itself(self.names[name]) else "observe()",
+            f"{self.fresh()} = {name}.detach().requires_grad_()",
         ])  # fmt: skip

@@ -12,9 +12,14 @@ Facts = dict[str, Any]  # "t3._version" → 2
 
 #: Operations that are one here and several in PyTorch: names of nodes are compared up to these.
 SYNONYMS = {
-    "RsubBackward": "SubBackward", "SquareBackward": "PowBackward", "MmBackward": "MatmulBackward",
-    "ZeroBackward": "FillBackward",
-}  # fmt: skip
+    "RsubBackward": "SubBackward",
+    "SquareBackward": "PowBackward",
+    "MmBackward": "MatmulBackward",
+    "ZeroBackward": "CopyBackwards",
+    "FillBackward": "CopyBackwards",
+    "FlattenBackward": "ViewBackward",
+    "UnsafeViewBackward": "ViewBackward",
+}
 
 
 def facts_of(names: dict[str, Any], lib: Any) -> Facts:
@@ -23,7 +28,9 @@ def facts_of(names: dict[str, Any], lib: Any) -> Facts:
     Of gradients (names in `g`) less is compared: in what memory one lies, and what computed it, is
     nobody's promise.
     """
-    facts: Facts = {"log": [_values(entry) for entry in names["log"]]}
+    # Sorted: which of two hooks comes first, if neither tensor depends on the other, is nobody's promise.
+    log = [_values(entry) for entry in names["log"]]
+    facts: Facts = {"log": sorted(log, key=lambda v: (v.shape, np.round(v, 3).tolist()))}
     tensors = {n: t for n, t in names.items() if isinstance(t, lib.Tensor)}
     for name, t in tensors.items():
         of_gradient = name.startswith("g")
@@ -32,7 +39,9 @@ def facts_of(names: dict[str, Any], lib: Any) -> Facts:
         facts[f"{name}.dtype"] = str(t.dtype).rpartition(".")[2]
         facts[f"{name}.shape"] = tuple(t.shape)
         facts[f"{name}.values"] = _values(t)
-        facts[f"{name}.grad_fn"] = _attempt(lambda t, g=of_gradient: _node_name(t, g or t._is_view()), t)
+        facts[f"{name}.grad_fn"] = _attempt(
+            lambda t, g=of_gradient: _node_name(t, g or t._is_view()), t
+        )
         if of_gradient:
             continue
         facts[f"{name}._version"] = t._version
@@ -71,7 +80,9 @@ def _values(t: Any) -> Any:
 
 def _same(left: Any, right: Any, tolerance: float) -> bool:
     if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(_same(a, b, tolerance) for a, b in zip(left, right, strict=True))
+        return len(left) == len(right) and all(
+            _same(a, b, tolerance) for a, b in zip(left, right, strict=True)
+        )
     if not (isinstance(left, np.ndarray) and isinstance(right, np.ndarray)):
         return type(left) is type(right) and left == right
     if left.shape != right.shape or left.dtype != right.dtype:

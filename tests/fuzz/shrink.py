@@ -72,7 +72,8 @@ def _simpler(line: str) -> Iterator[str]:
     yield re.sub(r"\((t\d+|a\d+) \* \1\)\.sum\(\)", r"\1.sum()", line)
     yield re.sub(r"\.tanh\(\)\.sum\(\)", ".sum()", line)
     yield re.sub(r"\((t\d+|a\d+) \* 3\)\.sum\(\)", r"\1.sum()", line)
-    yield re.sub(r"lib\.tensor\(.*?, dtype=lib\.\w+\)", "1.0", line) if not line.startswith("a") else line
+    if not line.startswith("a"):
+        yield re.sub(r"lib\.tensor\(.*?, dtype=lib\.\w+\)", "1.0", line)
 
 
 def script(program: Program, mismatch: Mismatch, failing: set[int]) -> str:
@@ -89,7 +90,8 @@ def script(program: Program, mismatch: Mismatch, failing: set[int]) -> str:
                      "        print(f'  {type(error).__name__}: {error}')"]  # fmt: skip
         else:
             body.append(f"    {line}")
-    subject = mismatch.what.replace(".values", "").replace(".memory", ".data_ptr()").replace(".shares", ".data_ptr()")
+    subject = mismatch.what.replace(".values", "")
+    subject = subject.replace(".memory", ".data_ptr()").replace(".shares", ".data_ptr()")
     if mismatch.what != "error":
         body.append(f"    print('  {subject} =', {subject})")
     head = ["import tensorlab", "import torch", "", f"# {mismatch}", "for lib in (torch, tensorlab):",
