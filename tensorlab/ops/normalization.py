@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlab._op import Sample, op
+from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import rsqrt
 from tensorlab.ops.reduce import mean
 from tensorlab.ops.shape import reshape, sum_to
@@ -187,10 +188,10 @@ def fused_rms_norm(xp, input, weight=None, /, normalized_shape=(), eps=1e-5):
 def _rms_norm_backward(g, input, weight, weight_shape, normalized_shape, eps, needs):
     dims = tuple(range(len(input.shape) - len(normalized_shape), len(input.shape)))
     scale = rsqrt(mean(input * input, dims, True) + eps)
-    unit = input * scale
-    h = g if weight is None else g * weight
+    unit = _conj(input * scale)  # conjugates matter for complex numbers only
+    h = g if weight is None else g * _conj(weight)
     return (
-        (h - unit * mean(h * unit, dims, True)) * scale if needs[0] else None,
+        (h - unit * mean(h * unit, dims, True)) * _conj(scale) if needs[0] else None,
         sum_to(g * unit, tuple(weight_shape)) if needs[1] else None,
     )
 
