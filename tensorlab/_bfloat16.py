@@ -4,12 +4,12 @@ NumPy has no such type; the package `ml_dtypes` adds it. It is imported when bfl
 used, by name or in an array, and never before.
 
 Arithmetic is PyTorch's: operands become float32, the operation runs there, and its result is
-rounded once. So sums accumulate in float32, and no operation has to know of this type: `_op.compute`
-asks `lowered` what to do with the arrays.
+rounded once. So sums accumulate in float32, and no operation has to know of this type: `compute` in
+`_apply` asks `lowered` what to do with the arrays, and the engine computes gradients the same way.
 
-Arrays of bfloat16 in tensors have a class of their own. The short lanes of `_op` take plain
-`ndarray`s, so these pass them by without a test being needed there; and gradient rules, which
-use operators on arrays, find the same rounding.
+Arrays of bfloat16 in tensors have a class of their own. The short lanes of `_apply` take plain
+`ndarray`s, so these pass them by without a test being needed there; and operators on such arrays
+round as the operations do.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class BFloat16Array(np.ndarray):
         targets = out or ()
         # NumPy would make float64 of float32 and whole numbers.
         found = getattr(ufunc, method)(
-            *[_lower(x.astype(_FLOAT32) if _is_whole(x) else x) for x in inputs], **kwargs
+            *[lower(x.astype(_FLOAT32) if _is_whole(x) else x) for x in inputs], **kwargs
         )
         results = found if isinstance(found, tuple) else (found,)
         results = tuple(r if wider else _narrow(r) for r in results)
@@ -80,11 +80,11 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, (np.ndarray, np.integer)) and value.dtype.kind in "iu"
 
 
-def _lower(value: Any) -> Any:
-    """bfloat16 as float32; anything else as it is."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.dtype == NUMPY:
-        return np.asarray(value).astype(_FLOAT32)
-    return value
+def lower(value: Any) -> Any:
+    """bfloat16 as float32, in tuples too; anything else as it is."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return np.asarray(value).astype(_FLOAT32) if value.dtype == NUMPY else value
+    return tuple(map(lower, value)) if type(value) is tuple else value
 
 
 def _narrow(value: Any) -> Any:
@@ -124,8 +124,8 @@ def lowered(
         wider = _dtypes.float32 if isinstance(params[at], _dtypes.dtype) else _FLOAT32
         params = (*params[:at], wider, *params[at + 1 :])
     elif not ours or wanted is not None:
-        return [_lower(a) for a in arrays] if ours else arrays, params, _tagged_all
-    return [_lower(a) for a in arrays] if ours else arrays, params, _narrow
+        return [lower(a) for a in arrays] if ours else arrays, params, _tagged_all
+    return [lower(a) for a in arrays] if ours else arrays, params, _narrow
 
 
 bfloat16 = _dtypes.dtype("bfloat16")
