@@ -72,7 +72,7 @@ unsqueeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
         ErrorSample(r(2, 3), 1, 0, error=RuntimeError, match="start_dim cannot come after end_dim"),
         *_out_of_range(r),
     ],
-    ref=lambda x, start_dim=0, end_dim=-1: _flatten(x, start_dim, end_dim), name="flatten", view=True,
+    ref=lambda x, start_dim=0, end_dim=-1: _flatten(x, start_dim, end_dim), name="flatten", view=True, method=True,
 )  # fmt: skip
 def _flatten_op(xp, input, /, start_dim=0, end_dim=-1):
     """The dimensions from `start_dim` to `end_dim` made one; a view where the strides allow it.

@@ -113,6 +113,11 @@ class _Shorten(ast.NodeTransformer):
         return node
 
 
+def _same(one: str, other: str) -> bool:
+    """Whether two sources say the same: how they are laid out differs between Python's versions."""
+    return ast.dump(ast.parse(one)) == ast.dump(ast.parse(other))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the stub file, or check it."""
     parser = argparse.ArgumentParser(prog="python -m tensorlab.testing.stubs", description=__doc__)
@@ -120,7 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     tensorlab.ops  # noqa: B018 (all operations are declared once it is imported)
     text = generate()
-    current = TARGET.exists() and TARGET.read_text(encoding="utf-8") == text
+    current = TARGET.exists() and _same(TARGET.read_text(encoding="utf-8"), text)
     if options.check:
         if not current:
             print(
