@@ -513,10 +513,13 @@ def current_history(tensor: Tensor) -> None:
     version = tensor._version_cell[0]
     if view.version == version or not tensor._requires_grad:
         return
-    if not base._requires_grad:
-        return  # a leaf of its own, or made from one: the base has no history to follow
+    is_leaf = tensor._node is None or tensor._node.op is None
+    if is_leaf and not base._requires_grad:
+        return  # a leaf of its own
     if view.origin:
         raise RuntimeError(overtaken_view(tensor, "its base or another view of its base has been"))
+    if not base._requires_grad:
+        return  # made from such a leaf: the base has no history to follow
     recording, mode.grad = mode.grad, True
     try:
         fresh = replay(base, view.steps)

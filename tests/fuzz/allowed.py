@@ -30,14 +30,16 @@ def _is_view(name: str, program: Program) -> bool:
 
 def _writes_to_view(mismatch: Mismatch, program: Program) -> bool:
     target = re.search(r"t\d+", program[mismatch.line]) if mismatch.line < len(program) else None
-    return target is not None and _is_view(target.group(), program)
+    made = rf"\b{target.group()}(, \*_)? = \w+[.\[]" if target else ""
+    return any(re.search(made, line) for line in program) if made else False
 
 
 #: Differences that are meant. `generate.py` leaves out what has no one right result: writing to one
 #: memory through strided tensors that overlap, where PyTorch's result depends on its order of elements;
 #: writing to an expanded tensor that requires grad, whose backward PyTorch cannot run; `x.data = y`
-#: between forward and backward, after which PyTorch computes with y; and hooks on views made under
-#: `no_grad`, which crash PyTorch.
+#: between forward and backward, after which PyTorch computes with y; hooks on views made under
+#: `no_grad`, which crash PyTorch; and hooks on a leaf that is deleted: a leaf that nobody holds is gone
+#: here, PyTorch's graph holds it.
 ALLOWED = [
     Difference(
         "PyTorch frees everything a node saved, and then refuses a second backward. Here index arrays and "
@@ -53,16 +55,43 @@ ALLOWED = [
     ),
     Difference(
         "Whether a gradient that is constant has a history (of zeros) or none depends on how its rule is written.",
-        lambda m, p: m.what.startswith("g") and m.kind in ("grad_fn", "requires_grad", "is_leaf"),
+        lambda m, p: (
+            (m.what.startswith("g") and m.kind in ("grad_fn", "requires_grad", "is_leaf"))
+            or m.kind == "grad.requires_grad"
+        ),
+    ),
+    Difference(
+        "A write through `.data` is not noticed. What it does to gradients depends on what each library saved.",
+        lambda m, p: (
+            (m.kind == "grad" or m.what.startswith("g")) and any(".data" in line for line in p)
+        ),
     ),
     Difference(
         "`.grad` is never shared. PyTorch may give one buffer to two leaves, or keep the seed that it was given.",
         lambda m, p: m.kind == "grad.shares" and m.ours is None,
     ),
     Difference(
+        "What is computed from a view made under no_grad has a history that leads nowhere. PyTorch saves "
+        "nothing for it, so that nothing can have been freed or changed.",
+        lambda m, p: (
+            m.theirs is None
+            and re.search("a second time|modified by an inplace", str(m.ours)) is not None
+            and any("no_grad" in line for line in p)
+        ),
+    ),
+    Difference(
         "PyTorch's backward refuses a view that the user made require grad when a write to its base gave it a "
         "history. Here it has both.",
         lambda m, p: m.ours is None and "moved into the graph interior" in str(m.theirs),
+    ),
+    Difference(
+        "A view that the user made require grad is cut off from its own views by a write to its base. Here it "
+        "still collects their gradient.",
+        lambda m, p: (
+            m.kind == "grad"
+            and f"{m.what.partition('.')[0]}.requires_grad_()" in p
+            and _is_view(m.what.partition(".")[0], p)
+        ),
     ),
     Difference(
         "PyTorch refuses to use a saved tensor after `detach_()` on it. Here its array was saved, not itself.",

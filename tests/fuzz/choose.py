@@ -165,8 +165,14 @@ def overlap_unseen(t: Any, other: Any) -> bool:
     """Whether two tensors may overlap where PyTorch does not look: one of them has gaps.
 
     What comes out when one is written from the other then depends on PyTorch's order of elements.
-    Of two that show one element, PyTorch looks at strides that mean nothing.
+    Nor is anything defined where PyTorch looks at strides that mean nothing: of dimensions of size 1.
     """
     same = t.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
-    single = t.numel() == other.numel() == 1
-    return same and t is not other and (single or not (t.is_contiguous() and other.is_contiguous()))
+    if not same or t is other:
+        return False
+    odd = _steps(t) == _steps(other) and t.stride() != other.stride()
+    return odd or not (t.is_contiguous() and other.is_contiguous())
+
+
+def _steps(t: Any) -> list[tuple[int, int]]:
+    return [(n, s) for n, s in zip(t.shape, t.stride(), strict=True) if n > 1]

@@ -216,6 +216,13 @@ FOUND: dict[str, str] = {
         t6 = t3.expand(-1)
         with lib.no_grad(): t3 += t6
     """,
+    "views of a view that the user made require grad, overtaken": """
+        a2 = lib.tensor([[0.25, 0.75, 1.75]], dtype=lib.float64)
+        t3 = a2.unfold(-1, 3, 2)
+        t3.requires_grad_()
+        t10, *_ = t3.split([0, 1], 1)
+        a2[...] = -1.25
+    """,
     # Indexing -----------------------------------------------------------------------------------
     "a mask without dimensions": """
         a1 = lib.tensor(-0.25, dtype=lib.float64)

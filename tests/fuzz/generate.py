@@ -353,7 +353,7 @@ class Writer(Chooser):
         return f"{name}.is_leaf or {line}" if name[0] == "t" and "register" in line else line
 
     def other(self) -> str | None:
-        name = self.pick()
+        name = self.pick(lambda t: not t._backward_hooks and not t._post_accumulate_grad_hooks)
         if name is None:
             return None
         if self.chance(0.2) and not any(t._base is self.names[name] for t in self.live()):

@@ -125,7 +125,7 @@ def _others(name: str, tensors: dict[str, Any]) -> dict[str, Any]:
     found = {n: t for n, t in tensors.items() if not n.startswith("g")}
     for n in list(found):
         grad = _attempt(lambda t: t.grad, found[n])
-        if n != name and isinstance(grad, type(found[n])):
+        if found[n] is not tensors[name] and isinstance(grad, type(found[n])):
             found[f"{n}.grad"] = grad
     return found
 
