@@ -17,8 +17,8 @@ once more. `compare` gives the first difference. Some are meant, each with its r
 `allowed.py`. For any other, `shrink` looks for the shortest program that still shows it, and
 `report` prints that as a script.
 
-    pytest tests/fuzz                          a few hundred new programs, and all old findings
-    python -m tests.fuzz --programs 20000      many; --seed N begins at program N
+    pytest tests/fuzz                          a few hundred programs, always the same, and all old findings
+    python -m tests.fuzz --programs 20000      many new ones; --seed N begins at program N
 
 Programs are numbered: number N is always the same program for one version of PyTorch and of
 `generate.py`. A mistake, once found, goes into `found.py` as its shrunk program and stays there.
