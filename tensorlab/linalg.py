@@ -32,6 +32,17 @@ from tensorlab.ops.decompose import (
 from tensorlab.ops.einsum import cross as _cross
 from tensorlab.ops.einsum import matrix_power, multi_dot, vecdot
 from tensorlab.ops.linalg import matmul
+from tensorlab.ops.lu import (
+    cholesky_ex,
+    inv_ex,
+    lu,
+    lu_factor,
+    lu_factor_ex,
+    lu_solve,
+    solve_ex,
+)
+from tensorlab.ops.matrix_functions import linalg_vander as vander
+from tensorlab.ops.matrix_functions import matrix_exp, tensorinv, tensorsolve
 from tensorlab.ops.norms import linalg_norm as norm
 from tensorlab.ops.norms import matrix_norm, vector_norm
 from tensorlab.ops.views import diagonal as _diagonal
@@ -39,6 +50,7 @@ from tensorlab.ops.views import diagonal as _diagonal
 __all__ = [
     "LinAlgError",
     "cholesky",
+    "cholesky_ex",
     "cond",
     "cross",
     "det",
@@ -48,8 +60,14 @@ __all__ = [
     "eigvals",
     "eigvalsh",
     "inv",
+    "inv_ex",
     "lstsq",
+    "lu",
+    "lu_factor",
+    "lu_factor_ex",
+    "lu_solve",
     "matmul",
+    "matrix_exp",
     "matrix_norm",
     "matrix_power",
     "matrix_rank",
@@ -59,9 +77,13 @@ __all__ = [
     "qr",
     "slogdet",
     "solve",
+    "solve_ex",
     "solve_triangular",
     "svd",
     "svdvals",
+    "tensorinv",
+    "tensorsolve",
+    "vander",
     "vecdot",
     "vector_norm",
 ]

@@ -76,9 +76,75 @@ class _Lstsq(NamedTuple):
     singular_values: Any
 
 
+class _OldSvd(NamedTuple):
+    U: Any
+    S: Any
+    V: Any
+
+
+class _LuFactor(NamedTuple):
+    LU: Any
+    pivots: Any
+
+
+class _LuFactorEx(NamedTuple):
+    LU: Any
+    pivots: Any
+    info: Any
+
+
+class _Lu(NamedTuple):
+    P: Any
+    L: Any
+    U: Any
+
+
+class _CholeskyEx(NamedTuple):
+    L: Any
+    info: Any
+
+
+class _InvEx(NamedTuple):
+    inverse: Any
+    info: Any
+
+
+class _SolveEx(NamedTuple):
+    result: Any
+    info: Any
+
+
+class _TriangularSolve(NamedTuple):
+    solution: Any
+    cloned_coefficient: Any
+
+
+class _Frexp(NamedTuple):
+    mantissa: Any
+    exponent: Any
+
+
+class _Histogram(NamedTuple):
+    hist: Any
+    bin_edges: Any
+
+
 slogdet = _named("slogdet", _Slogdet)
+linalg_slogdet = _named("linalg_slogdet", _Slogdet)
 qr = _named("qr", _Qr)
-svd = _named("svd", _Svd)
-eigh = _named("eigh", _Eig)
-eig = _named("eig", _Eig)
-lstsq = _named("lstsq", _Lstsq)
+linalg_qr = _named("linalg_qr", _Qr)
+svd = _named("svd", _OldSvd)
+linalg_svd = _named("linalg_svd", _Svd)
+linalg_eigh = _named("linalg_eigh", _Eig)
+linalg_eig = _named("linalg_eig", _Eig)
+linalg_lstsq = _named("linalg_lstsq", _Lstsq)
+linalg_lu_factor = _named("linalg_lu_factor", _LuFactor)
+linalg_lu_factor_ex = _named("linalg_lu_factor_ex", _LuFactorEx)
+linalg_lu = _named("linalg_lu", _Lu)
+lu_unpack = _named("lu_unpack", _Lu)
+linalg_cholesky_ex = _named("linalg_cholesky_ex", _CholeskyEx)
+linalg_inv_ex = _named("linalg_inv_ex", _InvEx)
+linalg_solve_ex = _named("linalg_solve_ex", _SolveEx)
+triangular_solve = _named("triangular_solve", _TriangularSolve)
+frexp = _named("frexp", _Frexp)
+histogram = _named("histogram", _Histogram)

@@ -22,7 +22,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.compare import where
-from tensorlab.ops.elementwise import _conj, conj, imag
+from tensorlab.ops.elementwise import _conj, conj, imag, real
 from tensorlab.ops.joining import diag_embed, tril, triu
 from tensorlab.ops.linalg import _h, matmul
 from tensorlab.ops.reduce import sum as sum_
@@ -33,14 +33,14 @@ class LinAlgError(RuntimeError):
     """A matrix that has no inverse or decomposition of the kind that was asked for."""
 
 
-def _matrices(name: str, x: Any, square: bool = True) -> None:
+def _matrices(name: str, x: Any, square: bool = True, half: bool = False) -> None:
     if x.ndim < 2:
         raise RuntimeError(f"linalg.{name}: The input tensor A must have at least 2 dimensions.")
     if square and x.shape[-1] != x.shape[-2]:
         raise RuntimeError(
             f"linalg.{name}: A must be batches of square matrices, but they are {x.shape[-2]} by {x.shape[-1]} matrices"
         )
-    if x.dtype.kind not in "fc" or x.dtype.itemsize == 2:
+    if x.dtype.kind not in "fcV" or (x.dtype.itemsize == 2 and not half):
         raise RuntimeError(
             f"linalg.{name}: Expected a floating point or complex tensor as input. Got {from_numpy_dtype(x.dtype)}"
         )
@@ -292,7 +292,7 @@ def cholesky(A: Any, *, upper: bool = False) -> Any:
 @op(
     samples=lambda r: [Sample(_well(r, 3, 3)), Sample(r(4, 2)), Sample(r(2, 3, 2))],
     errors=lambda r: [ErrorSample(r(3), error=RuntimeError, match="at least 2 dimensions")],
-    torch="linalg.qr", result=None, named_tuple=return_types.qr, node_name="LinalgQr", name="qr",
+    torch="linalg.qr", result=None, named_tuple=return_types.linalg_qr, node_name="LinalgQr", name="qr",
 )  # fmt: skip
 def _qr(xp, input, /, mode="reduced"):
     """Q with orthonormal columns and upper triangular R, Q R = A; `linalg.qr` is the public form."""
@@ -353,7 +353,7 @@ def _differences(values: Any) -> Any:
 @op(
     samples=lambda r: [Sample(_well(r, 3, 3)), Sample(r(4, 2)), Sample(r(2, 2, 3))],
     errors=lambda r: [ErrorSample(r(3), error=RuntimeError, match="at least 2 dimensions")],
-    torch="", result=None, named_tuple=return_types.svd, node_name="LinalgSvd", name="linalg_svd",
+    torch="", result=None, named_tuple=return_types.linalg_svd, node_name="LinalgSvd", name="linalg_svd",
 )  # fmt: skip
 def _svd(xp, input, /, full_matrices=False):
     """U, S, Vᴴ with U diag(S) Vᴴ = A; `linalg.svd` is the public form."""
@@ -420,7 +420,7 @@ def svdvals(A: Any) -> Any:
 @op(
     # Only one triangle is read: finite differences by single elements mean nothing.
     samples=lambda r: [Sample(_positive(r, 3, 3)).kink(), Sample(_positive(r, 2, 2, 2)).kink()],
-    errors=_errors, torch="", result=None, named_tuple=return_types.eigh, node_name="LinalgEigh", name="eigh",
+    errors=_errors, torch="", result=None, named_tuple=return_types.linalg_eigh, node_name="LinalgEigh", name="eigh",
 )  # fmt: skip
 def _eigh(xp, input, /, UPLO="L"):
     """Eigenvalues and eigenvectors of Hermitian matrices; `linalg.eigh` is the public form."""
@@ -460,49 +460,81 @@ def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     return _eigh(A, UPLO)[0]
 
 
-def eig(A: Tensor) -> Any:
-    """The complex eigenvalues and eigenvectors of square matrices, in no particular order. Without gradient.
+@op(
+    samples=lambda r: [Sample(_apart(r, 3, 3)).kink(), Sample(_apart(r, 2, 2, 2)).kink()],
+    errors=_errors, torch="", result=None, named_tuple=return_types.linalg_eig, node_name="LinalgEig", name="eig",
+)  # fmt: skip
+def _eig(xp, input, /):
+    """Eigenvalues and eigenvectors of square matrices; `linalg.eig` is the public form."""
+    _matrices("eig", input)
+    kind = from_numpy_dtype(input.dtype).to_complex().numpy
+    values, vectors = xp.linalg.eig(input)
+    return values.astype(kind), vectors.astype(kind)
+
+
+def _apart(r: Any, *shape: int) -> Any:
+    """Square matrices with eigenvalues far from one another, none of them in conjugate pairs."""
+    return r(*shape) * 0.1 + np.diag(np.arange(2, 2 + shape[-1])).astype(r.dtype)
+
+
+def _eig_backward(g, input, out):
+    (by_values, by_vectors), (values, vectors) = g, out
+    adjoint = _h(vectors)
+    gram = matmul(adjoint, by_vectors)
+    # Columns have length 1, so what would change their length does not count.
+    along = unsqueeze(real(diagonal(gram, 0, -2, -1)), -2)
+    inner = (gram - matmul(adjoint, vectors) * along) * _conj(_differences(values))
+    total = matmul(_solve(adjoint, inner + diag_embed(by_values)), adjoint)
+    return total if getattr(input, "_data", input).dtype.kind == "c" else real(total)
+
+
+_eig.vjp(input=_eig_backward)
+
+
+def eig(A: Any) -> Any:
+    """The complex eigenvalues and eigenvectors (columns, of length 1) of square matrices, in no particular order.
+
+    Its gradient needs eigenvalues that all differ. Eigenvectors are unique only up to their phase: what
+    depends on it has no gradient.
 
     >>> import tensorlab as tl
     >>> tl.linalg.eig(tl.tensor([[0., 1.], [-1., 0.]])).eigenvalues.abs()
     tensor([1., 1.])
     """
-    _matrices("eig", A._data)
-    if A.requires_grad:
-        raise RuntimeError(
-            "linalg.eig has no gradient here: detach() the matrix, or use eigh for Hermitian matrices"
-        )
-    values, vectors = backend_of(A._data).xp.linalg.eig(A._data)
-    kind = A.dtype.to_complex().numpy
-    return return_types.eig(wrap(values.astype(kind)), wrap(vectors.astype(kind)))
+    return _eig(A)
 
 
-def eigvals(A: Tensor) -> Tensor:
-    """The complex eigenvalues of square matrices, in no particular order. Without gradient.
+def eigvals(A: Any) -> Any:
+    """The complex eigenvalues of square matrices, in no particular order.
 
     >>> import tensorlab as tl
     >>> tl.linalg.eigvals(tl.tensor([[2., 0.], [0., 2.]]))
     tensor([2.+0.j, 2.+0.j])
     """
-    return eig(A)[0]
+    return _eig(A)[0]
 
 
 # What is built on them --------------------------------------------------------------------
 
 
 def pinv(
-    A: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False
+    A: Any,
+    rcond: float | None = None,
+    hermitian: bool = False,
+    *,
+    atol: float | None = None,
+    rtol: float | None = None,
 ) -> Any:
     """The Moore–Penrose pseudo-inverse: singular values up to `max(atol, rtol · largest)` count as 0.
 
-    rtol: machine epsilon times the larger size unless given (or unless `atol` is).
+    rtol: machine epsilon times the larger size unless given (or unless `atol` is); `rcond` is its older name.
 
     >>> import tensorlab as tl
     >>> tl.linalg.pinv(tl.tensor([[2.], [0.]]))
     tensor([[0.5000, 0.0000]])
     """
     u, s, vh = _svd(A, False)
-    keep = s > _threshold(A, s, atol, rtol)
+    keep = s > _threshold(A, s, atol, rcond if rtol is None else rtol)
     inverse = where(keep, 1.0 / where(keep, s, 1.0), 0.0)
     return matmul(_h(vh) * unsqueeze(inverse, -2), _h(u))
 
@@ -515,16 +547,22 @@ def _threshold(A: Any, s: Any, atol: float | None, rtol: float | None) -> Any:
 
 
 def matrix_rank(
-    A: Any, *, atol: float | None = None, rtol: float | None = None, hermitian: bool = False
+    A: Any,
+    tol: float | None = None,
+    hermitian: bool = False,
+    *,
+    atol: float | None = None,
+    rtol: float | None = None,
 ) -> Any:
-    """How many singular values exceed `max(atol, rtol · largest)`; int64.
+    """How many singular values exceed `max(atol, rtol · largest)`, or `tol`; int64.
 
     >>> import tensorlab as tl
     >>> tl.linalg.matrix_rank(tl.ones(3, 3))
     tensor(1)
     """
     s = svdvals(A.detach())
-    return sum_(s > _threshold(A, s, atol, rtol), -1)
+    limit = _threshold(A, s, atol if tol is None else tol, rtol if tol is None else 0.0)
+    return sum_(s > limit, -1)
 
 
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
@@ -545,7 +583,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
         if m > n and bool((rank == n).all())
         else wrap(np.zeros(0, A._data.dtype))
     )
-    return return_types.lstsq(solution, residuals, rank, svdvals(A.detach()))
+    return return_types.linalg_lstsq(solution, residuals, rank, svdvals(A.detach()))
 
 
 def cond(A: Any, p: Any = None) -> Any:
@@ -564,4 +602,5 @@ def cond(A: Any, p: Any = None) -> Any:
     return matrix_norm(A, p) * matrix_norm(inv(A), p)
 
 
+inverse, pinverse = inv, pinv
 Tensor.inverse, Tensor.logdet, Tensor.pinverse = inv, logdet, pinv  # type: ignore[attr-defined]
