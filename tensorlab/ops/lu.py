@@ -40,12 +40,14 @@ def _eliminated(xp: Any, a: Any, pivot: bool) -> tuple[Any, Any, Any]:
     batch, k = a.shape[:-2], min(m, n)
     a = a.reshape((math.prod(batch), m, n)).copy()
     each = xp.arange(a.shape[0])
-    pivots = xp.zeros((a.shape[0], k), np.int32)
+    pivots = xp.tile(xp.arange(1, k + 1, dtype=np.int32), (a.shape[0], 1))
     info = xp.zeros(a.shape[0], np.int32)
     for j in range(k):
-        best = xp.argmax(xp.abs(a[:, j:, j]), axis=1) + j if pivot else xp.full(each.shape, j)
-        pivots[:, j] = best + 1
         if pivot:
+            column = a[:, j:, j]  # as LAPACK does, a complex number is measured by |Re| + |Im|
+            size = xp.abs(column.real) + xp.abs(column.imag)
+            best = xp.argmax(size, axis=1) + j
+            pivots[:, j] = best + 1
             chosen = a[each, best].copy()
             a[each, best] = a[:, j]
             a[:, j] = chosen
