@@ -284,7 +284,7 @@ def _by_operations(
         lambda: by_scores,
         lambda: weights * by_dropped,
     )
-    of = (query, key, value, mask, dropout)
+    of: tuple[Any, ...] = (query, key, value, mask, dropout)
     return tuple(
         sum_to(make(), tuple(x.shape)) if need else None
         for make, x, need in zip(found, of, needs, strict=True)
@@ -296,7 +296,7 @@ def _attention_rule(
 ):  # fmt: skip
     values: Any = (*g, query, key, value, *out, mask, dropout, is_causal, scale)
     if isinstance(g[0], Tensor) or needs[3] or needs[4]:
-        return _by_operations(*values, needs)
+        return _by_operations(*values, needs=needs)
     return (*_attention_backward(*values), None, None)
 
 

@@ -93,6 +93,10 @@ class Linear(Module):
         )
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """`Linear` under the name that PyTorch prints for the output projection of `MultiheadAttention`."""
+
+
 class Bilinear(Module):
     r"""The bilinear map `yₖ = x₁ᵀ Aₖ x₂ + bₖ`.
 
