@@ -28,6 +28,10 @@ from tensorlab.nn.functional.activation import (
     tanh,
     tanhshrink,
 )
+from tensorlab.nn.functional.attention import (
+    multi_head_attention_forward,
+    scaled_dot_product_attention,
+)
 from tensorlab.nn.functional.dropout import dropout
 from tensorlab.nn.functional.linear import bilinear, linear, normalize, one_hot
 from tensorlab.nn.functional.loss import (
@@ -122,14 +126,16 @@ __all__ = [
     "max_pool3d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
-    "pad",
     "normalize",
     "one_hot",
+    "pad",
     "relu",
     "relu6",
     "relu_",
     "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "soft_margin_loss",
