@@ -45,6 +45,7 @@ from tensorlab.ops.arithmetic import (
     heaviside, hypot, lerp, logaddexp, logaddexp2, pow, remainder, rsub, sub, true_divide,
     xlogy,
 )
+from tensorlab.ops.bessel import i0
 from tensorlab.ops.compare import (
     allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift,
     bitwise_xor, clamp, clamp_max, clamp_min, clip, eq, equal, fmax, fmin, ge, greater,
@@ -69,7 +70,7 @@ from tensorlab.ops.creation import (
     HalfTensor, IntTensor, linspace, logspace, LongTensor, ones, ones_like, scalar_tensor,
     ShortTensor, tensor, zeros, zeros_like,
 )
-from tensorlab.ops.decompose import det, logdet, slogdet
+from tensorlab.ops.decompose import det, inverse, logdet, pinverse, slogdet
 from tensorlab.ops.einsum import (
     addmv, addr, chain_matmul, cross, einsum, inner, kron, matrix_power, tensordot, trace, vdot,
 )
@@ -93,8 +94,13 @@ from tensorlab.ops.joining import (
     hstack, meshgrid, repeat_interleave, roll, rot90, row_stack, stack, tile, tril, triu,
     vstack,
 )
+from tensorlab.ops.gamma import igamma, igammac
 from tensorlab.ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
 from tensorlab.ops.loss import binary_cross_entropy_with_logits, log_softmax, softmax
+from tensorlab.ops.lu import (
+    cholesky_inverse, cholesky_solve, lu_in_parts as lu, lu_solve_in_parts as lu_solve, lu_unpack,
+)
+from tensorlab.ops.matrix_functions import cholesky, matrix_exp, qr, svd, triangular_solve, vander
 from tensorlab.ops.norms import cdist, dist, norm
 from tensorlab.ops.pooling import (
     adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d, max_pool2d, max_pool3d,
@@ -121,7 +127,7 @@ from tensorlab.ops.sorting import (
     unique_consecutive,
 )
 from tensorlab.ops.special import (
-    digamma, erfc, erfinv, gcd, i0, lcm, lgamma, mvlgamma, nextafter, polygamma,
+    digamma, erfc, erfinv, gcd, lcm, lgamma, mvlgamma, nextafter, polygamma,
 )
 from tensorlab.ops.statistics import (
     atleast_1d, atleast_2d, atleast_3d, combinations, corrcoef, cov, tril_indices, triu_indices,
@@ -149,6 +155,7 @@ if TYPE_CHECKING:
         optim,
         safetensors,
         signal,
+        special,
         testing,
         utils,
         vision,
@@ -169,51 +176,53 @@ __all__ = [
     "blackman_window", "block_diag", "bmm", "bool", "BoolTensor", "broadcast_shapes",
     "broadcast_tensors", "broadcast_to", "bucketize", "ByteTensor", "can_cast",
     "cartesian_prod", "cat", "cdist", "cdouble", "ceil", "cfloat", "chain_matmul",
-    "channels_last", "CharTensor", "chunk", "clamp", "clamp_max", "clamp_min", "clip", "clone",
-    "column_stack", "combinations", "complex", "complex128", "complex64", "concat",
-    "concatenate", "conj", "conj_physical", "contiguous_format", "conv1d", "conv2d", "conv3d",
-    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "copysign",
-    "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin",
-    "cumprod", "cumsum", "default_generator", "deg2rad", "det", "device", "diag", "diag_embed",
-    "diagflat", "diagonal", "diff", "digamma", "dist", "div", "divide", "dot", "double",
-    "DoubleTensor", "dropout", "dsplit", "dstack", "dtype", "e", "einsum", "embedding", "empty",
-    "empty_like", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1",
-    "eye", "fft", "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud", "float",
-    "float16", "float32", "float64", "float_power", "FloatTensor", "floor", "floor_divide",
-    "fmax", "fmin", "fmod", "frac", "from_dlpack", "from_numpy", "frombuffer", "full",
-    "full_like", "gather", "gcd", "ge", "Generator", "get_default_dtype", "get_rng_state",
-    "greater", "greater_equal", "gt", "half", "HalfTensor", "hamming_window", "hann_window",
-    "heaviside", "histc", "hsplit", "hstack", "hypot", "i0", "iinfo", "imag", "index_add",
-    "index_copy", "index_fill", "index_put", "index_select", "inf", "inference_mode",
-    "initial_seed", "inner", "inspect", "int", "int16", "int32", "int64", "int8", "IntTensor",
+    "channels_last", "CharTensor", "cholesky", "cholesky_inverse", "cholesky_solve", "chunk",
+    "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations",
+    "complex", "complex128", "complex64", "concat", "concatenate", "conj", "conj_physical",
+    "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
+    "conv_transpose3d", "convolution", "copysign", "corrcoef", "cos", "cosh", "count_nonzero",
+    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "default_generator",
+    "deg2rad", "det", "device", "diag", "diag_embed", "diagflat", "diagonal", "diff",
+    "digamma", "dist", "div", "divide", "dot", "double", "DoubleTensor", "dropout", "dsplit",
+    "dstack", "dtype", "e", "einsum", "embedding", "empty", "empty_like", "enable_grad", "eq",
+    "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "fft", "fill", "finfo",
+    "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
+    "float_power", "FloatTensor", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
+    "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "gather", "gcd", "ge",
+    "Generator", "get_default_dtype", "get_rng_state", "greater", "greater_equal", "gt",
+    "half", "HalfTensor", "hamming_window", "hann_window", "heaviside", "histc", "hsplit",
+    "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy",
+    "index_fill", "index_put", "index_select", "inf", "inference_mode", "initial_seed",
+    "inner", "inspect", "int", "int16", "int32", "int64", "int8", "IntTensor", "inverse",
     "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose",
     "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "istft",
     "kaiser_window", "kron", "kthvalue", "lcm", "le", "learn", "lerp", "less", "less_equal",
     "lgamma", "linalg", "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax",
     "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and", "logical_not",
     "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "LongTensor", "lt",
-    "manual_seed", "masked_fill", "masked_scatter", "masked_select", "matmul", "matrix_power",
-    "max", "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "median",
-    "memory_format", "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim", "msort",
-    "mul", "multinomial", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian",
-    "nanquantile", "nansum", "narrow", "ne", "neg", "newaxis", "nextafter", "nn", "no_grad",
-    "nonzero", "norm", "normal", "not_equal", "numel", "ones", "ones_like", "ops", "optim",
-    "outer", "permute", "pi", "poisson", "polar", "polygamma", "pow", "preserve_format", "prod",
-    "promote_types", "put", "quantile", "rad2deg", "rand", "rand_like", "randint",
-    "randint_like", "randn", "randn_like", "randperm", "ravel", "real", "reciprocal", "relu",
-    "remainder", "repeat_interleave", "reshape", "resolve_conj", "resolve_neg", "result_type",
+    "lu", "lu_solve", "lu_unpack", "manual_seed", "masked_fill", "masked_scatter",
+    "masked_select", "matmul", "matrix_exp", "matrix_power", "max", "max_pool1d", "max_pool2d",
+    "max_pool3d", "maximum", "mean", "median", "memory_format", "meshgrid", "min", "minimum",
+    "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multinomial", "mv", "mvlgamma",
+    "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne",
+    "neg", "newaxis", "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal",
+    "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi", "pinverse",
+    "poisson", "polar", "polygamma", "pow", "preserve_format", "prod", "promote_types", "put",
+    "qr", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "remainder",
+    "repeat_interleave", "reshape", "resolve_conj", "resolve_neg", "result_type",
     "return_types", "roll", "rot90", "round", "row_stack", "rsqrt", "rsub", "safetensors",
-    "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted", "seed",
-    "select", "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state",
-    "sgn", "short", "ShortTensor", "sigmoid", "sign", "signal", "signbit", "sin", "sinc",
-    "sinh", "Size", "slogdet", "softmax", "sort", "split", "sqrt", "square", "squeeze", "stack",
-    "std", "std_mean", "stft", "sub", "sum", "swapaxes", "swapdims", "t", "take",
-    "take_along_dim", "tan", "tanh", "tensor", "Tensor", "tensor_split", "tensordot", "testing",
-    "tile", "topk", "trace", "transpose", "trapezoid", "tril", "tril_indices", "triu",
-    "triu_indices", "true_divide", "trunc", "typename", "uint8", "unbind", "unflatten",
-    "unique", "unique_consecutive", "unsqueeze", "UntypedStorage", "utils", "var", "var_mean",
-    "vdot", "view_as_complex", "view_as_real", "vision", "vsplit", "vstack", "where", "xlogy",
-    "zeros", "zeros_like",
+    "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
+    "seed", "select", "set_default_dtype", "set_grad_enabled", "set_printoptions",
+    "set_rng_state", "sgn", "short", "ShortTensor", "sigmoid", "sign", "signal", "signbit",
+    "sin", "sinc", "sinh", "Size", "slogdet", "softmax", "sort", "special", "split", "sqrt",
+    "square", "squeeze", "stack", "std", "std_mean", "stft", "sub", "sum", "svd", "swapaxes",
+    "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "Tensor", "tensor",
+    "tensor_split", "tensordot", "testing", "tile", "topk", "trace", "transpose", "trapezoid",
+    "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
+    "typename", "uint8", "unbind", "unflatten", "unique", "unique_consecutive", "unsqueeze",
+    "UntypedStorage", "utils", "vander", "var", "var_mean", "vdot", "view_as_complex",
+    "view_as_real", "vision", "vsplit", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
 # fmt: on
 
@@ -226,6 +235,7 @@ _PACKAGES = (
     "optim",
     "safetensors",
     "signal",
+    "special",
     "testing",
     "utils",
     "vision",

@@ -689,6 +689,15 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def char(self, memory_format: Any=...) -> Tensor:
         """This tensor as int8: itself if it is, else a converted copy."""
 
+    def cholesky(self, upper: Any=..., *, out: Any=...) -> Any:
+        """The Cholesky factor under its older name; see `linalg.cholesky`."""
+
+    def cholesky_inverse(self, upper: Any=..., *, out: Any=...) -> Any:
+        """The inverse of A, given its Cholesky factor L (its conjugate transpose if `upper`)."""
+
+    def cholesky_solve(self, L: Any, upper: Any=..., *, out: Any=...) -> Any:
+        """The X with A X = `input`, given the Cholesky factor L of A (its conjugate transpose if `upper`)."""
+
     def chunk(self, chunks: Any, dim: Any=...) -> Any:
         """Views of at most `chunks` pieces along `dim`, all of one size but the last."""
 
@@ -965,6 +974,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def half(self, memory_format: Any=...) -> Tensor:
         """This tensor as float16: itself if it is, else a converted copy."""
 
+    def hardshrink(self, lambd: Any=..., *, out: Any=...) -> Tensor:
+        """0 from −`lambd` to `lambd`, and the element itself outside."""
+
     def heaviside(self, values: Any, *, out: Any=...) -> Tensor:
         """The step: 0 below zero, 1 above, `values` at zero."""
 
@@ -985,6 +997,18 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def i0_(self) -> Tensor:
         """In-place version of `i0`."""
+
+    def igamma(self, other: Any, *, out: Any=...) -> Tensor:
+        """The regularised lower incomplete gamma function of `input` (a) at `other` (x); a, x ≥ 0."""
+
+    def igamma_(self, other: Any) -> Tensor:
+        """In-place version of `igamma`."""
+
+    def igammac(self, other: Any, *, out: Any=...) -> Tensor:
+        """The regularised upper incomplete gamma function of `input` (a) at `other` (x); a, x ≥ 0."""
+
+    def igammac_(self, other: Any) -> Tensor:
+        """In-place version of `igammac`."""
 
     @property
     def imag(self) -> Tensor:
@@ -1158,6 +1182,12 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def lt(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is less than `other`: `input < other`, with broadcasting; bool."""
 
+    def lu(self, pivot: Any=..., get_infos: Any=...) -> Any:
+        """`linalg.lu_factor` under its older name, with the infos if asked; it does not raise then."""
+
+    def lu_solve(self, LU_data: Any, LU_pivots: Any, *, out: Any=...) -> Any:
+        """`linalg.lu_solve` under its older name, with the right-hand side first."""
+
     @property
     def mH(self) -> Tensor:
         ...
@@ -1183,6 +1213,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def matmul(self, other: Any, *, out: Any=...) -> Tensor:
         """The matrix product, over the last two dimensions, the others broadcasting as batches."""
+
+    def matrix_exp(self, *, out: Any=...) -> Tensor:
+        """The matrix exponential \\(\\sum_k A^k / k!\\) of square matrices (…, n, n)."""
 
     def matrix_power(self, n: Any) -> Any:
         """The n-th power of square matrices, by squaring; a negative one of the inverse."""
@@ -1316,7 +1349,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def pin_memory(self, device: Any=...) -> Tensor:
         """This tensor: page-locked memory is CuPy's business here, so there is nothing to do."""
 
-    def pinverse(self, *, atol: Any=..., rtol: Any=..., hermitian: Any=...) -> Any:
+    def pinverse(self, rcond: Any=..., hermitian: Any=..., *, atol: Any=..., rtol: Any=...) -> Any:
         """The Moore–Penrose pseudo-inverse: singular values up to `max(atol, rtol · largest)` count as 0."""
 
     def pow(self, exponent: Any, *, out: Any=...) -> Tensor:
@@ -1325,11 +1358,17 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def pow_(self, exponent: Any) -> Tensor:
         """In-place version of `pow`."""
 
+    def prelu(self, weight: Any) -> Tensor:
+        """`input` above zero, `weight · input` below, with a weight that is learned."""
+
     def prod(self, dim: Any=..., keepdim: Any=..., *, dtype: Any=..., axis: Any=..., keepdims: Any=..., out: Any=...) -> Tensor:
         """The product of all elements, or of those along the one dimension `dim`: \\(\\prod_i x_i\\)."""
 
     def put(self, index: Any, source: Any, accumulate: Any=...) -> Any:
         """A copy with `source` stored (or added) at positions of the flattened input."""
+
+    def qr(self, some: Any=...) -> Any:
+        """The QR decomposition under its older name; see `linalg.qr`. some=False makes Q square."""
 
     def quantile(self, q: Any, dim: Any=..., keepdim: Any=..., *, interpolation: Any=...) -> Tensor:
         """The value below which a fraction `q` of the elements lies, of all or along `dim`."""
@@ -1534,6 +1573,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def sum_to_size(self, *size: Any) -> Tensor:
         """Summed over the dimensions that broadcasting `size` to this shape would repeat."""
 
+    def svd(self, some: Any=..., compute_uv: Any=...) -> Any:
+        """The singular value decomposition under its older name: with V, not its conjugate transpose."""
+
     def swapaxes(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
         """A view with two dimensions exchanged."""
 
@@ -1578,6 +1620,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def transpose(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
         """A view with two dimensions exchanged."""
+
+    def triangular_solve(self, A: Any, upper: Any=..., transpose: Any=..., unitriangular: Any=...) -> Any:
+        """`linalg.solve_triangular` under its older name: the X with A X = b, and a copy of A."""
 
     def tril(self, diagonal: Any=..., *, out: Any=...) -> Tensor:
         """The lower triangle of the last two dimensions, the rest 0; `diagonal` > 0 starts above the main one."""

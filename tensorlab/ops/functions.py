@@ -43,6 +43,7 @@ def function(
     inplace: bool = True,
     more: Callable[..., list[Sample]] = lambda r: [],
     dunder: tuple[str, ...] = (),
+    namespace: str = "",
 ) -> Any:
     """Declare the function `name` of each element.
 
@@ -50,6 +51,7 @@ def function(
     rule: its gradient rule; None where the derivative is zero everywhere (rounding).
     example: the elements to call it with, and what is printed.
     low, high: where samples are drawn from.
+    namespace: the module it is public in, if that is not `tensorlab` itself; it is no method then.
     """
     if isinstance(forward, str):
         numpy_name = forward
@@ -66,7 +68,7 @@ def function(
     compute.__name__ = name
     compute.__doc__ = (
         f"{summary}\n\n    >>> import tensorlab as tl\n"
-        f"    >>> tl.{name}(tl.tensor([{elements}]))\n    tensor([{printed}])\n    "
+        f"    >>> tl.{namespace and f'{namespace}.'}{name}(tl.tensor([{elements}]))\n    tensor([{printed}])\n    "
     )
 
     def samples(r: Any) -> list[Sample]:
@@ -74,8 +76,9 @@ def function(
         return [*(Sample(r(*shape, low=low, high=high)) for shape in shapes), *more(r)]
 
     made = op(
-        samples=samples, errors=errors, ref=ref, result=result, method=True, inplace=inplace,
-        aliases=aliases, dunder=dunder,
+        samples=samples, errors=errors, ref=ref, result=result, method=not namespace,
+        inplace=inplace and not namespace, aliases=aliases, dunder=dunder,
+        name=f"{namespace}_{name}" if namespace else name, torch=f"{namespace}.{name}" if namespace else None,
     )(compute)  # fmt: skip
     made.vjp(input=rule if rule is not None else lambda g: g * 0.0)
     return made

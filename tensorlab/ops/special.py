@@ -1,4 +1,4 @@
-"""Special functions of each element: erfc, erfinv, lgamma, digamma, polygamma, i0; gcd and lcm.
+"""Special functions of each element: erfc, erfinv, lgamma, digamma, polygamma; gcd and lcm.
 
 NumPy has none of them in fast form, so they are computed here, in float64, from series whose
 sources stand beside them. Errors are a few units in the last place of float64.
@@ -14,7 +14,6 @@ import numpy as np
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab.ops.activation import _ERFC_BOTTOM, _ERFC_TOP, _erf, _polynomial
-from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _mismatch
 from tensorlab.ops.functions import each, exp, function
 
@@ -241,53 +240,6 @@ def mvlgamma(input: Any, p: int) -> Any:
         total = lgamma(input - j / 2) + total
     return total
 
-
-# Bessel -----------------------------------------------------------------------------------
-
-
-def _i0(xp: Any, x: Any) -> Any:
-    # Σ (x²/4)ᵏ / k!²: all terms are positive, so that nothing cancels. Enough terms for |x| ≤ 40,
-    # and Hankel's asymptotic series beyond (Abramowitz and Stegun 9.6.12 and 9.7.1).
-    size = xp.abs(x.astype(np.float64))
-    quarter = xp.minimum(size, 40.0) ** 2 / 4
-    term, total = xp.ones_like(size), xp.ones_like(size)
-    for k in range(1, 90):
-        term = term * quarter / (k * k)
-        total = total + term
-    far = xp.maximum(size, 40.0)
-    tail, part = xp.ones_like(size), xp.ones_like(size)
-    for k in range(1, 12):
-        part = part * (2 * k - 1) ** 2 / (8 * k * far)
-        tail = tail + part
-    return xp.where(size <= 40, total, xp.exp(far) / xp.sqrt(2 * math.pi * far) * tail).astype(
-        x.dtype
-    )
-
-
-i0 = function(
-    "i0", "The modified Bessel function of the first kind of order 0.", _i0, lambda g, input: g * _i1(input),
-    ("0., 1.", "1.0000, 1.2661"), ref=np.i0,
-)  # fmt: skip
-
-
-@op(samples=lambda r: [Sample(r(2, 3))], torch="special.i1", result="float", name="special_i1")
-def _i1(xp, input, /):
-    """The derivative of `i0`: the modified Bessel function of order 1."""
-    x = input.astype(np.float64)
-    quarter = x * x / 4
-    term, total = x / 2, x / 2
-    for k in range(1, 90):
-        term = term * quarter / (k * (k + 1))
-        total = total + term
-    return total.astype(input.dtype)
-
-
-# I₁' = I₀ - I₁/x, and 1/2 at 0.
-_i1.vjp(
-    input=lambda g, input, out: (
-        g * where(input == 0, 0.5, i0(input) - out / where(input == 0, 1.0, input))
-    )
-)
 
 # Whole numbers and bits -------------------------------------------------------------------
 
