@@ -3,12 +3,12 @@
 A call unwraps the tensors, promotes their dtypes, computes on arrays, wraps the result and, only
 if a gradient may be wanted, records a node. It inspects no signature: what an operation is was
 found out when it was declared (`_op`). Most calls are on one or two CPU tensors that need no
-promotion; `apply_one` and `apply_two` take those without loops, and `apply` takes all others.
+promotion; `lane_one` and `lane_two` take those without loops, and `apply` takes all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -52,63 +52,80 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     return _finish(op, inputs, arrays, params, mask, xp, out)
 
 
-_NUMBERS = (float, int)
+def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
+    """`apply` for an operation of two operands, most calls of which need no loop and no promotion.
 
-
-def apply_two(op: Op, x: Any, y: Any, params: tuple[Any, ...]) -> Any:
-    """`apply` for two operands, of which most calls need no loop and no promotion.
-
-    Those are two CPU tensors of one dtype, or a float tensor and a Python number.
+    Those are calls on two CPU tensors of one dtype, or on a float tensor and a Python number.
     """
-    if not op.simple or observers:
-        return apply(op, (x, y), params)
-    a = x._data if isinstance(x, Tensor) and x._view is None else x
-    b = y._data if isinstance(y, Tensor) and y._view is None else y
-    if type(a) is ndarray and type(b) is ndarray:
-        # Either was a tensor: raw arrays take the general way.
-        plain = (a is not x or b is not y) and a.dtype is b.dtype
-        plain = plain and (op.result != "float" or a.dtype.kind in "fc")
-    elif type(b) in _NUMBERS:
-        plain = a is not x and type(a) is ndarray and a.dtype.kind == "f"
-    else:
-        plain = type(a) in _NUMBERS and b is not y and type(b) is ndarray and b.dtype.kind == "f"
-    if not plain:
-        return apply(op, (x, y), params)
-    try:
-        out = op.forward(np, a, b, *params)
-    except ValueError as error:
-        raise _shape_error([a, b], error) from None
-    if type(out) is not ndarray:
-        out = np.asarray(out)  # NumPy turns 0-dim results into scalars
-    result = wrap(out)
-    if mode.grad:
-        mask = (a is not x and x._requires_grad) + 2 * (b is not y and y._requires_grad)
-        mask &= op.differentiable
-        if mask:
-            kept = ((out, result._version_cell),)
-            result._node = record(
-                op, (x, y), (a, b), params, mask, (out.shape,), (out.dtype,), kept
-            )
+    forward, plans, to_float = op.forward, op.plans, op.result == "float"
+
+    def call(x: Any, y: Any, params: tuple[Any, ...]) -> Any:
+        if not op.simple or observers:
+            return apply(op, (x, y), params)
+        a, b, needed = x, y, 0
+        if isinstance(x, Tensor):
+            if x._view is not None and mode.grad and op.differentiable:
+                current_history(x)
+            a, needed = x._data, x._requires_grad
+        if isinstance(y, Tensor):
+            if y._view is not None and mode.grad and op.differentiable:
+                current_history(y)
+            b = y._data
+            if y._requires_grad:
+                needed += 2
+        if type(a) is ndarray and type(b) is ndarray:
+            if a is x and b is y:
+                return _apply_raw(op, [a, b], params)
+            plain = a.dtype is b.dtype and not (to_float and a.dtype.kind not in "fc")
+        elif type(b) is float or type(b) is int:
+            plain = a is not x and type(a) is ndarray and a.dtype.kind == "f"
+        elif type(a) is float or type(a) is int:
+            plain = b is not y and type(b) is ndarray and b.dtype.kind == "f"
+        else:
+            plain = False
+        if not plain:
+            return apply(op, (x, y), params)
+        try:
+            out = forward(np, a, b, *params)
+        except ValueError as error:
+            raise _shape_error([a, b], error) from None
+        if type(out) is not ndarray:
+            out = np.asarray(out)  # NumPy turns 0-dim results into scalars
+        result = wrap(out)
+        if needed and mode.grad:
+            needed &= op.differentiable
+            if needed:
+                plan = plans.get(needed) or op.plan(needed, 2)
+                result._node = plan.record(x, y, a, b, params, out, result._version_cell)
+                result._requires_grad = True
+        return result
+
+    return call
+
+
+def lane_one(op: Op) -> Callable[[Any, tuple[Any, ...]], Any]:
+    """`apply` for an operation of one operand, likewise."""
+    forward, plans, to_float = op.forward, op.plans, op.result == "float"
+
+    def call(x: Any, params: tuple[Any, ...]) -> Any:
+        if not isinstance(x, Tensor) or not op.simple or observers:
+            return apply(op, (x,), params)
+        if x._view is not None and mode.grad and op.differentiable:
+            current_history(x)
+        a = x._data
+        if type(a) is not ndarray or (to_float and a.dtype.kind not in "fc"):
+            return apply(op, (x,), params)
+        out = forward(np, a, *params)
+        if type(out) is not ndarray:
+            out = np.asarray(out)
+        result = wrap(out)
+        if x._requires_grad and mode.grad and op.differentiable:
+            plan = plans.get(1) or op.plan(1, 1)
+            result._node = plan.record(x, a, params, out, result._version_cell)
             result._requires_grad = True
-    return result
+        return result
 
-
-def apply_one(op: Op, x: Any, params: tuple[Any, ...]) -> Any:
-    """`apply` for one operand, likewise."""
-    if not isinstance(x, Tensor) or x._view is not None or not op.simple or observers:
-        return apply(op, (x,), params)
-    a = x._data
-    if type(a) is not ndarray or (op.result == "float" and a.dtype.kind not in "fc"):
-        return apply(op, (x,), params)
-    out = op.forward(np, a, *params)
-    if type(out) is not ndarray:
-        out = np.asarray(out)
-    result = wrap(out)
-    if x._requires_grad and op.differentiable and mode.grad:
-        kept = ((out, result._version_cell),)
-        result._node = record(op, (x,), (a,), params, 1, (out.shape,), (out.dtype,), kept)
-        result._requires_grad = True
-    return result
+    return call
 
 
 def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
@@ -119,20 +136,28 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
     mask = 0
     bit = 1
     tensors = False
+    ready = op.result is None  # arrays of NumPy, of which nothing is promoted
     arrays = []
     for x in inputs:
         if isinstance(x, Tensor):
             tensors = True
-            arrays.append(x._data)
+            a = x._data
+            arrays.append(a)
+            if type(a) is not ndarray:
+                ready = False
             if x._view is not None and op.differentiable and mode.grad:
                 current_history(x)
             if x._requires_grad:
                 mask |= bit
         else:
             arrays.append(x)
+            if x is not None or op.variadic or not op.optional_inputs:
+                ready = False
         bit <<= 1
     if not tensors:
         return arrays, -1, None
+    if ready:
+        return arrays, mask, np
     first = arrays[0]
     if len(arrays) == 2:
         second = arrays[1]
@@ -227,9 +252,13 @@ def _finish(
     result._grad = None
     if mask and mode.grad and out.dtype.kind in "fcV":
         result._requires_grad = True
-        result._node = record(
-            op, inputs, arrays, params, mask, (out.shape,), (out.dtype,), ((out, cell),)
-        )
+        if op.variadic:
+            result._node = record(
+                op, inputs, arrays, params, mask, (out.shape,), (out.dtype,), ((out, cell),)
+            )
+        else:
+            plan = op.plans.get(mask) or op.plan(mask, len(inputs))
+            result._node = plan.record(*inputs, *arrays, params, out, cell)
     else:
         result._requires_grad = False
         result._node = None

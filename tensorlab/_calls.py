@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from tensorlab import _dtypes
-from tensorlab._apply import apply, apply_one, apply_two
+from tensorlab._apply import apply, lane_one, lane_two
 from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 
@@ -47,11 +47,7 @@ def make_function(
     without any inspection per call, and a wrong keyword is Python's own clear error.
     """
     scope: dict[str, Any] = {"run": run, "record": record, "out_to": out_to}
-    lane = (
-        {1: apply_one, 2: apply_two}.get(len(record.inputs))
-        if record.simple and run is apply
-        else None
-    )
+    lane = lane_of(record) if run is apply else None
     arguments = []
     for n in record.inputs:
         if n in record.optional_inputs:
@@ -89,7 +85,7 @@ def make_function(
     call = f"run(record, {inputs}, {params})"
     if lane is not None:
         scope["run"] = lane
-        call = f"run(record, {', '.join(record.inputs)}, {params})"
+        call = f"run({', '.join(record.inputs)}, {params})"
     body = f"    return {call}\n"
     if out:
         arguments += ["out=None"] if keyword_only else ["*", "out=None"]
@@ -166,29 +162,42 @@ def is_reflected(dunder: str) -> bool:
 _NUMERIC = (Tensor, bool, int, float, complex, np.generic, np.ndarray)
 
 
+def lane_of(record: Op) -> Callable[..., Any] | None:
+    """The fast way to call an operation that has one; made once for all its public forms."""
+    if record.lane is None and record.simple and len(record.inputs) in (1, 2):
+        record.lane = (lane_one if len(record.inputs) == 1 else lane_two)(record)
+    return record.lane
+
+
 def operator(record: Op) -> Callable[..., Any]:
+    """`Tensor.__mul__` and the like."""
+    lane = lane_of(record)
+    params = tuple(p.default for p in record.parameters)
     if len(record.inputs) == 1:
+        run_one = lane or (lambda x, params: apply(record, (x,), params))
 
         def unary(self):
-            return apply_one(record, self, ())
+            return run_one(self, ())
 
         return unary
-    params = tuple(p.default for p in record.parameters)
+    run_two = lane or (lambda x, y, params: apply(record, (x, y), params))
 
     def binary(self, other):
         if isinstance(other, _NUMERIC):
-            return apply_two(record, self, other, params)
+            return run_two(self, other, params)
         return NotImplemented
 
     return binary
 
 
 def reflected(record: Op) -> Callable[..., Any]:
+    """`Tensor.__rmul__` and the like."""
     params = tuple(p.default for p in record.parameters)
+    run_two = lane_of(record) or (lambda x, y, params: apply(record, (x, y), params))
 
     def reflected(self, other):
         if isinstance(other, _NUMERIC):
-            return apply_two(record, other, self, params)
+            return run_two(other, self, params)
         return NotImplemented
 
     return reflected

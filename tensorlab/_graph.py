@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tensorlab._tensor import Tensor
 
 # Creation order is a topological order: a node is made after every node it depends on.
-_next_number = itertools.count().__next__
+next_number = itertools.count().__next__
 
 
 class Node:
@@ -82,7 +82,7 @@ class Node:
         self.hooks = None
         self.leaf_ref = None
         self.metadata = None
-        self.seq = _next_number()
+        self.seq = next_number()
 
     def name(self) -> str:
         """PyTorch's name of the node: `MulBackward0`, or `AccumulateGrad` for a leaf."""

@@ -36,8 +36,9 @@ import numpy as np
 
 from tensorlab._apply import apply
 from tensorlab._calls import is_reflected, make_function, operator, positional, reflected, spread
-from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES, Plan, picker
+from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES, Plan
 from tensorlab._tensor import Tensor
+from tensorlab._unrolled import puller, recorder
 
 #: Every operation by name, in the order of declaration.
 OPS: dict[str, Op] = {}
@@ -139,8 +140,9 @@ class Op:
         self.joint: Callable[..., Any] | None = None
         self.kernels: dict[str, Callable[..., Any]] = {}
         self.plans: dict[int, Plan] = {}
-        # One plain array out, no kernel to ask: see apply_one and apply_two.
+        # One plain array out, no kernel to ask: see `_apply.lane_one`.
         self.simple = not (view or variadic or named_tuple or self.promoted) and result is not None
+        self.lane: Callable[..., Any] | None = None
         self.differentiable = 0  # bit i: input i has a rule
         self.call: Callable[..., Any] = forward  # replaced at registration
 
@@ -186,6 +188,9 @@ class Op:
         def reads(rule: Callable[..., Any]) -> tuple[int, ...]:
             return tuple(position(n) for n in inspect.signature(rule).parameters)
 
+        def resolve(positions: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(p if p >= -1 else 1 + len(saves) + (~p - 1) for p in positions)
+
         wanted = [
             (i, self.rules[n])
             for i, n in enumerate(self.inputs)
@@ -193,16 +198,15 @@ class Op:
         ]
         drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
         joint = None if self.joint is None else (self.joint, reads(self.joint))
-
-        def resolve(positions: tuple[int, ...]) -> Callable[..., Any]:
-            return picker(*(p if p >= -1 else 1 + len(saves) + (~p - 1) for p in positions))
-
         found = Plan(
             tuple(saves),
             tuple((i, rule, resolve(p)) for i, rule, p in drafts),
             None if joint is None else (joint[0], resolve(joint[1])),
             needs,
         )
+        if not self.variadic:
+            found.record = recorder(self, found)
+            found.pull = puller(self, found)
         self.plans[mask if not self.variadic else (count << 64) | mask] = found
         return found
 

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 # What a plan keeps: the value of an input or of the outputs (guarded by versions), the shape of
 # an input, all inputs or shapes of an op on a sequence of tensors, or what a user's Function saved.
 INPUT, OUTPUT, SHAPE, INPUTS, SHAPES, RECORDS = range(6)
 
+#: A gradient rule, and where its arguments stand in the list `[g, *saved, *params, needs]`.
+Reader = tuple[Callable[..., Any], tuple[int, ...]]
 
-class Plan(NamedTuple):
+
+class Plan:
     """What one set of inputs that need gradients makes the graph keep and run.
 
-    `pick(reads)` gives a rule's arguments out of the list `[g, *saved, *params]`, to which `needs`
-    is added for a joint rule.
+    saves: what to keep (INPUT, OUTPUT, …), and of which input. guards: whether any of it is more
+    than shapes. rules: `(input, rule, positions)` for each input that needs a gradient; or joint:
+    `(rule, positions)` of the rule that gives all of them. needs: which inputs need a gradient.
+    record, pull: the same in straight-line code, see `_unrolled`; None where there is no such code.
     """
 
-    saves: tuple[tuple[int, int], ...]  # what to keep (INPUT, OUTPUT, …), and of which input
-    rules: tuple[tuple[int, Callable[..., Any], Callable[..., Any]], ...]  # (input, rule, pick)
-    joint: tuple[Callable[..., Any], Callable[..., Any]] | None  # (rule, pick)
-    needs: tuple[bool, ...]
+    __slots__ = ("guards", "joint", "needs", "pull", "record", "rules", "saves")
+    record: Callable[..., Any]
+    pull: Callable[..., Any] | None
 
-
-def picker(*positions: int) -> Callable[[list[Any]], tuple[Any, ...]]:
-    """A function that picks these positions out of a list, as a tuple."""
-    if len(positions) == 1:
-        (only,) = positions
-        return lambda reads: (reads[only],)
-    return itemgetter(*positions) if positions else lambda reads: ()
+    def __init__(
+        self,
+        saves: tuple[tuple[int, int], ...],
+        rules: tuple[tuple[int, Callable[..., Any], tuple[int, ...]], ...],
+        joint: Reader | None,
+        needs: tuple[bool, ...],
+    ) -> None:
+        self.saves = saves
+        self.guards = any(what != SHAPE and what != SHAPES for what, _ in saves)
+        self.rules = rules
+        self.joint = joint
+        self.needs = needs
+        self.pull = None

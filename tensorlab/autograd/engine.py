@@ -23,8 +23,9 @@ import numpy as np
 from tensorlab import _apply, _dtypes, _op
 from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
-from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS, SHAPE, SHAPES
+from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS
 from tensorlab._tensor import Tensor, wrap
+from tensorlab._unrolled import check_count
 from tensorlab.autograd.saved import Packed
 
 
@@ -64,6 +65,8 @@ def _run(
     # Sums made here, and arrays made by a rule for a leaf: nobody else sees them, so more may be
     # added to them in place, and a leaf may keep them.
     ours: set[tuple[Node, int]] = set()
+    # Arrays are all there is: then a plan's rules run in straight-line code, see `_unrolled`.
+    plain = not create_graph and _dtypes.narrow is None
 
     def send(edge: tuple[Node, int], g: Any) -> None:
         node, index = edge
@@ -101,34 +104,43 @@ def _run(
         if node.op is None:
             _accumulate(node, received[0], (node, 0) in ours, create_graph)
             continue
-        reads = _read(node, received, create_graph)
-        grads = _apply_rules(node, reads)
-        if node.hooks is not None:
-            grads = node.hooks.after(grads, received)
+        grads = saved = None
+        if plain and node.hooks is None and len(received) == 1 and not _apply.observers:
+            pull, saved = node.plan.pull, node.saved
+            if pull is not None and saved is not None:
+                grads = pull(saved, node.params, received[0])
+        if grads is None:
+            grads = _apply_rules(node, _read(node, received, create_graph))
+            if node.hooks is not None:
+                grads = node.hooks.after(grads, received)
         for edge, g in zip(node.parents, grads):  # noqa: B905 (joint rules are checked)
             if edge is None or g is None:
                 continue
             to, index = edge
             if useful is not None and to not in useful and edge not in wanted:  # type: ignore[operator]
                 continue
+            if isinstance(g, np.generic):
+                g = np.asarray(g)  # NumPy turns 0-dim results into scalars
             if (
                 type(g) is not np.ndarray
                 or g.shape != to.shapes[index]
                 or g.dtype is not to.dtypes[index]
             ):
                 g = _match(g, to.shapes[index], to.dtypes[index])
+            # A small array is sooner copied, when a leaf keeps it, than asked where it comes from.
             if (
                 to.op is None
                 and not create_graph
+                and g.size > 512
                 and to not in pending
-                and _is_fresh(g, grads, reads, node)
+                and _is_fresh(g, grads, received, node)
             ):
                 ours.add(edge)
             send(edge, g)
-        if not keep_graph and node.saved and _kept_values(node):
+        if not keep_graph and node.plan.guards:
             node.saved = None
         # What this node held must not live on while the rules of the next one run.
-        del received, reads, grads
+        del received, saved, grads
     return found
 
 
@@ -174,18 +186,17 @@ def _apply_rules(node: Node, reads: list[Any]) -> list[Any]:
     if observers:
         for o in observers:
             o.before_backward(node)
+    reads = [*reads, plan.needs]
+    grads: list[Any] = [None] * len(plan.needs)
     if plan.joint is None:
-        grads: list[Any] = [None] * len(plan.needs)
-        for i, rule, pick in plan.rules:
-            grads[i] = rule(*pick(reads))
+        for i, rule, positions in plan.rules:
+            grads[i] = rule(*[reads[p] for p in positions])
     else:
-        rule, pick = plan.joint
-        given = rule(*pick([*reads, plan.needs]))
-        if len(given) != len(plan.needs):
-            raise RuntimeError(
-                f"the joint gradient rule of {node.op} returned {len(given)} gradients for {len(plan.needs)} inputs"
-            )
-        grads = [g if need else None for g, need in zip(given, plan.needs, strict=True)]
+        rule, positions = plan.joint
+        given = check_count(rule(*[reads[p] for p in positions]), plan.needs)
+        for i, need in enumerate(plan.needs):
+            if need:
+                grads[i] = given[i]
     if observers:
         for o in reversed(observers):
             o.after_backward(node, grads)
@@ -247,15 +258,17 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     return array if array.shape == shape else sum_to(array, shape)
 
 
-def _is_fresh(g: Any, grads: list[Any], reads: list[Any], node: Node) -> bool:
-    """Whether `g` is an array that a rule just made, seen by nobody else.
+def _is_fresh(g: Any, grads: Sequence[Any], received: list[Any], node: Node) -> bool:
+    """Whether `g` is an array that a rule of the library just made, seen by nobody else.
 
     Not fresh: what the rule was given (its gradient or a saved value), a view of anything, one
-    array returned for two inputs, and anything that a hook has seen.
+    array returned for two inputs, and anything that a hook or a user's Function has seen.
     """
-    if g.base is not None or node.hooks is not None or sum(g is x for x in grads) > 1:
+    if g.base is not None or node.hooks is not None or (RECORDS, 0) in node.plan.saves:
         return False
-    return not any(g is x or (type(x) is tuple and any(g is y for y in x)) for x in reads)
+    if sum(g is x for x in grads) > 1 or any(g is x for x in received):
+        return False
+    return not any(g is a for a in node.saved_arrays())
 
 
 def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
@@ -298,14 +311,6 @@ def _modified(saved: tuple[Any, list[int], int], node: Node, which: int) -> str:
         f"expected version {version} instead. {node.name()} saved it for its gradient rule. "
         "Hint: use the out-of-place form of the operation that changed it, or clone() before changing it."
     )
-
-
-def _kept_values(node: Node) -> bool:
-    """Whether there are saved values to let go; a node that kept none can run backward again."""
-    for (what, _), value in zip(node.plan.saves, node.saved or ()):  # noqa: B905 (made together)
-        if what != SHAPE and what != SHAPES and value is not None:
-            return True
-    return False
 
 
 def _ancestry(roots: Sequence[tuple[Node, int]], wanted: dict[tuple[Node, int], int]) -> set[Node]:

@@ -9,7 +9,7 @@ from weakref import ref
 
 from tensorlab._graph import Node, leaf_node, mode, on_record
 from tensorlab._op import Op
-from tensorlab._plan import RECORDS, Plan, picker
+from tensorlab._plan import RECORDS, Plan
 from tensorlab._tensor import Tensor, current_history, wrap
 from tensorlab.autograd.mode import no_grad
 from tensorlab.autograd.saved import Packed
@@ -175,7 +175,7 @@ class Function:
             for a, need in zip(args, ctx.needs_input_grad, strict=True)
         )
         node = Node(
-            cls._op(), parents, Plan(((RECORDS, 0),), (), (_backward_rule, picker(0, 2, 3)), ctx.needs_input_grad),
+            cls._op(), parents, Plan(((RECORDS, 0),), (), (_backward_rule, (0, 2, 3)), ctx.needs_input_grad),
             (), (ctx, cls), tuple(t._data.shape for t in tensors), tuple(t._data.dtype for t in tensors),
         )  # fmt: skip
         for i, t in enumerate(tensors):

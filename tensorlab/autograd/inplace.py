@@ -24,7 +24,7 @@ from tensorlab._apply import compute, record, unwrap
 from tensorlab._calls import is_reflected, make_function
 from tensorlab._graph import Node, leaf_node, mode, move_retained
 from tensorlab._op import Op, on_register
-from tensorlab._plan import INPUT, RECORDS, Plan, picker
+from tensorlab._plan import INPUT, RECORDS, Plan
 from tensorlab._tensor import (
     Tensor,
     address,
@@ -243,7 +243,7 @@ def _rebase(target: Tensor, node: Node) -> None:
     # The steps are saved, though they cost no memory, so that they are freed with the graph: a
     # second backward without retain_graph is PyTorch's error here too.
     saves = ((RECORDS, 0), (RECORDS, 1))
-    plan = Plan(saves, (), (_copy_slices_rule, picker(0, 1, 2, 3)), (old is not None, True))
+    plan = Plan(saves, (), (_copy_slices_rule, (0, 1, 2, 3)), (old is not None, True))
     made = Node(
         COPY_SLICES,
         (old, (node, 0)),

@@ -26,7 +26,8 @@ def numpy_names(function: F) -> F:
 
 def as_dim(name: str, dim: Any, ndim: int) -> int:
     """`dim` counted from the front; `TypeError` if it is no integer."""
-    if isinstance(dim, bool) or not isinstance(dim, SupportsIndex):
+    # Most dims are plain ints, and asking for a protocol is slow.
+    if type(dim) is not int and (isinstance(dim, bool) or not isinstance(dim, SupportsIndex)):
         raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
     return normalize_dim(int(dim), ndim)
 
@@ -35,11 +36,11 @@ def as_dims(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
     """All dimensions that `dim` names: every one for None, one for an int, those of a sequence."""
     if dim is None:
         return tuple(range(ndim))
-    if isinstance(dim, (str, bool)) or not isinstance(dim, (Sequence, SupportsIndex)):
+    if isinstance(dim, (str, bool)) or not isinstance(dim, (int, Sequence, SupportsIndex)):
         raise TypeError(
             f"{name}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}"
         )
-    listed = [dim] if isinstance(dim, SupportsIndex) else dim
+    listed = dim if isinstance(dim, Sequence) else [dim]
     dims = tuple(as_dim(name, d, ndim) for d in listed)
     for i, d in enumerate(dims):
         if d in dims[:i]:

@@ -67,12 +67,12 @@ def cross_entropy(library: ModuleType) -> Run:
 
 
 def training_step(library: ModuleType) -> Run:
-    """A step of Adam on a classifier of 8×8 pictures."""
+    """A step of Adam on a classifier of 28×28 pictures."""
     nn = library.nn
     library.manual_seed(0)
-    model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
     optimizer = library.optim.Adam(model.parameters(), lr=1e-3)
-    pictures, labels = _normal(library, 64, 64), library.arange(64) % 10
+    pictures, labels = _normal(library, 64, 784), library.arange(64) % 10
 
     def run() -> Any:
         optimizer.zero_grad()
@@ -84,6 +84,22 @@ def training_step(library: ModuleType) -> Run:
     return run
 
 
+def scalar_model(library: ModuleType) -> Run:
+    """A net of 12 parameters, each a tensor of its own, as in micrograd: nothing but overhead."""
+    p = [library.tensor(0.3 * (i % 3 - 1) + 0.1, requires_grad=True) for i in range(12)]
+
+    def run() -> Any:
+        for parameter in p:
+            parameter.grad = None
+        hidden = [(p[i] * 0.5 + p[i + 1] * -0.2 + p[i + 2]).tanh() for i in (0, 3, 6)]
+        out = hidden[0] * p[9] + hidden[1] * p[10] + hidden[2] * p[11]
+        loss = (out - 1.0) ** 2
+        loss.backward()
+        return p[0].grad
+
+    return run
+
+
 WORKLOADS = [
     Workload("add", "8×8 float32", add),
     Workload("add-large", "1024×1024 float32", add_large),
@@ -91,5 +107,6 @@ WORKLOADS = [
     Workload("softmax", "512×1000 float32, over rows", softmax),
     Workload("chain", "61 ops of 8×8 float32, forward and backward", chain),
     Workload("cross-entropy", "256 rows, 1000 classes, forward and backward", cross_entropy),
-    Workload("training-step", "64→128→10 classifier, batch 64, Adam", training_step),
+    Workload("training-step", "784→128→10 classifier, batch 64, Adam", training_step),
+    Workload("scalar-model", "12 parameters, one loss, forward and backward", scalar_model),
 ]
