@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.elementwise import adjusted, check_settings, set_missing
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted, mean_of_squares
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["Adadelta"]
@@ -45,6 +46,8 @@ class Adadelta(FusedOptimizer):
     tensor([ 0.9997, -1.9997], requires_grad=True)
     """
 
+    buffers = ("square_avg", "acc_delta")
+
     def __init__(
         self,
         params: ParamsT,
@@ -58,9 +61,6 @@ class Adadelta(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_settings(
-            "Adadelta", lr, foreach, None, differentiable, eps=eps, weight_decay=weight_decay
-        )
         if not 0.0 <= rho <= 1.0:
             raise ValueError(f"Invalid rho value: {rho}")
         defaults = {
@@ -73,27 +73,18 @@ class Adadelta(FusedOptimizer):
             "foreach": foreach,
             "differentiable": differentiable,
         }
+        check_settings("Adadelta", defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        set_missing(self, "capturable")
-
-    def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("square_avg", "acc_delta")
-
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         lr, rho, eps = as_number(group["lr"]), group["rho"], group["eps"]
         decay, maximize = group["weight_decay"], group["maximize"]
 
         def update(p: Any, g: Any, work: Any, work2: Any, square: Any, deltas: Any) -> None:
             g = adjusted(xp, p, g, work, work2, decay, maximize)
-            square *= rho
-            xp.multiply(g, 1 - rho, out=work2)
-            work2 *= g
-            square += work2
+            mean_of_squares(xp, square, g, rho, work2)
             xp.add(deltas, eps, out=work2)
             xp.sqrt(work2, out=work2)
             work2 *= g

@@ -5,9 +5,13 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from tensorlab._tensor import Tensor
-from tensorlab.optim.elementwise import adjusted, check_settings, set_missing
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number
+import numpy as np
+
+from tensorlab._backend import backend_of
+from tensorlab._tensor import Tensor, wrap
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update, number_dtype
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["Adagrad"]
@@ -45,6 +49,8 @@ class Adagrad(FusedOptimizer):
     tensor([ 0.9000, -1.9000], requires_grad=True)
     """
 
+    buffers = ("sum",)
+
     def __init__(
         self,
         params: ParamsT,
@@ -59,17 +65,6 @@ class Adagrad(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check_settings(
-            "Adagrad",
-            lr,
-            foreach,
-            fused,
-            differentiable,
-            lr_decay=lr_decay,
-            weight_decay=weight_decay,
-            initial_accumulator_value=initial_accumulator_value,
-            eps=eps,
-        )
         defaults = {
             "lr": lr,
             "lr_decay": lr_decay,
@@ -81,26 +76,29 @@ class Adagrad(FusedOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
+        check_settings(
+            "Adagrad", defaults, "lr_decay", "weight_decay", "initial_accumulator_value", "eps"
+        )
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        set_missing(self, "fused")
-
-    def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("sum",)
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters; see `Optimizer`. Their sums begin here, as PyTorch's do."""
+        super().add_param_group(param_group)
+        group = self.param_groups[-1]
+        start = group["initial_accumulator_value"]
+        for p in group["params"]:
+            sums = backend_of(p._data).xp.empty_like(p._data)
+            sums[...] = complex(start, start) if p.is_complex() else start
+            self.state[p].update(step=wrap(np.zeros((), number_dtype())), sum=wrap(sums))
 
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         eps, decay, maximize = group["eps"], group["weight_decay"], group["maximize"]
-        initial = group["initial_accumulator_value"] if is_first else 0
-        step_size = as_number(group["lr"]) / (1 + (step - 1) * group["lr_decay"])
+        step_size = as_number(group["lr"]) / (1 + (numbers["step"] - 1) * group["lr_decay"])
 
         def update(p: Any, g: Any, work: Any, work2: Any, total: Any) -> None:
             g = adjusted(xp, p, g, work, work2, decay, maximize)
-            if initial:
-                total += initial
             xp.multiply(g, g, out=work2)
             total += work2
             xp.sqrt(total, out=work2)

@@ -6,13 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.fused import (
-    FusedOptimizer,
-    Update,
-    as_number,
-    check_options,
-    check_sequence,
-)
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted, mean_of_squares, towards
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["Adam"]
@@ -75,19 +71,7 @@ class Adam(FusedOptimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        if not as_number(lr) >= 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if not eps >= 0.0:
-            raise ValueError(f"Invalid epsilon value: {eps}")
-        for i, beta in enumerate(betas):
-            if not 0.0 <= as_number(beta) < 1.0:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-        if not weight_decay >= 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
-        check_sequence(betas, "betas")
-        check_options(type(self).__name__, foreach, fused, differentiable)
+        _check_tensors(lr, betas, foreach, capturable)
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -101,18 +85,8 @@ class Adam(FusedOptimizer):
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
+        check_settings(type(self).__name__, defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("amsgrad", False)
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("capturable", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("decoupled_weight_decay", False)
-            group.setdefault("fused", None)
 
     def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         if group["amsgrad"]:
@@ -120,8 +94,9 @@ class Adam(FusedOptimizer):
         return ("exp_avg", "exp_avg_sq")
 
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
+        step = numbers["step"]
         beta1, beta2 = map(as_number, group["betas"])
         lr = as_number(group["lr"])
         decay, eps = group["weight_decay"], group["eps"]
@@ -134,26 +109,11 @@ class Adam(FusedOptimizer):
         def update(
             p: Any, g: Any, work: Any, work2: Any, mean: Any, square: Any, largest: Any = None
         ) -> None:
-            if maximize:
-                g = xp.negative(g, out=work)
-            if decay != 0:
-                if decoupled:
-                    p *= 1 - lr * decay
-                else:
-                    xp.multiply(p, decay, out=work2)
-                    g = xp.add(g, work2, out=work)
-            # The mean, from whichever end is nearer: this way it rounds least.
-            xp.subtract(g, mean, out=work2)
-            if beta1 > 0.5:
-                work2 *= 1 - beta1
-                mean += work2
-            else:
-                work2 *= beta1
-                xp.subtract(g, work2, out=mean)
-            square *= beta2
-            xp.multiply(g, 1 - beta2, out=work2)
-            work2 *= g
-            square += work2
+            if decay != 0 and decoupled:
+                p *= 1 - lr * decay
+            g = adjusted(xp, p, g, work, work2, 0 if decoupled else decay, maximize)
+            towards(xp, mean, g, 1 - beta1, work2)
+            mean_of_squares(xp, square, g, beta2, work2)
             if largest is not None:
                 square = xp.maximum(largest, square, out=largest)
             xp.sqrt(square, out=work)
@@ -163,3 +123,21 @@ class Adam(FusedOptimizer):
             p -= work2
 
         return update
+
+
+def _check_tensors(lr: Any, betas: Any, foreach: Any, capturable: bool) -> None:
+    """Refuse learning rates and betas that are tensors where PyTorch does not take them."""
+    unfit = foreach and not capturable
+    if isinstance(lr, Tensor) and unfit:
+        raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+    tensors = [isinstance(beta, Tensor) for beta in betas]
+    if not (all(tensors) or all(isinstance(beta, float) for beta in betas)):
+        raise ValueError("betas must be either both floats or both Tensors")
+    for i, beta in enumerate(betas):
+        if isinstance(beta, Tensor):
+            if unfit:
+                raise ValueError(
+                    f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True"
+                )
+            if beta.numel() != 1:
+                raise ValueError(f"Tensor betas[{i}] must be 1-element")

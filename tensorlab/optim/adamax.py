@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.elementwise import adjusted, check_settings, set_missing, towards
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted, towards
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["Adamax"]
@@ -45,6 +46,8 @@ class Adamax(FusedOptimizer):
     tensor([ 0.9000, -1.9000], requires_grad=True)
     """
 
+    buffers = ("exp_avg", "exp_inf")
+
     def __init__(
         self,
         params: ParamsT,
@@ -58,16 +61,6 @@ class Adamax(FusedOptimizer):
         differentiable: bool = False,
         capturable: bool = False,
     ) -> None:
-        check_settings(
-            "Adamax",
-            lr,
-            foreach,
-            None,
-            differentiable,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-        )
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -78,21 +71,15 @@ class Adamax(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
+        check_settings("Adamax", defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        set_missing(self, "capturable")
-
-    def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("exp_avg", "exp_inf")
-
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         beta1, beta2 = group["betas"]
         eps, decay, maximize = group["eps"], group["weight_decay"], group["maximize"]
-        step_size = as_number(group["lr"]) / (1 - beta1**step)
+        step_size = as_number(group["lr"]) / (1 - beta1 ** numbers["step"])
 
         def update(p: Any, g: Any, work: Any, work2: Any, mean: Any, largest: Any) -> None:
             g = adjusted(xp, p, g, work, work2, decay, maximize)

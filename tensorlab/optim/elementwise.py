@@ -1,50 +1,11 @@
-"""What the elementwise optimizers have in common: checks of settings, and parts of updates."""
+"""What the updates of the elementwise optimizers have in common."""
 
 from __future__ import annotations
 
 from types import ModuleType
 from typing import Any
 
-from tensorlab._tensor import Tensor
-from tensorlab.optim.fused import as_number, check_options
-from tensorlab.optim.optimizer import Optimizer
-
-__all__ = ["adjusted", "check_settings", "set_missing", "towards"]
-
-
-def check_settings(
-    name: str,
-    lr: float | Tensor,
-    foreach: Any,
-    fused: Any,
-    differentiable: bool,
-    /,
-    betas: tuple[float, float] | None = None,
-    **settings: float,
-) -> None:
-    """Refuse settings that are negative, and betas that are no averaging weights."""
-    if isinstance(lr, Tensor) and lr.numel() != 1:
-        raise ValueError("Tensor lr must be 1-element")
-    if not as_number(lr) >= 0.0:
-        raise ValueError(f"Invalid learning rate: {lr}")
-    for i, beta in enumerate(betas or ()):
-        if not 0.0 <= beta < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-    for setting, value in settings.items():
-        if not value >= 0.0:
-            called = "epsilon" if setting == "eps" else setting
-            raise ValueError(f"Invalid {called} value: {value}")
-    check_options(name, foreach, fused, differentiable)
-
-
-def set_missing(optimizer: Optimizer, *more: str) -> None:
-    """Give groups from checkpoints of older versions the settings that did not exist then."""
-    for group in optimizer.param_groups:
-        group.setdefault("foreach", None)
-        group.setdefault("maximize", False)
-        group.setdefault("differentiable", False)
-        for name in more:
-            group.setdefault(name, None if name == "fused" else False)
+__all__ = ["adjusted", "mean_of_squares", "towards"]
 
 
 def adjusted(
@@ -68,3 +29,11 @@ def towards(xp: ModuleType, mean: Any, g: Any, weight: float, work2: Any) -> Non
     else:
         work2 *= 1 - weight
         xp.subtract(g, work2, out=mean)
+
+
+def mean_of_squares(xp: ModuleType, square: Any, g: Any, beta: float, work2: Any) -> None:
+    """`square ← β square + (1 - β) g²`."""
+    square *= beta
+    xp.multiply(g, 1 - beta, out=work2)
+    work2 *= g
+    square += work2

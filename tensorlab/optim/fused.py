@@ -8,14 +8,17 @@ travels through memory once per operation. So here
 - small parameters are gathered into one flat array, updated together and scattered back; the
   buffers of the algorithm live in flat arrays all the time, and `state[p]` holds views of them;
 - large parameters are updated where they are, block by block, so that a block stays in the
-  processor's cache while all operations of the update run over it.
+  processor's cache while all operations of the update run over it;
+- float16 and bfloat16 are widened block by block: the arithmetic is float32's, and what is kept
+  is rounded once per step.
 
-An algorithm writes one function for both, on flat raw arrays: see `FusedOptimizer.make_update`.
+An algorithm writes one function for all of this, on flat raw arrays: see
+`FusedOptimizer.make_update`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from operator import is_
 from types import ModuleType
 from typing import Any
@@ -26,35 +29,42 @@ from tensorlab._backend import backend_of, to_device
 from tensorlab._dtypes import float64, get_default_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
+from tensorlab.optim._settings import LATER
 from tensorlab.optim.optimizer import Optimizer, run_closure
 
-__all__ = ["FusedOptimizer"]
+__all__ = ["FusedOptimizer", "Numbers", "Update", "number_dtype"]
 
 # Parameters below this many elements are gathered. Above, a call costs less than the copying.
 SMALL = 16_384
-# Elements per block: a block's seven float32 arrays, 128 KiB each, stay in the cache of a core,
-# and the calls per block cost little against the work in it.
-BLOCK = 32_768
+# Bytes that the arrays of a block take together: they stay in a core's caches, and the calls
+# per block cost little against the work in it.
+CACHE = 1536 * 1024
 
 # update(p, g, work1, work2, *buffers): change `p` and the buffers in place, leave `g` alone.
 Update = Callable[..., None]
+Numbers = dict[str, Any]
 
 
 class FusedOptimizer(Optimizer):
     """Base class of optimizers whose update is elementwise.
 
-    A subclass says which buffers it keeps (`buffer_names`) and makes the update
-    (`make_update`); it counts steps if `counts_steps`.
+    A subclass says which buffers it keeps (`buffers`, or `buffer_names` if that depends on the
+    settings) and which numbers (`number_names`, `first_number`), and makes the update
+    (`make_update`).
     """
 
-    counts_steps = True  # keep state[p]["step"], a 0-dim tensor, as PyTorch does
+    buffers: tuple[str, ...] = ()
 
     def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         """The keys of `state[p]` that hold a buffer shaped like the parameter."""
-        raise NotImplementedError(f"{type(self).__name__} must define buffer_names()")
+        return self.buffers
+
+    def first_number(self, name: str, group: dict[str, Any]) -> float:
+        """What a number of `number_names` is before the first step."""
+        return 0.0
 
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         """The update of this step, as `update(p, g, work1, work2, *buffers)`.
 
@@ -65,7 +75,9 @@ class FusedOptimizer(Optimizer):
         Args:
             xp: the array module, numpy or cupy.
             group: the settings.
-            step: how many steps there will have been with this one; 0 if none are counted.
+            numbers: those of `number_names`. What is assigned here is kept for the next step.
+                `"step"`, a float, already counts this step; others are NumPy scalars of the
+                dtype that they are kept in.
             is_first: whether the buffers are new, and zero.
         """
         raise NotImplementedError(f"{type(self).__name__} must define make_update()")
@@ -92,29 +104,45 @@ class FusedOptimizer(Optimizer):
     ) -> list[_Bucket]:
         """Sort the parameters into buckets that can be updated together."""
         alike: dict[Any, list[Tensor]] = {}
+        first = {name: self.first_number(name, group) for name in self.number_names}
         for p in params:
-            if p._grad.is_sparse:  # type: ignore[union-attr]
-                raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
-            state = self.state[p] if names or self.counts_steps else {}
-            step = float(state["step"]) if "step" in state else 0.0
+            self._check_param(p, group)
+            state = self.state[p] if names or first else {}
+            numbers = [float(state.get(name, start)) for name, start in first.items()]
             is_first = any(state.get(name) is None for name in names)
-            key: Any = (p.dtype, p.device, step, is_first)
+            key: Any = (p.dtype, p.device, *numbers, is_first)
             if p.numel() >= SMALL:
                 key = (*key, id(p))  # a bucket of its own
             alike.setdefault(key, []).append(p)
-        return [
-            _Bucket(members, names, self.state, self.counts_steps, is_first=key[3])
-            for key, members in alike.items()
-        ]
+        return [_Bucket(members, names, self.state, first) for members in alike.values()]
+
+    def _check_param(self, p: Tensor, group: dict[str, Any]) -> None:
+        """Refuse what PyTorch refuses of a parameter that is to be updated."""
+        if p._grad.is_sparse:  # type: ignore[union-attr]
+            raise RuntimeError(f"{type(self).__name__} does not support sparse gradients")
+        if group.get("capturable") and p.device.type != "cuda":
+            raise AssertionError(
+                "If capturable=True, params and state_steps must be on supported devices: "
+                f"['cuda'], and this parameter is on {p.device}: pass capturable=False"
+            )
+        if group.get("fused") and not p.is_floating_point():
+            raise RuntimeError(
+                "`fused=True` requires all the params to be floating point Tensors of "
+                f"supported devices: ['cpu', 'cuda'] but {p.dtype} and {p.device.type}"
+            )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.pop("_plans", None)  # made anew from the state
         super().__setstate__(state)
-        for p, values in self.state.items():
-            # Checkpoints of old PyTorch versions count steps in plain numbers.
-            if isinstance(values, dict) and isinstance(values.get("step"), (int, float)):
-                values["step"] = wrap(np.array(values["step"], _step_dtype()))
-                self.state[p] = values
+        for group in self.param_groups:
+            for name in self.defaults:
+                if name in LATER:
+                    group.setdefault(name, LATER[name])
+        for values in self.state.values():
+            # Checkpoints of old PyTorch versions have plain numbers.
+            for name in self.number_names:
+                if isinstance(values.get(name), (int, float)):
+                    values[name] = wrap(np.array(values[name], number_dtype()))
 
 
 class _Bucket:
@@ -125,41 +153,53 @@ class _Bucket:
         params: list[Tensor],
         names: tuple[str, ...],
         states: Any,
-        counts_steps: bool,
-        *,
-        is_first: bool,
+        first: dict[str, float],
     ) -> None:
         self.params = params
-        self.xp = xp = backend_of(params[0]._data).xp
-        self.is_first = is_first
+        self.xp = backend_of(params[0]._data).xp
         self.dtype = params[0]._data.dtype
         self.array_type = type(params[0]._data)
         self.shapes = [p._data.shape for p in params]
         self.sizes = [p._data.size for p in params]
         self.count = sum(self.sizes)
         self.gathers = len(params) > 1 or not params[0]._data.flags.c_contiguous
-        self.states = [states[p] for p in params] if names or counts_steps else []
+        self.states = [states[p] for p in params] if names or first else []
+        self.is_first = any(self.states[0].get(name) is None for name in names)
         self.state_tensors: dict[str, list[Tensor]] = {}
         self.state_arrays: dict[str, list[Any]] = {}
-        self.counts_steps = counts_steps
-        self.steps = np.empty(len(params), _step_dtype())
-        if counts_steps:
-            self._adopt("step", [self.steps[i : i + 1].reshape(()) for i in range(len(params))])
-        self.buffers = [xp.empty(self.count, self.dtype) for _ in names]
+        self.number_names = list(first)
+        self.numbers = np.empty((len(first), len(params)), number_dtype())
+        for row, (name, start) in zip(self.numbers, first.items(), strict=True):
+            self._adopt(name, [row[i : i + 1].reshape(()) for i in range(len(params))], start)
+        self.buffers = [self._empty(self.count) for _ in names]
         for name, flat in zip(names, self.buffers, strict=True):
-            self._adopt(name, self._split(flat))
-        length = self.count
-        if xp is np:
-            length = min(length, BLOCK)
-        real = np.empty(0, self.dtype).real.dtype
-        width = 2 if self.dtype.kind == "c" else 1  # complex numbers are updated as pairs
-        self.work = (xp.empty(length * width, real), xp.empty(length * width, real))
+            self._adopt(name, self._split(flat), 0)
+        self._make_room(2 + len(names))
         self.flat_p = self.flat_g = None
         self.pieces: list[Any] = []
         if self.gathers:
-            self.flat_p = xp.empty(self.count, self.dtype)
-            self.flat_g = xp.empty(self.count, self.dtype)
+            self.flat_p = self._empty(self.count)
+            self.flat_g = self._empty(self.count)
             self.pieces = self._split(self.flat_p)
+
+    def _empty(self, count: int) -> Any:
+        """A flat array like those of the parameters."""
+        return self.xp.empty_like(self.params[0]._data, shape=(count,))
+
+    def _make_room(self, operands: int) -> None:
+        """The work arrays of one block, and how many numbers that is."""
+        xp, width = self.xp, 2 if self.dtype.kind == "c" else 1  # complex numbers: as pairs
+        real = np.empty(0, self.dtype).real.dtype
+        self.widens = real.itemsize < 4
+        if self.widens:
+            real = np.dtype(np.float32)
+        self.length = self.count * width
+        if xp is np:
+            arrays = operands + 2
+            fitting = CACHE // (real.itemsize * arrays) // 16 * 16
+            self.length = min(self.length, max(fitting, 16))
+        self.work = (xp.empty(self.length, real), xp.empty(self.length, real))
+        self.wide = [xp.empty(self.length, real) for _ in range(operands)] if self.widens else []
 
     def _split(self, flat: Any) -> list[Any]:
         """Views of `flat` in the shapes of the parameters."""
@@ -169,12 +209,12 @@ class _Bucket:
             start += size
         return views
 
-    def _adopt(self, name: str, views: list[Any]) -> None:
-        """Move what `state[p][name]` holds, or zeros, into `views`, one per parameter."""
+    def _adopt(self, name: str, views: list[Any], start: float) -> None:
+        """Move what `state[p][name]` holds, or `start`, into `views`, one per parameter."""
         for state, view in zip(self.states, views, strict=True):
             old = state.get(name)
             if old is None:
-                view[...] = 0
+                view[...] = start
             else:
                 # The state follows a parameter that was moved to another device.
                 view[...] = to_device(old._data, backend_of(view).device(view))
@@ -184,7 +224,7 @@ class _Bucket:
 
     def is_current(self, names: tuple[str, ...]) -> bool:
         """Whether the state and the parameters are still those that this bucket was made for."""
-        wanted = len(names) + self.counts_steps
+        wanted = len(names) + len(self.number_names)
         if len(self.state_tensors) != wanted:
             return False
         for name, tensors in self.state_tensors.items():
@@ -193,6 +233,8 @@ class _Bucket:
                 return False
             if not all(map(is_, [t._data for t in tensors], self.state_arrays[name])):
                 return False
+        if len(self.params) > 1 and (self.numbers != self.numbers[:, :1]).any():
+            return False  # someone changed the numbers of one parameter
         arrays = [p._data for p in self.params]
         return (
             [a.shape for a in arrays] == self.shapes
@@ -203,11 +245,13 @@ class _Bucket:
     def run(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> None:
         """One step for all parameters of the bucket."""
         xp = self.xp
-        step = 0.0
-        if self.counts_steps:
-            self.steps += 1
-            step = float(self.steps[0])
-        update = optimizer.make_update(xp, group, step, self.is_first)
+        numbers: Numbers = {}
+        if self.number_names:
+            numbers = dict(zip(self.number_names, self.numbers[:, 0], strict=True))
+            numbers["step"] = float(numbers["step"]) + 1
+        update = optimizer.make_update(xp, group, numbers, self.is_first)
+        for row, name in zip(self.numbers, self.number_names, strict=True):
+            row[...] = numbers[name]
         self.is_first = False
         arrays = [p._data for p in self.params]
         grads = [p._grad._data for p in self.params]  # type: ignore[union-attr]
@@ -217,20 +261,40 @@ class _Bucket:
         else:
             flat_p, flat_g = arrays[0].reshape(-1), grads[0].reshape(-1)
         operands = [_as_real(a) for a in (flat_p, flat_g, *self.buffers)]
-        length = self.work[0].size
-        total = operands[0].size
-        for start in range(0, total, max(length, 1)):
-            end = min(start + length, total)
-            work1, work2 = self.work
-            if end - start < length:
-                work1, work2 = work1[: end - start], work2[: end - start]
-            p, g, *buffers = [a[start:end] for a in operands]
-            update(p, g, work1, work2, *buffers)
+        for block in _blocks(operands, self.length):
+            count = block[0].size
+            work1, work2 = self._room(self.work, count)
+            p, g, *buffers = block
+            if not self.widens:
+                update(p, g, work1, work2, *buffers)
+                continue
+            wide = self._room(self.wide, count)
+            for room, values in zip(wide, block, strict=True):
+                room[...] = values
+            update(wide[0], wide[1], work1, work2, *wide[2:])
+            p[...] = wide[0]
+            for room, values in zip(wide[2:], buffers, strict=True):
+                values[...] = room
         if self.gathers:
             for array, piece in zip(arrays, self.pieces, strict=True):
                 array[...] = piece
         for p in self.params:
             p._version_cell[0] += 1
+
+    def _room(self, arrays: Any, count: int) -> Any:
+        """The arrays of a block, cut to the length of the last one."""
+        return arrays if count == self.length else [a[:count] for a in arrays]
+
+
+def _blocks(operands: list[Any], length: int) -> Iterator[Any]:
+    """The operands cut at the same places into blocks of `length`; the last one may be shorter."""
+    total = operands[0].size
+    whole = total - total % length if total else 0
+    if whole:
+        # Rows of a matrix: NumPy makes them faster than slices.
+        yield from zip(*[a[:whole].reshape(-1, length) for a in operands], strict=True)
+    if whole < total:
+        yield [a[whole:] for a in operands]
 
 
 def _holds(plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], states: Any) -> bool:
@@ -258,29 +322,6 @@ def _as_real(array: Any) -> Any:
     return array.view(array.real.dtype) if array.dtype.kind == "c" else array
 
 
-def _step_dtype() -> Any:
+def number_dtype() -> Any:
+    """The dtype of the numbers in `state[p]`: the default one, but not less than float32."""
     return np.float64 if get_default_dtype() is float64 else np.float32
-
-
-def check_options(name: str, foreach: Any, fused: Any, differentiable: bool) -> None:
-    """Refuse what PyTorch refuses, and `differentiable`, which needs a step that autograd records."""
-    if differentiable:
-        raise NotImplementedError(
-            f"{name}(differentiable=True) is not supported: the step runs on raw arrays, which "
-            "autograd does not record. Write the update with tensor operations instead, such as "
-            "p_new = p - lr * tensorlab.autograd.grad(loss, p, create_graph=True)[0]"
-        )
-    if foreach and fused:
-        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-
-
-def as_number(value: float | Tensor) -> float:
-    """A setting that may be a one-element tensor, as a Python number."""
-    return value.item() if isinstance(value, Tensor) else value
-
-
-def check_sequence(values: Sequence[Any], name: str) -> None:
-    """Refuse settings that must be two numbers or two tensors and are something else."""
-    kinds = {isinstance(v, Tensor) for v in values}
-    if len(kinds) > 1 or (kinds == {False} and not all(isinstance(v, float) for v in values)):
-        raise ValueError(f"{name} must be either both floats or both Tensors")

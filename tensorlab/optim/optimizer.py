@@ -78,6 +78,10 @@ class Optimizer:
         ValueError: `params` is empty, holds a tensor twice or one that was computed from others.
     """
 
+    #: Keys of `state[p]` that hold one number, a 0-dim tensor: loading leaves its dtype alone,
+    #: for in float16 a count would stop at 2048.
+    number_names: tuple[str, ...] = ("step",)
+
     state: defaultdict[Any, Any]
     param_groups: list[dict[str, Any]]
     _optimizer_step_pre_hooks: OrderedDict[int, Hook]
@@ -295,7 +299,7 @@ class Optimizer:
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in by_number:
-                state[by_number[key]] = _fit(by_number[key], value)
+                state[by_number[key]] = _fit(by_number[key], value, self.number_names)
             else:
                 state[key] = deepcopy(value)
         for group, saved in zip(groups, saved_groups, strict=True):
@@ -368,19 +372,16 @@ def _add(hooks: OrderedDict[int, Hook], hook: Hook, prepend: bool = False) -> Re
     return handle
 
 
-def _fit(param: Tensor, value: Any, key: Any = None) -> Any:
-    """A copy of loaded state in the dtype and on the device of its parameter.
-
-    `step` stays as it is: in float16 it would stop counting at 2048.
-    """
+def _fit(param: Tensor, value: Any, numbers: tuple[str, ...], key: Any = None) -> Any:
+    """A copy of loaded state in the dtype and on the device of its parameter."""
     if isinstance(value, Tensor):
-        if key == "step":
+        if key in numbers:
             return value.clone()
         if param.is_floating_point():
             return value.to(device=param.device, dtype=param.dtype, copy=True)
         return value.to(device=param.device, copy=True)
     if isinstance(value, dict):
-        return {k: _fit(param, v, k) for k, v in value.items()}
+        return {k: _fit(param, v, numbers, k) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_fit(param, v) for v in value)
+        return type(value)(_fit(param, v, numbers) for v in value)
     return deepcopy(value)

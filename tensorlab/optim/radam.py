@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.elementwise import adjusted, check_settings, set_missing, towards
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted, mean_of_squares, towards
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["RAdam"]
@@ -48,6 +49,8 @@ class RAdam(FusedOptimizer):
     tensor([ 0.8000, -1.6000], requires_grad=True)
     """
 
+    buffers = ("exp_avg", "exp_avg_sq")
+
     def __init__(
         self,
         params: ParamsT,
@@ -62,16 +65,6 @@ class RAdam(FusedOptimizer):
         capturable: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_settings(
-            "RAdam",
-            lr,
-            foreach,
-            None,
-            differentiable,
-            betas=betas,
-            eps=eps,
-            weight_decay=weight_decay,
-        )
         defaults = {
             "lr": lr,
             "betas": betas,
@@ -83,18 +76,13 @@ class RAdam(FusedOptimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
             "differentiable": differentiable,
         }
+        check_settings("RAdam", defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        set_missing(self, "capturable", "decoupled_weight_decay")
-
-    def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("exp_avg", "exp_avg_sq")
-
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
+        step = numbers["step"]
         beta1, beta2 = group["betas"]
         lr, eps, decay = as_number(group["lr"]), group["eps"], group["weight_decay"]
         maximize, decoupled = group["maximize"], group["decoupled_weight_decay"]
@@ -111,10 +99,7 @@ class RAdam(FusedOptimizer):
                 p *= 1 - lr * decay
             g = adjusted(xp, p, g, work, work2, 0 if decoupled else decay, maximize)
             towards(xp, mean, g, 1 - beta1, work2)
-            square *= beta2
-            xp.multiply(g, 1 - beta2, out=work2)
-            work2 *= g
-            square += work2
+            mean_of_squares(xp, square, g, beta2, work2)
             xp.multiply(mean, step_size, out=work2)
             if length > 5:
                 xp.sqrt(square, out=work)

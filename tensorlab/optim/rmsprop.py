@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.elementwise import adjusted, check_settings, set_missing, towards
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted, mean_of_squares, towards
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["RMSprop"]
@@ -61,17 +62,6 @@ class RMSprop(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_settings(
-            "RMSprop",
-            lr,
-            foreach,
-            None,
-            differentiable,
-            eps=eps,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            alpha=alpha,
-        )
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -84,18 +74,15 @@ class RMSprop(FusedOptimizer):
             "maximize": maximize,
             "differentiable": differentiable,
         }
+        check_settings("RMSprop", defaults, "eps", "momentum", "weight_decay", "alpha")
         super().__init__(params, defaults)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        set_missing(self, "capturable")
 
     def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         momentum = ("momentum_buffer",) if group["momentum"] > 0 else ()
         return ("square_avg", *momentum, *(("grad_avg",) if group["centered"] else ()))
 
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         lr, alpha, eps = as_number(group["lr"]), group["alpha"], group["eps"]
         decay, maximize = group["weight_decay"], group["maximize"]
@@ -103,10 +90,7 @@ class RMSprop(FusedOptimizer):
 
         def update(p: Any, g: Any, work: Any, work2: Any, square: Any, *more: Any) -> None:
             g = adjusted(xp, p, g, work, work2, decay, maximize)
-            square *= alpha
-            xp.multiply(g, 1 - alpha, out=work2)
-            work2 *= g
-            square += work2
+            mean_of_squares(xp, square, g, alpha, work2)
             if centered:
                 mean = more[-1]
                 towards(xp, mean, g, 1 - alpha, work2)

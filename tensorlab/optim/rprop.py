@@ -6,8 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.elementwise import adjusted, check_settings, set_missing
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["Rprop"]
@@ -45,6 +46,8 @@ class Rprop(FusedOptimizer):
     tensor([ 0.9000, -1.9000], requires_grad=True)
     """
 
+    buffers = ("prev", "step_size")
+
     def __init__(
         self,
         params: ParamsT,
@@ -57,13 +60,6 @@ class Rprop(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check_settings(
-            "Rprop",
-            lr,
-            foreach,
-            None,
-            differentiable,
-        )
         if not 0.0 < etas[0] < 1.0 < etas[1]:
             raise ValueError(f"Invalid eta values: {etas[0]}, {etas[1]}")
         defaults = {
@@ -75,17 +71,11 @@ class Rprop(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
+        check_settings("Rprop", defaults)
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        set_missing(self, "capturable")
-
-    def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
-        return ("prev", "step_size")
-
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         shrink, grow = group["etas"]
         smallest, largest = group["step_sizes"]

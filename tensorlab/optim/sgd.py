@@ -6,7 +6,9 @@ from types import ModuleType
 from typing import Any
 
 from tensorlab._tensor import Tensor
-from tensorlab.optim.fused import FusedOptimizer, Update, as_number, check_options
+from tensorlab.optim._settings import as_number, check_settings
+from tensorlab.optim.elementwise import adjusted
+from tensorlab.optim.fused import FusedOptimizer, Numbers, Update
 from tensorlab.optim.optimizer import ParamsT
 
 __all__ = ["SGD"]
@@ -48,7 +50,7 @@ class SGD(FusedOptimizer):
     tensor([0.8000], requires_grad=True)
     """
 
-    counts_steps = False
+    number_names = ()
 
     def __init__(
         self,
@@ -64,17 +66,6 @@ class SGD(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        if isinstance(lr, Tensor) and lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-        if as_number(lr) < 0.0:
-            raise ValueError(f"Invalid learning rate: {lr}")
-        if momentum < 0.0:
-            raise ValueError(f"Invalid momentum value: {momentum}")
-        if as_number(weight_decay) < 0.0:
-            raise ValueError(f"Invalid weight_decay value: {weight_decay}")
-        if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        check_options("SGD", foreach, fused, differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -86,22 +77,16 @@ class SGD(FusedOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
+        check_settings("SGD", defaults, "momentum", "weight_decay")
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, defaults)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("nesterov", False)
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("differentiable", False)
-            group.setdefault("fused", False)
 
     def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
     def make_update(
-        self, xp: ModuleType, group: dict[str, Any], step: float, is_first: bool
+        self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
         lr = as_number(group["lr"])
         decay = as_number(group["weight_decay"])
@@ -109,11 +94,7 @@ class SGD(FusedOptimizer):
         nesterov, maximize = group["nesterov"], group["maximize"]
 
         def update(p: Any, g: Any, work: Any, work2: Any, velocity: Any = None) -> None:
-            if maximize:
-                g = xp.negative(g, out=work)
-            if decay != 0:
-                xp.multiply(p, decay, out=work2)
-                g = xp.add(g, work2, out=work)
+            g = adjusted(xp, p, g, work, work2, decay, maximize)
             if momentum != 0:
                 if is_first:
                     velocity[...] = g

@@ -22,7 +22,7 @@ SHAPES = [(3, 4), (4,), (), (0, 3), (7, 1), (5, 5), (9, 11)]
 def small_limits(monkeypatch):
     """The real limits would need parameters of many thousands of elements."""
     monkeypatch.setattr(fused, "SMALL", 20)
-    monkeypatch.setattr(fused, "BLOCK", 30)
+    monkeypatch.setattr(fused, "CACHE", 600)
 
 
 def trajectories(
@@ -117,6 +117,10 @@ ADAPTIVE = [
         ),
         ("RMSprop", {"alpha": 0.3, "eps": 1e-3, "centered": True}, {}),
         ("Rprop", {}, {}),
+        ("NAdam", {}, {"weight_decay": [0, 0.1], "decoupled_weight_decay": [False, True]}),
+        ("NAdam", {"betas": (0.4, 0.5), "eps": 1e-3, "momentum_decay": 0.1}, {}),
+        ("ASGD", {}, {"weight_decay": [0, 0.1], "t0": [1e6, 10]}),
+        ("ASGD", {"lambd": 0.1, "alpha": 0.5, "t0": 3}, {}),
         ("Rprop", {"etas": (0.3, 1.5), "step_sizes": (1e-3, 0.1)}, {}),
     ]
     for values in itertools.product(*free.values())
@@ -186,6 +190,10 @@ def test_other_optimizers_exchange_their_state(name):
         ("RMSprop", {"alpha": -1.0}),
         ("RMSprop", {"momentum": -1.0}),
         ("Rprop", {"etas": (0.5, 0.9)}),
+        ("NAdam", {"momentum_decay": -1.0}),
+        ("NAdam", {"betas": (0.5, 1.0)}),
+        ("ASGD", {"weight_decay": -1.0}),
+        ("Adam", {"fused": True, "differentiable": True}),
     ],
     ids=str,
 )
@@ -207,7 +215,7 @@ def test_parameters_without_a_gradient_stand_still(name, options):
 
 
 @pytest.mark.parametrize(
-    "name", ["SGD", "Adam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop"]
+    "name", ["SGD", "Adam", "NAdam", "RAdam", "Adamax", "Adagrad", "Adadelta", "RMSprop", "ASGD"]
 )
 def test_complex_parameters(name):
     rng = np.random.default_rng(3)
@@ -244,7 +252,7 @@ def test_non_contiguous_parameters_and_gradients():
 def test_large_parameters_with_the_real_limits(name, monkeypatch):
     monkeypatch.undo()
     ours, theirs, *_ = trajectories(
-        name, steps=3, lr=0.01, shapes=[(fused.BLOCK + 5,), (3,), (fused.SMALL,)]
+        name, steps=3, lr=0.01, shapes=[(fused.CACHE // 8,), (3,), (fused.SMALL,)]
     )
     assert_same(ours, theirs)
 
