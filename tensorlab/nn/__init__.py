@@ -87,6 +87,11 @@ from tensorlab.nn.modules import (
     Softsign,
     Tanh,
     Tanhshrink,
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
     Unflatten,
 )
 from tensorlab.nn.parameter import Buffer, Parameter
@@ -170,6 +175,11 @@ __all__ = [
     "Softsign",
     "Tanh",
     "Tanhshrink",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Unflatten",
     "functional",
     "init",
