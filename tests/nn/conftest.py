@@ -20,7 +20,8 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
 
 
 def tensors(result: Any) -> list[Any]:
-    return list(result) if isinstance(result, (tuple, list)) else [result]
+    found = result if isinstance(result, (tuple, list)) else [result]
+    return [x for x in found if x is not None]
 
 
 def leaf(array: np.ndarray, torch: Any) -> tuple[Any, Any]:
