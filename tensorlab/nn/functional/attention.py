@@ -10,11 +10,11 @@ import numpy as np
 
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
+from tensorlab.nn.functional.activation import softmax
 from tensorlab.ops.attention import _attention
 from tensorlab.ops.creation import ones, zeros
 from tensorlab.ops.joining import cat
 from tensorlab.ops.linalg import linear
-from tensorlab.ops.loss import softmax
 from tensorlab.ops.padding import pad
 from tensorlab.ops.random import dropout
 
