@@ -42,10 +42,11 @@ from tensorlab.autograd.mode import (
 from tensorlab.ops.activation import erf
 from tensorlab.ops.arithmetic import (
     addcdiv, addcmul, arctan2, atan2, copysign, div, divide, float_power, floor_divide, fmod,
-    heaviside, hypot, lerp, logaddexp, logaddexp2, pow, remainder, rsub, sub, true_divide,
-    xlogy,
+    heaviside, hypot, lerp, logaddexp, logaddexp2, pow, remainder, rsub, sub, subtract,
+    true_divide, xlogy,
 )
 from tensorlab.ops.bessel import i0
+from tensorlab.ops.calculus import cumulative_trapezoid, gradient, histogram
 from tensorlab.ops.compare import (
     allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift,
     bitwise_xor, clamp, clamp_max, clamp_min, clip, eq, equal, fmax, fmin, ge, greater,
@@ -72,9 +73,13 @@ from tensorlab.ops.creation import (
 )
 from tensorlab.ops.decompose import det, inverse, logdet, pinverse, slogdet
 from tensorlab.ops.einsum import (
-    addmv, addr, chain_matmul, cross, einsum, inner, kron, matrix_power, tensordot, trace, vdot,
+    addbmm, addmv, addr, chain_matmul, cross, einsum, inner, kron, matrix_power, tensordot,
+    trace, vdot,
 )
-from tensorlab.ops.elementwise import add, conj, imag, mul, neg, real
+from tensorlab.ops.dropout import dropout
+from tensorlab.ops.elementwise import (
+    add, conj, imag, mul, mul as multiply, neg, neg as negative, real,
+)
 from tensorlab.ops.embedding import embedding
 from tensorlab.ops.extrema import (
     amax, amin, aminmax, argmax, argmin, kthvalue, max, median, min, mode, nanmedian,
@@ -86,8 +91,10 @@ from tensorlab.ops.functions import (
     log1p, log2, logit, rad2deg, reciprocal, relu, round, rsqrt, sgn, sigmoid, sign, sin, sinc,
     sinh, sqrt, square, tan, tanh, trunc,
 )
-from tensorlab.ops.gathering import gather, scatter, scatter_add, scatter_reduce, take_along_dim
-from tensorlab.ops.interop import from_dlpack, frombuffer, UntypedStorage
+from tensorlab.ops.gathering import (
+    gather, index_reduce, scatter, scatter_add, scatter_reduce, take_along_dim,
+)
+from tensorlab.ops.interop import from_dlpack, frombuffer, to_dlpack, UntypedStorage
 from tensorlab.ops.joining import (
     block_diag, broadcast_shapes, broadcast_tensors, broadcast_to, cartesian_prod, cat,
     column_stack, concat, concatenate, diag, diag_embed, diagflat, dstack, flip, fliplr, flipud,
@@ -96,12 +103,17 @@ from tensorlab.ops.joining import (
 )
 from tensorlab.ops.gamma import igamma, igammac
 from tensorlab.ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
-from tensorlab.ops.loss import binary_cross_entropy_with_logits, log_softmax, softmax
+from tensorlab.ops.loss import binary_cross_entropy_with_logits
 from tensorlab.ops.lu import (
     cholesky_inverse, cholesky_solve, lu_in_parts as lu, lu_solve_in_parts as lu_solve, lu_unpack,
 )
 from tensorlab.ops.matrix_functions import cholesky, matrix_exp, qr, svd, triangular_solve, vander
-from tensorlab.ops.norms import cdist, dist, norm
+from tensorlab.ops.norms import cdist, dist, norm, pdist
+from tensorlab.ops.others import (
+    adjoint, detach, empty_strided, frobenius_norm, ger, get_device, is_conj, is_neg,
+    is_same_size, is_signed, narrow_copy, nonzero_static, nuclear_norm, positive, range,
+    split_with_sizes,
+)
 from tensorlab.ops.pooling import (
     adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d, max_pool2d, max_pool3d,
 )
@@ -109,19 +121,23 @@ from tensorlab.ops.questions import (
     is_complex, is_floating_point, is_nonzero, is_tensor, numel, result_type, typename,
 )
 from tensorlab.ops.random import (
-    bernoulli, dropout, multinomial, normal, poisson, rand, rand_like, randint, randint_like,
+    bernoulli, multinomial, normal, poisson, rand, rand_like, randint, randint_like,
     randn, randn_like, randperm,
 )
 from tensorlab.ops.reduce import (
     all, any, count_nonzero, logsumexp, mean, nanmean, nansum, prod, std, std_mean, sum, var,
     var_mean,
 )
-from tensorlab.ops.scan import cummax, cummin, cumprod, cumsum, diff, logcumsumexp, trapezoid
+from tensorlab.ops.scaling import frexp, ldexp, renorm
+from tensorlab.ops.scan import (
+    cummax, cummin, cumprod, cumsum, diff, logcumsumexp, trapezoid, trapezoid as trapz,
+)
 from tensorlab.ops.selecting import (
     argwhere, index_add, index_copy, index_fill, index_put, index_select, masked_fill,
     masked_scatter, masked_select, nonzero, put, take,
 )
 from tensorlab.ops.shape import permute, reshape, transpose
+from tensorlab.ops.softmax import log_softmax, softmax
 from tensorlab.ops.sorting import (
     argsort, bincount, bucketize, histc, isin, msort, searchsorted, sort, topk, unique,
     unique_consecutive,
@@ -130,7 +146,8 @@ from tensorlab.ops.special import (
     digamma, erfc, erfinv, gcd, lcm, lgamma, mvlgamma, nextafter, polygamma,
 )
 from tensorlab.ops.statistics import (
-    atleast_1d, atleast_2d, atleast_3d, combinations, corrcoef, cov, tril_indices, triu_indices,
+    atleast_1d, atleast_2d, atleast_3d, combinations, corrcoef, cov, tril_indices,
+    triu_indices, unravel_index,
 )
 from tensorlab.ops.stft import istft, stft
 from tensorlab.ops.views import (
@@ -140,6 +157,9 @@ from tensorlab.ops.views import (
 )
 from tensorlab.ops.windows import (
     bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window,
+)
+from tensorlab.ops.written import (
+    as_strided_scatter, diagonal_scatter, select_scatter, slice_scatter,
 )
 from tensorlab.serialization import load, save
 # fmt: on
@@ -166,61 +186,67 @@ newaxis = None
 # fmt: off
 __all__ = [
     "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_max_pool1d", "add",
-    "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin",
-    "aminmax", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
-    "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "as_strided", "as_tensor",
-    "asarray", "asin", "asinh", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d",
-    "atleast_3d", "autograd", "avg_pool1d", "baddbmm", "bartlett_window", "bernoulli",
-    "BFloat16Tensor", "binary_cross_entropy_with_logits", "bincount", "bitwise_and",
-    "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
-    "blackman_window", "block_diag", "bmm", "bool", "BoolTensor", "broadcast_shapes",
-    "broadcast_tensors", "broadcast_to", "bucketize", "ByteTensor", "can_cast",
-    "cartesian_prod", "cat", "cdist", "cdouble", "ceil", "cfloat", "chain_matmul",
-    "channels_last", "CharTensor", "cholesky", "cholesky_inverse", "cholesky_solve", "chunk",
-    "clamp", "clamp_max", "clamp_min", "clip", "clone", "column_stack", "combinations",
-    "complex", "complex128", "complex64", "concat", "concatenate", "conj", "conj_physical",
-    "contiguous_format", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
-    "conv_transpose3d", "convolution", "copysign", "corrcoef", "cos", "cosh", "count_nonzero",
-    "cov", "cross", "cuda", "cummax", "cummin", "cumprod", "cumsum", "default_generator",
-    "deg2rad", "det", "device", "diag", "diag_embed", "diagflat", "diagonal", "diff",
-    "digamma", "dist", "div", "divide", "dot", "double", "DoubleTensor", "dropout", "dsplit",
-    "dstack", "dtype", "e", "einsum", "embedding", "empty", "empty_like", "enable_grad", "eq",
-    "equal", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "eye", "fft", "fill", "finfo",
-    "fix", "flatten", "flip", "fliplr", "flipud", "float", "float16", "float32", "float64",
-    "float_power", "FloatTensor", "floor", "floor_divide", "fmax", "fmin", "fmod", "frac",
-    "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "gather", "gcd", "ge",
-    "Generator", "get_default_dtype", "get_rng_state", "greater", "greater_equal", "gt",
-    "half", "HalfTensor", "hamming_window", "hann_window", "heaviside", "histc", "hsplit",
-    "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag", "index_add", "index_copy",
-    "index_fill", "index_put", "index_select", "inf", "inference_mode", "initial_seed",
-    "inner", "inspect", "int", "int16", "int32", "int64", "int8", "IntTensor", "inverse",
-    "is_complex", "is_floating_point", "is_grad_enabled", "is_nonzero", "is_tensor", "isclose",
-    "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "istft",
-    "kaiser_window", "kron", "kthvalue", "lcm", "le", "learn", "lerp", "less", "less_equal",
-    "lgamma", "linalg", "linspace", "load", "log", "log10", "log1p", "log2", "log_softmax",
-    "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and", "logical_not",
-    "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long", "LongTensor", "lt",
-    "lu", "lu_solve", "lu_unpack", "manual_seed", "masked_fill", "masked_scatter",
-    "masked_select", "matmul", "matrix_exp", "matrix_power", "max", "max_pool1d", "max_pool2d",
-    "max_pool3d", "maximum", "mean", "median", "memory_format", "meshgrid", "min", "minimum",
-    "mm", "mode", "moveaxis", "movedim", "msort", "mul", "multinomial", "mv", "mvlgamma",
-    "nan", "nan_to_num", "nanmean", "nanmedian", "nanquantile", "nansum", "narrow", "ne",
-    "neg", "newaxis", "nextafter", "nn", "no_grad", "nonzero", "norm", "normal", "not_equal",
-    "numel", "ones", "ones_like", "ops", "optim", "outer", "permute", "pi", "pinverse",
-    "poisson", "polar", "polygamma", "pow", "preserve_format", "prod", "promote_types", "put",
-    "qr", "quantile", "rad2deg", "rand", "rand_like", "randint", "randint_like", "randn",
-    "randn_like", "randperm", "ravel", "real", "reciprocal", "relu", "remainder",
-    "repeat_interleave", "reshape", "resolve_conj", "resolve_neg", "result_type",
-    "return_types", "roll", "rot90", "round", "row_stack", "rsqrt", "rsub", "safetensors",
-    "save", "scalar_tensor", "scatter", "scatter_add", "scatter_reduce", "searchsorted",
-    "seed", "select", "set_default_dtype", "set_grad_enabled", "set_printoptions",
-    "set_rng_state", "sgn", "short", "ShortTensor", "sigmoid", "sign", "signal", "signbit",
-    "sin", "sinc", "sinh", "Size", "slogdet", "softmax", "sort", "special", "split", "sqrt",
-    "square", "squeeze", "stack", "std", "std_mean", "stft", "sub", "sum", "svd", "swapaxes",
-    "swapdims", "t", "take", "take_along_dim", "tan", "tanh", "Tensor", "tensor",
-    "tensor_split", "tensordot", "testing", "tile", "topk", "trace", "transpose", "trapezoid",
-    "triangular_solve", "tril", "tril_indices", "triu", "triu_indices", "true_divide", "trunc",
-    "typename", "uint8", "unbind", "unflatten", "unique", "unique_consecutive", "unsqueeze",
+    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint", "all", "allclose",
+    "amax", "amin", "aminmax", "angle", "any", "arange", "arccos", "arccosh", "arcsin",
+    "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere",
+    "as_strided", "as_strided_scatter", "as_tensor", "asarray", "asin", "asinh", "atan",
+    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "avg_pool1d",
+    "baddbmm", "bartlett_window", "bernoulli", "BFloat16Tensor",
+    "binary_cross_entropy_with_logits", "bincount", "bitwise_and", "bitwise_left_shift",
+    "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "blackman_window",
+    "block_diag", "bmm", "bool", "BoolTensor", "broadcast_shapes", "broadcast_tensors",
+    "broadcast_to", "bucketize", "ByteTensor", "can_cast", "cartesian_prod", "cat", "cdist",
+    "cdouble", "ceil", "cfloat", "chain_matmul", "channels_last", "CharTensor", "cholesky",
+    "cholesky_inverse", "cholesky_solve", "chunk", "clamp", "clamp_max", "clamp_min", "clip",
+    "clone", "column_stack", "combinations", "complex", "complex128", "complex64", "concat",
+    "concatenate", "conj", "conj_physical", "contiguous_format", "conv1d", "conv2d", "conv3d",
+    "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "convolution", "copysign",
+    "corrcoef", "cos", "cosh", "count_nonzero", "cov", "cross", "cuda", "cummax", "cummin",
+    "cumprod", "cumsum", "cumulative_trapezoid", "default_generator", "deg2rad", "det",
+    "detach", "device", "diag", "diag_embed", "diagflat", "diagonal", "diagonal_scatter",
+    "diff", "digamma", "dist", "div", "divide", "dot", "double", "DoubleTensor", "dropout",
+    "dsplit", "dstack", "dtype", "e", "einsum", "embedding", "empty", "empty_like",
+    "empty_strided", "enable_grad", "eq", "equal", "erf", "erfc", "erfinv", "exp", "exp2",
+    "expm1", "eye", "fft", "fill", "finfo", "fix", "flatten", "flip", "fliplr", "flipud",
+    "float", "float16", "float32", "float64", "float_power", "FloatTensor", "floor",
+    "floor_divide", "fmax", "fmin", "fmod", "frac", "frexp", "frobenius_norm", "from_dlpack",
+    "from_numpy", "frombuffer", "full", "full_like", "gather", "gcd", "ge", "Generator", "ger",
+    "get_default_dtype", "get_device", "get_rng_state", "gradient", "greater", "greater_equal",
+    "gt", "half", "HalfTensor", "hamming_window", "hann_window", "heaviside", "histc",
+    "histogram", "hsplit", "hstack", "hypot", "i0", "igamma", "igammac", "iinfo", "imag",
+    "index_add", "index_copy", "index_fill", "index_put", "index_reduce", "index_select",
+    "inf", "inference_mode", "initial_seed", "inner", "inspect", "int", "int16", "int32",
+    "int64", "int8", "IntTensor", "inverse", "is_complex", "is_conj", "is_floating_point",
+    "is_grad_enabled", "is_neg", "is_nonzero", "is_same_size", "is_signed", "is_tensor",
+    "isclose", "isfinite", "isin", "isinf", "isnan", "isneginf", "isposinf", "isreal", "istft",
+    "kaiser_window", "kron", "kthvalue", "lcm", "ldexp", "le", "learn", "lerp", "less",
+    "less_equal", "lgamma", "linalg", "linspace", "load", "log", "log10", "log1p", "log2",
+    "log_softmax", "logaddexp", "logaddexp2", "logcumsumexp", "logdet", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "logit", "logspace", "logsumexp", "long",
+    "LongTensor", "lt", "lu", "lu_solve", "lu_unpack", "manual_seed", "masked_fill",
+    "masked_scatter", "masked_select", "matmul", "matrix_exp", "matrix_power", "max",
+    "max_pool1d", "max_pool2d", "max_pool3d", "maximum", "mean", "median", "memory_format",
+    "meshgrid", "min", "minimum", "mm", "mode", "moveaxis", "movedim", "msort", "mul",
+    "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian",
+    "nanquantile", "nansum", "narrow", "narrow_copy", "ne", "neg", "negative", "newaxis",
+    "nextafter", "nn", "no_grad", "nonzero", "nonzero_static", "norm", "normal", "not_equal",
+    "nuclear_norm", "numel", "ones", "ones_like", "ops", "optim", "outer", "pdist", "permute",
+    "pi", "pinverse", "poisson", "polar", "polygamma", "positive", "pow", "preserve_format",
+    "prod", "promote_types", "put", "qr", "quantile", "rad2deg", "rand", "rand_like",
+    "randint", "randint_like", "randn", "randn_like", "randperm", "range", "ravel", "real",
+    "reciprocal", "relu", "remainder", "renorm", "repeat_interleave", "reshape",
+    "resolve_conj", "resolve_neg", "result_type", "return_types", "roll", "rot90", "round",
+    "row_stack", "rsqrt", "rsub", "safetensors", "save", "scalar_tensor", "scatter",
+    "scatter_add", "scatter_reduce", "searchsorted", "seed", "select", "select_scatter",
+    "set_default_dtype", "set_grad_enabled", "set_printoptions", "set_rng_state", "sgn",
+    "short", "ShortTensor", "sigmoid", "sign", "signal", "signbit", "sin", "sinc", "sinh",
+    "Size", "slice_scatter", "slogdet", "softmax", "sort", "special", "split",
+    "split_with_sizes", "sqrt", "square", "squeeze", "stack", "std", "std_mean", "stft", "sub",
+    "subtract", "sum", "svd", "swapaxes", "swapdims", "t", "take", "take_along_dim", "tan",
+    "tanh", "Tensor", "tensor", "tensor_split", "tensordot", "testing", "tile", "to_dlpack",
+    "topk", "trace", "transpose", "trapezoid", "trapz", "triangular_solve", "tril",
+    "tril_indices", "triu", "triu_indices", "true_divide", "trunc", "typename", "uint8",
+    "unbind", "unflatten", "unique", "unique_consecutive", "unravel_index", "unsqueeze",
     "UntypedStorage", "utils", "vander", "var", "var_mean", "vdot", "view_as_complex",
     "view_as_real", "vision", "vsplit", "vstack", "where", "xlogy", "zeros", "zeros_like",
 ]
@@ -242,12 +268,35 @@ _PACKAGES = (
 )
 
 
+# Methods that PyTorch has as functions too: `tensorlab.relu_(x)` is `x.relu_()`.
+# fmt: off
+_IN_PLACE = (
+    "abs_", "acos_", "acosh_", "addmv_", "arccos_", "arccosh_", "arcsin_", "arcsinh_",
+    "arctan_", "arctanh_", "as_strided_", "asin_", "asinh_", "atan_", "atanh_", "ceil_",
+    "clamp_", "clamp_max_", "clamp_min_", "clip_", "conj_physical_", "cos_", "cosh_",
+    "deg2rad_", "detach_", "erf_", "erfc_", "exp2_", "exp_", "expm1_", "fill_", "fix_",
+    "floor_", "frac_", "gcd_", "i0_", "index_put_", "lcm_", "ldexp_", "log10_", "log1p_",
+    "log2_", "log_", "logit_", "nan_to_num_", "neg_", "negative_", "rad2deg_", "reciprocal_",
+    "relu_", "resize_as_", "round_", "rsqrt_", "sigmoid_", "sin_", "sinc_", "sinh_", "sqrt_",
+    "square_", "tan_", "tanh_", "trunc_", "xlogy_", "zero_",
+)
+# Functions of networks that PyTorch has in its top namespace too.
+_FUNCTIONAL = (
+    "batch_norm", "bilinear", "group_norm", "instance_norm", "layer_norm", "relu_", "rms_norm",
+)
+# fmt: on
+
+
 def __getattr__(name: str) -> _Any:
     """Import a package of tensorlab, or what bfloat16 needs, when it is first used."""
     if name in _PACKAGES:
         return _importlib.import_module(f"tensorlab.{name}")
     if name == "bfloat16":
         return _load_bfloat16().bfloat16
+    if name in _IN_PLACE:
+        return getattr(Tensor, name)
+    if name in _FUNCTIONAL:
+        return getattr(_importlib.import_module("tensorlab.nn.functional"), name)
     # Without the object Python does not add a suggestion of its own.
     raise AttributeError(_unknown(name), name=name)
 
@@ -257,14 +306,12 @@ def _unknown(name: str) -> str:
     import difflib
 
     message = f"module 'tensorlab' has no attribute {name!r}"
-    close = difflib.get_close_matches(
-        name, [n for n in (*globals(), *_PACKAGES, "bfloat16") if not n.startswith("_")], 1
-    )
+    close = difflib.get_close_matches(name, [n for n in __dir__() if not n.startswith("_")], 1)
     return f"{message}. Did you mean: {close[0]!r}?" if close else message
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PACKAGES, "bfloat16"})
+    return sorted({*globals(), *_PACKAGES, *_IN_PLACE, *_FUNCTIONAL, "bfloat16"})
 
 
 def load_ipython_extension(ip: _Any) -> None:

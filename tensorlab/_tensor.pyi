@@ -470,6 +470,12 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def add_(self, other: Any, *, alpha: Any=...) -> Tensor:
         """In-place version of `add`."""
 
+    def addbmm(self, batch1: Any, batch2: Any, *, beta: Any=..., alpha: Any=...) -> Any:
+        """`beta · input` plus `alpha` times the sum over the batch of the products of matrices."""
+
+    def addbmm_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `addbmm`."""
+
     def addcdiv(self, tensor1: Any, tensor2: Any, *, value: Any=..., out: Any=...) -> Tensor:
         """`input + value · tensor1 / tensor2`."""
 
@@ -491,8 +497,17 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def addmv(self, mat: Any, vec: Any, *, beta: Any=..., alpha: Any=...) -> Any:
         """`beta · input + alpha · mat @ vec`."""
 
+    def addmv_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `addmv`."""
+
     def addr(self, vec1: Any, vec2: Any, *, beta: Any=..., alpha: Any=...) -> Any:
         """`beta · input + alpha · outer(vec1, vec2)`."""
+
+    def addr_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `addr`."""
+
+    def adjoint(self) -> Any:
+        """The conjugate transpose of the last two dimensions: `input.mH`."""
 
     def all(self, dim: Any=..., keepdim: Any=..., *, axis: Any=..., keepdims: Any=..., out: Any=...) -> Tensor:
         """Whether all elements, or all along `dim`, are true (not zero). True if there are none."""
@@ -514,6 +529,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def any(self, dim: Any=..., keepdim: Any=..., *, axis: Any=..., keepdims: Any=..., out: Any=...) -> Tensor:
         """Whether any element, or any along `dim`, is true (not zero). False if there are none."""
+
+    def apply_(self, callable: Any) -> Tensor:
+        """Replace each element by what a Python function gives for it. Slow: one call per element."""
 
     def arccos(self, *, out: Any=...) -> Tensor:
         """The angle in radians, from 0 to π, with this cosine."""
@@ -569,8 +587,17 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def argwhere(self) -> Any:
         """As `nonzero`: the positions of the elements other than 0, one row each."""
 
-    def as_strided(self, size: Any, stride: Any, storage_offset: Any=..., *, out: Any=...) -> Tensor:
-        """A view of the tensor's elements in memory with any sizes and strides (in elements)."""
+    def as_strided(self, size: Any, stride: Any, storage_offset: Any=...) -> Any:
+        """A view of the tensor's memory with any sizes and strides (in elements)."""
+
+    def as_strided_(self, size: Any, stride: Any, storage_offset: Any=...) -> Tensor:
+        """In-place version of `as_strided`."""
+
+    def as_strided_scatter(self, src: Any, size: Any, stride: Any, storage_offset: Any=..., *, out: Any=...) -> Tensor:
+        """A copy of `input` with `src` in a part given by strides: what `x.as_strided(size, stride)` shows."""
+
+    def as_subclass(self, cls: Any) -> Any:
+        """This tensor's numbers and history as an object of a subclass of `Tensor`."""
 
     def asin(self, *, out: Any=...) -> Tensor:
         """The angle in radians, from -π/2 to π/2, with this sine."""
@@ -707,6 +734,18 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def clamp_(self, min: Any=..., max: Any=...) -> Tensor:
         """In-place version of `clamp`."""
 
+    def clamp_max(self, max: Any) -> Any:
+        """Each element, but at most `max`; see `clamp`."""
+
+    def clamp_max_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `clamp_max`."""
+
+    def clamp_min(self, min: Any) -> Any:
+        """Each element, but at least `min`; see `clamp`."""
+
+    def clamp_min_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `clamp_min`."""
+
     def clip(self, min: Any=..., max: Any=..., *, out: Any=...) -> Tensor:
         """Each element limited to [`min`, `max`], numbers or tensors; None is no limit."""
 
@@ -721,6 +760,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def conj_physical(self) -> Any:
         """`conj`, under the name of PyTorch's form that is computed at once."""
+
+    def conj_physical_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `conj_physical`."""
 
     def contiguous(self, memory_format: Any=...) -> Tensor:
         """This tensor if its elements lie in row-major order without gaps, else a copy that does."""
@@ -803,6 +845,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def diagonal(self, offset: Any=..., dim1: Any=..., dim2: Any=..., *, out: Any=...) -> Tensor:
         """A view of the diagonal of two dimensions, put last; `offset` > 0 lies above the main one."""
 
+    def diagonal_scatter(self, src: Any, offset: Any=..., dim1: Any=..., dim2: Any=..., *, out: Any=...) -> Tensor:
+        """A copy of `input` with `src` on a diagonal: what `x.diagonal(offset, dim1, dim2)` shows."""
+
     def diff(self, n: Any=..., dim: Any=..., prepend: Any=..., append: Any=...) -> Any:
         """The differences of neighbours along `dim`, taken `n` times; `prepend` and `append` lengthen it first."""
 
@@ -811,6 +856,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def digamma_(self) -> Tensor:
         """In-place version of `digamma`."""
+
+    def dim_order(self) -> Any:
+        """The dimensions in the order of their strides, the largest first."""
 
     def dist(self, other: Any, p: Any=...) -> Any:
         """The p-norm of `input - other`, all elements taken together."""
@@ -838,6 +886,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def eq(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` equals `other`: `input == other`, with broadcasting; bool."""
+
+    def eq_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `eq`."""
 
     def equal(self, other: Any) -> bool:
         """Whether both have the same shape and the same elements."""
@@ -917,6 +968,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def float_power(self, exponent: Any) -> Any:
         """`pow` computed in float64 (complex128 for complex operands)."""
 
+    def float_power_(self, exponent: Any) -> Tensor:
+        """In-place version of `float_power`; the tensor must be float64 (complex128)."""
+
     def floor(self, *, out: Any=...) -> Tensor:
         """The largest whole number not above: \\(\\lfloor x\\rfloor\\)."""
 
@@ -947,6 +1001,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def frac_(self) -> Tensor:
         """In-place version of `frac`."""
 
+    def frexp(self, *, out: Any=...) -> Any:
+        """Mantissa m with 1/2 ≤ |m| < 1 and whole exponent e (int32), such that \\(x = m\\,2^e\\)."""
+
     def gather(self, dim: Any, index: Any, *, sparse_grad: Any=..., out: Any=...) -> Any:
         """The elements at `index` along `dim`: `out[i][j] = input[index[i][j]][j]` for dim 0."""
 
@@ -959,17 +1016,35 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def ge(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is at least `other`: `input >= other`, with broadcasting; bool."""
 
+    def ge_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `ge`."""
+
     def geometric_(self, p: Any, *, generator: Any=...) -> Tensor:
         """Overwrite with the number of trials up to the first success of probability `p`."""
+
+    def ger(self, vec2: Any, *, out: Any=...) -> Tensor:
+        """All products of two vectors: out[i, j] = input[i] · vec2[j]."""
+
+    def get_device(self) -> int:
+        """The number of the GPU that holds the tensor; -1 for the CPU."""
 
     def greater(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is greater than `other`: `input > other`, with broadcasting; bool."""
 
+    def greater_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `greater`."""
+
     def greater_equal(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is at least `other`: `input >= other`, with broadcasting; bool."""
 
+    def greater_equal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `greater_equal`."""
+
     def gt(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is greater than `other`: `input > other`, with broadcasting; bool."""
+
+    def gt_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `gt`."""
 
     def half(self, memory_format: Any=...) -> Tensor:
         """This tensor as float16: itself if it is, else a converted copy."""
@@ -980,8 +1055,14 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def heaviside(self, values: Any, *, out: Any=...) -> Tensor:
         """The step: 0 below zero, 1 above, `values` at zero."""
 
+    def heaviside_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `heaviside`."""
+
     def histc(self, bins: Any=..., min: Any=..., max: Any=...) -> Any:
         """How many elements fall into each of `bins` equal ranges from `min` to `max`."""
+
+    def histogram(self, bins: Any, *, range: Any=..., weight: Any=..., density: Any=...) -> Any:
+        """How many elements (or how much weight) fall into each bin; a named tuple of `hist` and `bin_edges`."""
 
     def hsplit(self, indices_or_sections: Any) -> Any:
         """Split side by side: `tensor_split` along dimension 1, of a vector along 0."""
@@ -1041,6 +1122,12 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def index_put_(self, indices: Any, values: Any, accumulate: Any=...) -> Tensor:
         """In-place version of `index_put`."""
 
+    def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any=...) -> Any:
+        """A copy of `input` with the slices of `source` combined into these positions of `dim`."""
+
+    def index_reduce_(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any=...) -> Tensor:
+        """In-place version of `index_reduce`."""
+
     def index_select(self, dim: Any, index: Any) -> Any:
         """The slices at these positions of `dim`, copied."""
 
@@ -1055,6 +1142,27 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def inverse(self, *, out: Any=...) -> Tensor:
         """The inverse of square matrices. Raises `linalg.LinAlgError` if one is singular."""
+
+    def is_conj(self) -> bool:
+        """Whether the tensor only promises to be conjugated; here conjugates are always computed, so never."""
+
+    def is_neg(self) -> bool:
+        """Whether the tensor only promises to be negated; here negatives are always computed, so never."""
+
+    def is_nonzero(self) -> bool:
+        """Whether the one element is not 0; `RuntimeError` unless there is exactly one."""
+
+    def is_pinned(self, device: Any=...) -> bool:
+        """False: there is nothing of the kind here."""
+
+    def is_same_size(self, other: Any) -> bool:
+        """Whether two tensors have the same shape."""
+
+    def is_set_to(self, tensor: Any) -> bool:
+        """Whether both show the same memory in the same way."""
+
+    def is_shared(self, device: Any=...) -> bool:
+        """False: there is nothing of the kind here."""
 
     def isclose(self, other: Any, rtol: Any=..., atol: Any=..., equal_nan: Any=..., *, out: Any=...) -> Tensor:
         """Where \\(|input - other| \\le atol + rtol\\,|other|\\); infinities of one sign are close."""
@@ -1092,8 +1200,17 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def lcm_(self, other: Any) -> Tensor:
         """In-place version of `lcm`."""
 
+    def ldexp(self, other: Any, *, out: Any=...) -> Any:
+        """\\(x\\,2^y\\): what `frexp` took apart."""
+
+    def ldexp_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `ldexp`."""
+
     def le(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is at most `other`: `input <= other`, with broadcasting; bool."""
+
+    def le_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `le`."""
 
     def lerp(self, end: Any, weight: Any, *, out: Any=...) -> Tensor:
         """Linear interpolation: `input + weight · (end - input)`."""
@@ -1104,8 +1221,14 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def less(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is less than `other`: `input < other`, with broadcasting; bool."""
 
+    def less_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `less`."""
+
     def less_equal(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is at most `other`: `input <= other`, with broadcasting; bool."""
+
+    def less_equal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `less_equal`."""
 
     def lgamma(self, *, out: Any=...) -> Tensor:
         """\\(\\ln|\\Gamma(x)|\\), the logarithm of the factorial of x - 1; inf at 0, -1, -2 …"""
@@ -1158,14 +1281,26 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def logical_and(self, other: Any, *, out: Any=...) -> Tensor:
         """Where both are true. Elements other than 0 count as true."""
 
+    def logical_and_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `logical_and`."""
+
     def logical_not(self, *, out: Any=...) -> Tensor:
         """Where an element is false (or 0)."""
+
+    def logical_not_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `logical_not`."""
 
     def logical_or(self, other: Any, *, out: Any=...) -> Tensor:
         """Where at least one is true. Elements other than 0 count as true."""
 
+    def logical_or_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `logical_or`."""
+
     def logical_xor(self, other: Any, *, out: Any=...) -> Tensor:
         """Where exactly one is true. Elements other than 0 count as true."""
+
+    def logical_xor_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `logical_xor`."""
 
     def logit(self, eps: Any=..., *, out: Any=...) -> Tensor:
         """The inverse of `sigmoid`: \\(\\ln\\frac{x}{1-x}\\); `eps` first limits x to [eps, 1 - eps]."""
@@ -1182,6 +1317,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def lt(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` is less than `other`: `input < other`, with broadcasting; bool."""
 
+    def lt_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `lt`."""
+
     def lu(self, pivot: Any=..., get_infos: Any=...) -> Any:
         """`linalg.lu_factor` under its older name, with the infos if asked; it does not raise then."""
 
@@ -1195,6 +1333,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     @property
     def mT(self) -> Tensor:
         ...
+
+    def map_(self, tensor: Any, callable: Any) -> Tensor:
+        """Replace each element by what a Python function gives for it and the element of another tensor."""
 
     def masked_fill(self, mask: Any, value: Any, *, out: Any=...) -> Tensor:
         """A copy with `value`, a number or a 0-dim tensor, where `mask` is true."""
@@ -1271,6 +1412,12 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def mv(self, other: Any, *, out: Any=...) -> Tensor:
         """The product of a matrix and a vector: (n, m) · (m) → (n)."""
 
+    def mvlgamma(self, p: Any) -> Any:
+        """The logarithm of the multivariate gamma function of dimension `p`, for elements above (p - 1)/2."""
+
+    def mvlgamma_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `mvlgamma`."""
+
     def nan_to_num(self, nan: Any=..., posinf: Any=..., neginf: Any=..., *, out: Any=...) -> Tensor:
         """nan replaced by `nan`, infinities by `posinf` and `neginf` (the type's limits unless given)."""
 
@@ -1292,8 +1439,14 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def narrow(self, dim: Any, start: Any, length: Any, *, out: Any=...) -> Tensor:
         """The view of `length` positions of `dim` from `start` on."""
 
+    def narrow_copy(self, dim: Any, start: Any, length: Any) -> Any:
+        """`narrow`, copied."""
+
     def ne(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` differs from `other`: `input != other`, with broadcasting; bool."""
+
+    def ne_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `ne`."""
 
     def neg(self, *, out: Any=...) -> Tensor:
         """The negative of each element."""
@@ -1307,8 +1460,14 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def negative_(self) -> Tensor:
         """In-place version of `neg`."""
 
+    def new(self, *args: Any) -> Tensor:
+        """A tensor of this dtype and device from sizes or data. Old: prefer `new_empty` and `new_tensor`."""
+
     def new_empty(self, *size: Any, dtype: Any=..., device: Any=..., requires_grad: Any=...) -> Tensor:
         """An unspecified tensor of shape `size` with this tensor's dtype and device."""
+
+    def new_empty_strided(self, size: Any, stride: Any, *, dtype: Any=..., device: Any=..., requires_grad: Any=...) -> Tensor:
+        """`empty_strided` with this tensor's dtype and device unless others are given."""
 
     def new_full(self, size: Any, fill_value: Any, *, dtype: Any=..., device: Any=..., requires_grad: Any=...) -> Tensor:
         """`fill_value` in shape `size` with this tensor's dtype and device."""
@@ -1331,6 +1490,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def nonzero(self, *, as_tuple: Any=...) -> Any:
         """The positions of the elements other than 0: one row each, or one index tensor per dimension."""
 
+    def nonzero_static(self, *, size: Any, fill_value: Any=...) -> Tensor:
+        """The first `size` rows of `nonzero`; rows of `fill_value` where there are fewer."""
+
     def norm(self, p: Any=..., dim: Any=..., keepdim: Any=..., out: Any=..., dtype: Any=...) -> Any:
         """The p-norm of all elements, or of those along `dim`; "fro" is the 2-norm, "nuc" that of matrices."""
 
@@ -1339,6 +1501,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def not_equal(self, other: Any, *, out: Any=...) -> Tensor:
         """Where `input` differs from `other`: `input != other`, with broadcasting; bool."""
+
+    def not_equal_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `not_equal`."""
 
     def outer(self, vec2: Any, *, out: Any=...) -> Tensor:
         """All products of two vectors: out[i, j] = input[i] · vec2[j]."""
@@ -1351,6 +1516,15 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def pinverse(self, rcond: Any=..., hermitian: Any=..., *, atol: Any=..., rtol: Any=...) -> Any:
         """The Moore–Penrose pseudo-inverse: singular values up to `max(atol, rtol · largest)` count as 0."""
+
+    def polygamma(self, n: Any) -> Tensor:
+        """The n-th derivative of `digamma` at each element."""
+
+    def polygamma_(self, n: Any) -> Tensor:
+        """In-place version of `polygamma`."""
+
+    def positive(self) -> Tensor:
+        """`+input`: the tensor itself; `RuntimeError` for bool."""
 
     def pow(self, exponent: Any, *, out: Any=...) -> Tensor:
         """Each element to a power, with broadcasting: \\(x^y\\)."""
@@ -1366,6 +1540,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def put(self, index: Any, source: Any, accumulate: Any=...) -> Any:
         """A copy with `source` stored (or added) at positions of the flattened input."""
+
+    def put_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `put`."""
 
     def qr(self, some: Any=...) -> Any:
         """The QR decomposition under its older name; see `linalg.qr`. some=False makes Q square."""
@@ -1413,6 +1590,12 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def remainder_(self, other: Any) -> Tensor:
         """In-place version of `remainder`."""
 
+    def renorm(self, p: Any, dim: Any, maxnorm: Any) -> Any:
+        """The tensor with every slice along `dim` scaled down to a p-norm of `maxnorm`, if it is above that."""
+
+    def renorm_(self, *args: Any, **kwargs: Any) -> Tensor:
+        """In-place version of `renorm`."""
+
     def repeat(self, *args: Any, **kwargs: Any) -> Tensor:
         """The tensor repeated that many times along each dimension (copied; `expand` does not copy)."""
 
@@ -1424,6 +1607,12 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def reshape_as(self, other: Any) -> Tensor:
         """`self.reshape(other.shape)`."""
+
+    def resize_(self, *size: Any, memory_format: Any=...) -> Tensor:
+        """Give the tensor this size, in row-major order, from where it begins in its memory."""
+
+    def resize_as_(self, the_template: Any, *, memory_format: Any=...) -> Tensor:
+        """`resize_` to the shape of another tensor."""
 
     def resolve_conj(self) -> Any:
         """The tensor itself: `conj` has computed its numbers already, it is never put off here."""
@@ -1480,11 +1669,20 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def select(self, dim: Any, index: Any, *, out: Any=...) -> Tensor:
         """The view at one position of `dim`, which disappears: `x[:, index]` for dim 1."""
 
+    def select_scatter(self, src: Any, dim: Any, index: Any, *, out: Any=...) -> Tensor:
+        """A copy of `input` with `src` at one position of `dim`: what `x.select(dim, index)` shows."""
+
+    def set_(self, source: Any=..., storage_offset: Any=..., size: Any=..., stride: Any=...) -> Tensor:
+        """Show the memory of `source`, a tensor or a storage, from now on; nothing, without one."""
+
     def sgn(self, *, out: Any=...) -> Tensor:
         """The sign; for complex numbers \\(x/|x|\\), the number of size 1 in the same direction."""
 
     def sgn_(self) -> Tensor:
         """In-place version of `sgn`."""
+
+    def share_memory_(self) -> Tensor:
+        """The tensor itself: on a CPU any process that forks shares its memory already."""
 
     def short(self, memory_format: Any=...) -> Tensor:
         """This tensor as int16: itself if it is, else a converted copy."""
@@ -1522,6 +1720,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def sinh_(self) -> Tensor:
         """In-place version of `sinh`."""
 
+    def slice_scatter(self, src: Any, dim: Any=..., start: Any=..., end: Any=..., step: Any=..., *, axis: Any=..., out: Any=...) -> Tensor:
+        """A copy of `input` with `src` in a slice of `dim`: what `x[start:end:step]` shows for dim 0."""
+
     def slogdet(self, *, out: Any=...) -> Any:
         """The sign of the determinant and the logarithm of its size, which does not overflow."""
 
@@ -1533,6 +1734,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def split(self, split_size_or_sections: Any, dim: Any=..., *, axis: Any=..., out: Any=...) -> Tensor:
         """Views of consecutive pieces along `dim`: all of one size (the last may be smaller), or of a list of sizes."""
+
+    def split_with_sizes(self, split_sizes: Any, dim: Any=...) -> Any:
+        """`split` into pieces of these sizes."""
 
     def sqrt(self, *, out: Any=...) -> Tensor:
         """The square root \\(\\sqrt{x}\\); nan below 0."""
@@ -1548,6 +1752,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def squeeze(self, dim: Any=..., *, axis: Any=..., out: Any=...) -> Tensor:
         """A view without the dimensions of size 1, or without `dim` (int or tuple) where it has size 1."""
+
+    def squeeze_(self, dim: Any=...) -> Tensor:
+        """In-place version of `squeeze`."""
 
     def std(self, dim: Any=..., unbiased: Any=..., keepdim: Any=..., *, correction: Any=..., axis: Any=..., keepdims: Any=..., out: Any=...) -> Tensor:
         """The standard deviation: the square root of `var`, with the same arguments."""
@@ -1579,11 +1786,20 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def swapaxes(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
         """A view with two dimensions exchanged."""
 
+    def swapaxes_(self, dim0: Any, dim1: Any) -> Tensor:
+        """In-place version of `transpose`."""
+
     def swapdims(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
         """A view with two dimensions exchanged."""
 
+    def swapdims_(self, dim0: Any, dim1: Any) -> Tensor:
+        """In-place version of `transpose`."""
+
     def t(self) -> Any:
         """The transpose of a matrix; tensors of fewer dimensions as they are."""
+
+    def t_(self) -> Tensor:
+        """In-place version of `t`."""
 
     def take(self, index: Any) -> Any:
         """The elements at these positions of the flattened input; the result has the shape of `index`."""
@@ -1612,6 +1828,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """This tensor with another dtype, on another device, or both; itself if nothing changes."""
 
+    def to_dense(self, dtype: Any=..., *, masked_grad: Any=...) -> Tensor:
+        """The tensor itself: all tensors here are dense."""
+
     def topk(self, k: Any, dim: Any=..., largest: Any=..., sorted: Any=..., *, axis: Any=..., out: Any=...) -> Any:
         """The `k` largest (or smallest) elements along `dim`, in order, and where they stood."""
 
@@ -1620,6 +1839,9 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
 
     def transpose(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
         """A view with two dimensions exchanged."""
+
+    def transpose_(self, dim0: Any, dim1: Any) -> Tensor:
+        """In-place version of `transpose`."""
 
     def triangular_solve(self, A: Any, upper: Any=..., transpose: Any=..., unitriangular: Any=...) -> Any:
         """`linalg.solve_triangular` under its older name: the X with A X = b, and a copy of A."""
@@ -1672,8 +1894,20 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def unique_consecutive(self, return_inverse: Any=..., return_counts: Any=..., dim: Any=...) -> Any:
         """The elements (or slices along `dim`) without those equal to the one before them."""
 
+    def unsafe_chunk(self, chunks: Any, dim: Any=...) -> Any:
+        """Views of at most `chunks` pieces along `dim`, all of one size but the last."""
+
+    def unsafe_split(self, split_size_or_sections: Any, dim: Any=..., *, axis: Any=..., out: Any=...) -> Tensor:
+        """Views of consecutive pieces along `dim`: all of one size (the last may be smaller), or of a list of sizes."""
+
+    def unsafe_split_with_sizes(self, split_sizes: Any, dim: Any=...) -> Any:
+        """`split` into pieces of these sizes."""
+
     def unsqueeze(self, dim: Any=..., *, axis: Any=..., out: Any=...) -> Tensor:
         """A view with a new dimension of size 1 at `dim`."""
+
+    def unsqueeze_(self, dim: Any) -> Tensor:
+        """In-place version of `unsqueeze`."""
 
     def untyped_storage(self) -> Any:
         """The memory that this tensor shows, all of it; tensors that share it give the same object."""

@@ -15,7 +15,7 @@ from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops.elementwise import conj, mul
 from tensorlab.ops.joining import roll
-from tensorlab.ops.linalg import matmul, mv, outer
+from tensorlab.ops.linalg import bmm, matmul, mv, outer
 from tensorlab.ops.reduce import sum as sum_
 from tensorlab.ops.shape import expand, permute, reshape
 from tensorlab.ops.views import diagonal
@@ -382,6 +382,17 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     return input * beta + outer(vec1, vec2) * alpha
 
 
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
+    """`beta · input` plus `alpha` times the sum over the batch of the products of matrices.
+
+    >>> import tensorlab as tl
+    >>> tl.addbmm(tl.zeros(1, 1), tl.ones(3, 1, 2), tl.ones(3, 2, 1))
+    tensor([[6.]])
+    """
+    product = sum_(bmm(batch1, batch2), 0) * alpha
+    return product if beta == 0 else input * beta + product
+
+
 def chain_matmul(*matrices: Any) -> Any:
     """The product of matrices, in the order that multiplies least; see `linalg.multi_dot`.
 
@@ -440,6 +451,6 @@ def multi_dot(tensors: Sequence[Any]) -> Any:
 
 for _name, _method in {
     "inner": inner, "vdot": vdot, "kron": kron, "cross": cross, "trace": trace, "matrix_power": matrix_power,
-    "addmv": addmv, "addr": addr,
+    "addmv": addmv, "addr": addr, "addbmm": addbmm,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _method)

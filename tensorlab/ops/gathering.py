@@ -447,8 +447,49 @@ def _scatter_reduce_in_place(
     return apply_inplace(_scatter_reduce.op, (self, src, index), (dim, reduce, include_self))
 
 
+def index_reduce(
+    input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Any:
+    """A copy of `input` with the slices of `source` combined into these positions of `dim`.
+
+    reduce: "prod", "mean", "amax" or "amin". include_self: whether the old value counts.
+
+    >>> import tensorlab as tl
+    >>> tl.index_reduce(tl.ones(2), 0, tl.tensor([0, 0]), tl.tensor([2., 5.]), "prod")
+    tensor([10.,  1.])
+    """
+    return _scatter_reduce(
+        input, source, *_index_reduction(input, dim, index, source, reduce), reduce, include_self
+    )
+
+
+def _index_reduction(input: Any, dim: int, index: Any, source: Any, reduce: str) -> tuple[Any, int]:
+    """The index of `scatter_reduce` that stands for one of whole slices, and the dimension."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError(
+            f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}."
+        )
+    axis = as_dim("index_reduce", dim, len(input.shape))
+    if len(index.shape) > 1:
+        raise IndexError(
+            f"index_reduce(): Index is supposed to be a vector, but got dim: {len(index.shape)}"
+        )
+    shape = [1] * max(len(source.shape), 1)
+    shape[axis] = -1
+    return expand(reshape(index, shape), tuple(source.shape) or (1,)), axis
+
+
+def _index_reduce_in_place(
+    self: Tensor, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """In-place version of `index_reduce`."""
+    grid, axis = _index_reduction(self, dim, index, source, reduce)
+    return apply_inplace(_scatter_reduce.op, (self, source, grid), (axis, reduce, include_self))
+
+
 for _name, _method in {
-    "gather": gather, "take_along_dim": take_along_dim, "scatter": scatter, "scatter_": _scatter_in_place,
+    "index_reduce": index_reduce, "index_reduce_": _index_reduce_in_place, "gather": gather,
+    "take_along_dim": take_along_dim, "scatter": scatter, "scatter_": _scatter_in_place,
     "scatter_add": scatter_add, "scatter_add_": _scatter_add_in_place, "scatter_reduce": scatter_reduce,
     "scatter_reduce_": _scatter_reduce_in_place,
 }.items():  # fmt: skip

@@ -222,4 +222,21 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     return vector_norm(sub(x1.unsqueeze(-2), x2.unsqueeze(-3)), p, -1)
 
 
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """The p-norm distances of all pairs of rows i < j, in one vector: (n, d) → (n·(n - 1)/2).
+
+    >>> import tensorlab as tl
+    >>> tl.pdist(tl.tensor([[0., 0.], [3., 4.], [0., 1.]]))
+    tensor([5.0000, 1.0000, 4.2426])
+    """
+    from tensorlab.ops.index import index
+
+    if len(input.shape) != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {len(input.shape)}D")
+    if p < 0:
+        raise RuntimeError(f"pdist only supports non-negative p values, got {p}")
+    rows, others = np.triu_indices(input.shape[0], 1)
+    return vector_norm(sub(index(input, (rows,)), index(input, (others,))), p, -1)
+
+
 Tensor.norm, Tensor.dist = norm, dist  # type: ignore[attr-defined]

@@ -129,6 +129,27 @@ def triu_indices(
     return _triangle_indices(np.triu_indices, row, col, offset, dtype).to(device)  # type: ignore[attr-defined]
 
 
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """Positions in a flattened tensor as positions along each dimension of `shape`.
+
+    Negative ones count from the end, larger ones start again: indices are taken modulo the size.
+
+    >>> import tensorlab as tl
+    >>> tl.unravel_index(tl.tensor([5, 2]), (2, 3))
+    (tensor([1, 0]), tensor([2, 2]))
+    """
+    if indices.is_floating_point() or indices.is_complex() or indices.dtype.name == "bool":
+        raise ValueError(f"expected 'indices' to be an integer tensor, but got {indices.dtype}")
+    sizes = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
+    if any(n < 0 for n in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    rest, found = indices._data, []
+    for n in reversed(sizes):
+        found.append(wrap(rest % n))
+        rest = rest // n
+    return tuple(reversed(found))
+
+
 def atleast_1d(*tensors: Any) -> Any:
     """Tensors with at least one dimension.
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._backend import backend_of
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab._tensor import Tensor, normalize_dim
+from tensorlab._tensor import Tensor, address, element_strides, normalize_dim, root_array
 from tensorlab.ops._dims import as_dim, as_dims, numpy_names
-from tensorlab.ops.index import scatter_to
+from tensorlab.ops.index import index, scatter_to
 from tensorlab.ops.shape import permute, reshape, sum_to, transpose
 
 
@@ -595,41 +596,29 @@ Tensor.H = Tensor.mH = property(_adjoint)  # type: ignore[attr-defined]
 
 @op(
     samples=lambda r: [
-        Sample(r(6), (2, 3), (3, 1)), Sample(r(6), (4, 3), (1, 1)), Sample(r(2, 3), (3, 2), (1, 3)),
-        Sample(r(6), (2,), (2,), 1),
-        Sample(r(6), (2, 2), (0, 1)),
+        Sample(r(6), (2, 3), (3, 1), 0, (1,)), Sample(r(6), (4, 3), (1, 1), 0, (1,)),
+        Sample(r(2, 3), (3, 2), (1, 3), 0, (3, 1)), Sample(r(6), (2,), (2,), 1, (1,)),
+        Sample(r(6), (2, 2), (0, 1), 0, (1,)), Sample(r(6), (0, 2), (2, 1), 0, (1,)),
     ],
     errors=lambda r: [
-        ErrorSample(r(4), (3,), (2,), error=RuntimeError, match="out of bounds for storage of size"),
-        ErrorSample(r(4), (2, 2), (1,), error=RuntimeError, match="mismatch in length of strides and shape"),
-        ErrorSample(r(4), (2,), (-1,), error=RuntimeError, match="Negative strides are not supported"),
+        ErrorSample(r(4), (3,), (2,), 0, (1,), error=RuntimeError, match="out of bounds for storage of size"),
+        ErrorSample(r(4), (2, 2), (1,), 0, (1,), error=RuntimeError, match="mismatch in length of strides and shape"),
+        ErrorSample(r(4), (2,), (-1,), 0, (1,), error=RuntimeError, match="Negative strides are not supported"),
     ],
-    ref=lambda x, size, stride, storage_offset=None: _strided_reference(x, size, stride, storage_offset),
-    view=True, method=True,
+    ref=lambda x, size, stride, start, own: x.reshape(-1)[_strided_positions(size, stride, start)],
+    torch=lambda x, size, stride, start, own: x.as_strided(size, stride, x.storage_offset() + start),
+    view=True, name="as_strided",
 )  # fmt: skip
-def as_strided(xp, input, /, size, stride, storage_offset=None):
-    """A view of the tensor's elements in memory with any sizes and strides (in elements).
+def _as_strided(xp, input, /, size, stride, start, own):
+    """The view that `as_strided` gives, beginning `start` elements after the tensor's own first one.
 
-    The element at (i, j, …) is the one at `storage_offset + i·stride[0] + j·stride[1] + …`, counted
-    from the tensor's own first element in a contiguous tensor. Elements may be shown several times.
-
-    >>> import tensorlab as tl
-    >>> tl.as_strided(tl.arange(4), (3, 2), (1, 1))
-    tensor([[0, 1],
-            [1, 2],
-            [2, 3]])
+    own: the tensor's own strides in elements, for the gradient.
     """
-    size, stride = tuple(size), tuple(stride)
-    _check_strided(input.size, size, stride, storage_offset)
-    flat = input.reshape(-1)
-    if 0 in size or not input.flags.c_contiguous:
-        return flat[xp.asarray(_strided_positions(size, stride, storage_offset))]
-    start = flat[(storage_offset or 0) :]
-    return xp.lib.stride_tricks.as_strided(start, size, tuple(s * input.itemsize for s in stride))
+    return strided_part(xp, input, size, stride, start)
 
 
-def _check_strided(count: int, size: Any, stride: Any, storage_offset: int | None) -> None:
-    """Raise unless all elements lie in a memory of `count`."""
+def strided_part(xp: Any, array: Any, size: Any, stride: Any, start: int) -> Any:
+    """The array of `size` and `stride` (in elements) in the memory of `array`, from its first element + `start`."""
     if len(size) != len(stride):
         raise RuntimeError(
             f"mismatch in length of strides and shape: {list(stride)} and {list(size)}"
@@ -638,37 +627,74 @@ def _check_strided(count: int, size: Any, stride: Any, storage_offset: int | Non
         raise RuntimeError(
             f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
         )
-    last = (storage_offset or 0) + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-    if 0 not in size and last >= count:
+    if 0 in size:
+        return array.reshape(-1)[:0].reshape(size)
+    root = root_array(array)
+    width = array.itemsize
+    before = (address(array) - address(root)) // width
+    first = before + start
+    last = first + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
+    if first < 0 or (last + 1) * width > root.nbytes:
         raise RuntimeError(
-            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {storage_offset or 0} are "
-            f"out of bounds for storage of size {count} elements"
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {first}, and itemsize {width} "
+            f"requiring a storage size of {(last + 1) * width} are out of bounds for storage of size {root.nbytes}"
         )
+    strided = xp.lib.stride_tricks.as_strided
+    memory = strided(root, (root.nbytes // root.itemsize,), (root.itemsize,))
+    if memory.dtype != array.dtype:
+        memory = memory.view(array.dtype)
+    return strided(memory[first:], tuple(size), tuple(s * width for s in stride))
 
 
-def _strided_positions(size: Any, stride: Any, storage_offset: int | None) -> np.ndarray:
+def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """A view of the tensor's memory with any sizes and strides (in elements).
+
+    The element at (i, j, …) is the one at `storage_offset + i·stride[0] + j·stride[1] + …` of the storage,
+    of which the tensor itself may be a part; without `storage_offset` it begins where the tensor does.
+    Elements may be shown several times.
+
+    Raises `RuntimeError` if an element would lie outside the storage.
+
+    >>> import tensorlab as tl
+    >>> tl.as_strided(tl.arange(4), (3, 2), (1, 1))
+    tensor([[0, 1],
+            [1, 2],
+            [2, 3]])
+    """
+    array = getattr(input, "_data", input)
+    start = 0
+    if storage_offset is not None:
+        start = storage_offset - (address(array) - address(root_array(array))) // array.itemsize
+    return _as_strided(input, tuple(size), tuple(stride), start, element_strides(array))
+
+
+def _strided_positions(size: Any, stride: Any, start: int) -> np.ndarray:
     """Where in the flat memory each element lies."""
-    positions = np.full((1,) * len(size), storage_offset or 0)
+    positions = np.full((1,) * len(size), start)
     for d, (n, s) in enumerate(zip(size, stride, strict=True)):
         shape = [1] * len(size)
         shape[d] = n
         positions = positions + np.arange(n).reshape(shape) * s
-    return positions
+    return positions.reshape(tuple(size))
 
 
-def _strided_reference(x: Any, size: Any, stride: Any, storage_offset: int | None) -> np.ndarray:
-    return x.reshape(-1)[_strided_positions(size, stride, storage_offset)]
+def _as_strided_backward(g, input_shape, size, stride, start, own):
+    """Gradients meet in the memory, and each element of the input takes its own from there."""
+    theirs = _strided_positions(size, stride, start)
+    mine = _strided_positions(input_shape, own, 0)
+    low = int(min(theirs.min(initial=0), mine.min(initial=0)))
+    count = int(max(theirs.max(initial=0), mine.max(initial=0))) - low + 1
+    found = index(scatter_to(g, (count,), (theirs - low,)), (mine - low,))
+    shown = np.bincount((mine - low).reshape(-1), minlength=count)[mine - low]
+    if mine.size and shown.max() > 1:  # an expanded tensor: its copies of an element share
+        found = found * backend_of(getattr(g, "_data", g)).xp.asarray(
+            (1.0 / shown).astype(getattr(g, "_data", g).dtype)
+        )
+    return found
 
 
-def _as_strided_backward(g, input_shape, size, stride, storage_offset):
-    count = 1
-    for n in input_shape:
-        count *= n
-    positions = _strided_positions(size, stride, storage_offset)
-    return reshape(scatter_to(g, (count,), (positions,)), input_shape)
-
-
-as_strided.vjp(input=_as_strided_backward)
+_as_strided.vjp(input=_as_strided_backward)
+Tensor.as_strided = as_strided  # type: ignore[attr-defined]
 
 
 def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:

@@ -279,7 +279,9 @@ def check_inputs_unmodified(op: Op, seed: int) -> None:
 
 
 def check_strides(op: Op, seed: int) -> None:
-    """It gives the same for arguments that are not contiguous in memory, forward and backward."""
+    """It gives the same for arguments that are not contiguous in memory."""
+    if op.name == "as_strided":
+        return  # what it gives is what lies in memory
     for sample in samples_of(op, seed):
         message = where_at(op, sample, seed) + ": with non-contiguous arguments"
         plain = outputs(call(op, sample))
