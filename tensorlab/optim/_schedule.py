@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import types
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from tensorlab._tensor import Tensor
+from tensorlab.optim._settings import as_number
 from tensorlab.optim.optimizer import Optimizer
 
-__all__ = ["LRScheduler", "copied", "set_rate"]
+__all__ = [
+    "LRScheduler",
+    "copied",
+    "load_functions",
+    "one_per_group",
+    "saved_functions",
+    "set_rate",
+    "warn_of_epoch",
+]
 
 
 class LRScheduler:
@@ -46,6 +58,11 @@ class LRScheduler:
                 )
         self.base_lrs = [copied(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch
+        _watch(optimizer)
+        self._initial_step()
+
+    def _initial_step(self) -> None:
+        """Set the first rates; it does not count as a step."""
         self._step_count = 0
         self._is_initial = True
         try:
@@ -62,16 +79,34 @@ class LRScheduler:
         return self._last_lr
 
     def step(self, epoch: int | None = None) -> None:
-        """Go on by one epoch (or to `epoch`) and set the rates."""
-        if self._step_count == 1 and not self.optimizer._opt_called:
-            warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. You should "
-                "call them in the opposite order: `optimizer.step()` before "
-                "`lr_scheduler.step()`. Failure to do this will result in skipping the first "
-                "value of the learning rate schedule.",
-                stacklevel=2,
-            )
+        """Go on by one epoch and set the rates.
+
+        Args:
+            epoch: deprecated; which epoch to go to, by a formula where the schedule has one.
+        """
+        if self._step_count == 1:
+            if not hasattr(self.optimizer.step, "hooked"):
+                warnings.warn(
+                    "Seems like `optimizer.step()` has been overridden after learning rate "
+                    "scheduler initialization. Please, make sure to call `optimizer.step()` "
+                    "before `lr_scheduler.step()`.",
+                    stacklevel=2,
+                )
+            elif not self.optimizer._opt_called:
+                warnings.warn(
+                    "Detected call of `lr_scheduler.step()` before `optimizer.step()`. You should "
+                    "call them in the opposite order: `optimizer.step()` before "
+                    "`lr_scheduler.step()`. Failure to do this will result in skipping the first "
+                    "value of the learning rate schedule.",
+                    stacklevel=2,
+                )
         self._step_count += 1
+        if epoch is not None:
+            warn_of_epoch()
+        self._update_lr(epoch)
+
+    def _update_lr(self, epoch: int | None = None) -> None:
+        """Set the rates of the next epoch, or of `epoch`."""
         self._get_lr_called_within_step = True
         try:
             if epoch is None:
@@ -82,6 +117,9 @@ class LRScheduler:
                 values = getattr(self, "_get_closed_form_lr", self.get_lr)()
         finally:
             self._get_lr_called_within_step = False
+        self._set_rates(values)
+
+    def _set_rates(self, values: list[Any]) -> None:
         for group, value in zip(self.optimizer.param_groups, values, strict=True):
             set_rate(group, value)
         self._last_lr = self._rates()
@@ -110,10 +148,65 @@ class LRScheduler:
             )
 
 
+def _watch(optimizer: Optimizer) -> None:
+    """From the first scheduler on, note whether the optimizer steps before it.
+
+    `Optimizer` notes steps itself, unless `step` was replaced on the object.
+    """
+    if not optimizer._has_schedulers:
+        optimizer._opt_called = False
+        optimizer._has_schedulers = True
+    if not hasattr(optimizer.step, "hooked"):
+        replaced = optimizer.step
+
+        @functools.wraps(replaced)
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            optimizer._opt_called = True
+            return replaced(*args, **kwargs)
+
+        noted.hooked = True  # type: ignore[attr-defined]
+        optimizer.step = noted
+
+
+def warn_of_epoch() -> None:
+    """Say that schedules count for themselves."""
+    warnings.warn(
+        "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated "
+        "where possible. Please use `scheduler.step()` to step the scheduler. An epoch that is "
+        "given sets the rate by the closed form of the schedule, where there is one.",
+        stacklevel=3,
+    )
+
+
+def one_per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:
+    """A setting as a list with one value per group; `ValueError` for a list of another length."""
+    count = len(optimizer.param_groups)
+    if not isinstance(value, (list, tuple)):
+        return [copied(value) for _ in range(count)]
+    if len(value) != count:
+        raise ValueError(
+            f"{name} must have the same length as optimizer.param_groups. "
+            f"{name} has {len(value)} values, param_groups has {count}."
+        )
+    return [copied(v) for v in value]
+
+
+def saved_functions(functions: Sequence[Any]) -> list[Any]:
+    """What a state dict holds of functions: nothing, but the attributes of callable objects."""
+    return [None if isinstance(f, types.FunctionType) else f.__dict__.copy() for f in functions]
+
+
+def load_functions(functions: Sequence[Any], saved: Sequence[Any]) -> None:
+    """Give callable objects the attributes that `saved_functions` noted."""
+    for function, attributes in zip(functions, saved, strict=True):
+        if attributes is not None:
+            function.__dict__.update(attributes)
+
+
 def set_rate(group: dict[str, Any], value: Any) -> None:
     """Set the rate of a group; one that is a tensor is changed in place."""
     if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(value)
+        group["lr"].fill_(as_number(value))
     else:
         group["lr"] = value
 

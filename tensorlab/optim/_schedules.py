@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tensorlab.optim._schedule import LRScheduler, set_rate
+from tensorlab.optim._schedule import LRScheduler, set_rate, warn_of_epoch
 from tensorlab.optim.optimizer import Optimizer
 
 __all__ = ["CosineAnnealingWarmRestarts", "PolynomialLR", "ReduceLROnPlateau"]
@@ -137,9 +137,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             values = self.get_lr()
         finally:
             self._get_lr_called_within_step = False
-        for group, value in zip(self.optimizer.param_groups, values, strict=True):
-            set_rate(group, value)
-        self._last_lr = self._rates()
+        self._set_rates(values)
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -223,6 +221,8 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of what was measured in this epoch, and lower the rate if it is time."""
         current = float(metrics)
+        if epoch is not None:
+            warn_of_epoch()
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(current, self.best):
             self.best = current

@@ -32,7 +32,7 @@ from tensorlab.autograd import no_grad
 from tensorlab.optim._settings import LATER
 from tensorlab.optim.optimizer import Optimizer, run_closure
 
-__all__ = ["FusedOptimizer", "Numbers", "Update", "number_dtype"]
+__all__ = ["FusedOptimizer", "number_dtype"]
 
 # Parameters below this many elements are gathered. Above, a call costs less than the copying.
 SMALL = 16_384

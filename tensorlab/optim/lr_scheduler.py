@@ -8,12 +8,13 @@ that is there by a factor, so that several can act on one optimizer.
 from __future__ import annotations
 
 import math
-import types
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tensorlab.optim._schedule import LRScheduler
+from tensorlab.optim._combined import ChainedScheduler, SequentialLR
+from tensorlab.optim._cycles import CyclicLR, OneCycleLR
+from tensorlab.optim._schedule import LRScheduler, load_functions, saved_functions
 from tensorlab.optim._schedules import (
     CosineAnnealingWarmRestarts,
     PolynomialLR,
@@ -22,17 +23,21 @@ from tensorlab.optim._schedules import (
 from tensorlab.optim.optimizer import Optimizer
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
     "MultiplicativeLR",
+    "OneCycleLR",
     "PolynomialLR",
     "ReduceLROnPlateau",
+    "SequentialLR",
     "StepLR",
 ]
 
@@ -79,24 +84,19 @@ class LambdaLR(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """As `LRScheduler.state_dict`; of the functions, only objects with attributes are saved."""
         state = super().state_dict()
-        state["lr_lambdas"] = [
-            None if isinstance(f, types.FunctionType) else f.__dict__.copy()
-            for f in self.lr_lambdas
-        ]
+        state["lr_lambdas"] = saved_functions(state.pop("lr_lambdas"))
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         state = dict(state_dict)
-        for function, saved in zip(self.lr_lambdas, state.pop("lr_lambdas"), strict=True):
-            if saved is not None:
-                function.__dict__.update(saved)
+        load_functions(self.lr_lambdas, state.pop("lr_lambdas"))
         super().load_state_dict(state)
 
 
 class MultiplicativeLR(LambdaLR):
     """The present rate times a function of the epoch number, every epoch.
 
-    Args and errors as `LambdaLR`.
+    Args and errors as `LambdaLR`; `TypeError` for what cannot be called.
 
     >>> import tensorlab
     >>> from tensorlab import optim
@@ -107,6 +107,19 @@ class MultiplicativeLR(LambdaLR):
     >>> scheduler.get_last_lr()
     [0.5]
     """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | Sequence[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        for function in lr_lambda if isinstance(lr_lambda, (list, tuple)) else [lr_lambda]:
+            if not callable(function):
+                raise TypeError(
+                    f"lr_lambda should be a function, but got {type(function).__name__}"
+                )
+        super().__init__(optimizer, lr_lambda, last_epoch)
 
     def get_lr(self) -> list[Any]:
         self._check_called_by_step()
@@ -202,7 +215,7 @@ class ConstantLR(LRScheduler):
         return self._scaled(1.0 / self.factor)
 
     def _get_closed_form_lr(self) -> list[Any]:
-        factor = 1 if self.last_epoch >= self.total_iters else self.factor
+        factor = self.factor + (self.last_epoch >= self.total_iters) * (1 - self.factor)
         return [base * factor for base in self.base_lrs]
 
 
