@@ -73,7 +73,7 @@ def window_count(size: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation
     )
 
 
-def _windows(xp: Any, x: Any, kernel: Ints, count: Ints, stride: Ints, dilation: Ints) -> Any:
+def windows(xp: Any, x: Any, kernel: Ints, count: Ints, stride: Ints, dilation: Ints) -> Any:
     """A view (N, C, *kernel, *count) of x (N, C, *size): every window, nothing copied."""
     step = x.strides[2:]
     within = tuple(b * d for b, d in zip(step, dilation, strict=True))
@@ -87,7 +87,7 @@ def columns(
     xp: Any, x: Any, kernel: Ints, count: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int = 1
 ) -> Any:  # fmt: skip
     """The windows as columns: (groups, C / groups · kernel elements, N · windows)."""
-    found = _windows(xp, padded(xp, x, padding), kernel, count, stride, dilation)
+    found = windows(xp, padded(xp, x, padding), kernel, count, stride, dilation)
     # (N, C, *kernel, *count) to (C, *kernel, N, *count): here the elements are copied, in rows.
     rest = range(2, 2 + len(kernel))
     ahead = range(2 + len(kernel), found.ndim)

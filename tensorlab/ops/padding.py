@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from tensorlab._dtypes import bool_
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab.ops.index import index
+from tensorlab.ops.resample import Table, resample
 
 
 def _sides(pad: Sequence[int], ndim: int) -> list[tuple[int, int]]:
@@ -66,14 +69,17 @@ def _torch_pad(x: Any, pad: Any, value: float) -> Any:
 constant_pad_nd.vjp(input=lambda g, pad: constant_pad_nd(g, tuple(-p for p in pad)))
 
 
-def _positions(mode: str, n: int, before: int, after: int) -> np.ndarray:
-    """Where each element of a padded dimension comes from."""
+@functools.lru_cache(maxsize=256)
+def _table(mode: str, n: int, before: int, after: int) -> Table:
+    """Where each element of a padded dimension comes from, as `resample` takes it."""
     at = np.arange(-before, n + after)
     if mode == "circular":
-        return at % n
-    if mode == "replicate":
-        return np.clip(at, 0, n - 1)
-    return n - 1 - np.abs(n - 1 - np.abs(at))  # mirrored at the first and the last element
+        at = at % n
+    elif mode == "replicate":
+        at = np.clip(at, 0, n - 1)
+    else:  # mirrored at the first and the last element
+        at = n - 1 - np.abs(n - 1 - np.abs(at))
+    return at[:, None], np.ones((len(at), 1))
 
 
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
@@ -88,6 +94,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
 
     Raises:
         RuntimeError: for an odd number of sides, or more padding than the tensor can give.
+        TypeError: for sides that are not whole numbers.
         NotImplementedError: for an unknown mode, or dimensions that a mode does not pad.
 
     >>> import tensorlab as tl
@@ -96,31 +103,61 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     >>> tl.nn.functional.pad(tl.tensor([[1, 2, 3]]), (1, 2), mode="reflect")
     tensor([[2, 1, 2, 3, 2, 1]])
     """
+    sides = _whole_numbers(pad)
     if mode == "constant":
-        return constant_pad_nd(input, tuple(pad), 0.0 if value is None else value)
+        return constant_pad_nd(input, sides, 0.0 if value is None else value)
+    if len(sides) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    ndim = len(input.shape)
+    if ndim - len(sides) // 2 not in (1, 2) or not 2 <= len(sides) <= 6:
+        raise NotImplementedError(
+            f"Padding size {len(sides)} is not supported for {ndim}D input tensor: mode {mode!r} pads the last "
+            "n dimensions (2n sides) of tensors of n + 1 or n + 2 dimensions, n = 1, 2 or 3"
+        )
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(
             f"Unrecognised padding mode {mode}: use constant, reflect, replicate or circular"
         )
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    ndim = len(input.shape)
-    if len(pad) % 2 or ndim - len(pad) // 2 not in (1, 2):
-        raise NotImplementedError(
-            f"Padding size {len(pad)} is not supported for {ndim}D input tensor: mode {mode!r} pads the last n "
-            "dimensions (2n sides) of tensors of n + 1 or n + 2 dimensions"
+    if mode == "reflect" and input.dtype is bool_:
+        raise NotImplementedError("padding by reflection is not implemented for bool: use .byte()")
+    _check_sides(mode, tuple(input.shape), sides)
+    for d, (before, after) in enumerate(_sides(sides, ndim)):
+        if (before, after) != (0, 0):
+            n = input.shape[d]
+            input = resample(input, d, n, _table(mode, n, before, after))
+    return input if any(sides) else input.clone()
+
+
+def _whole_numbers(pad: Any) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(p) for p in pad)
+    except TypeError:
+        raise TypeError(
+            f"pad(): argument 'pad' (position 2) must be tuple of ints, not {pad!r}"
+        ) from None
+
+
+def _check_sides(mode: str, shape: tuple[int, ...], pad: tuple[int, ...]) -> None:
+    """Raise for more padding than the tensor can give."""
+    ndim, dims = len(shape), len(pad) // 2
+    if mode != "circular" and 0 in shape[ndim - dims - 1 :]:
+        raise RuntimeError(
+            f"Expected {dims + 1}D or {dims + 2}D (batch mode) tensor with possibly 0 batch size and other "
+            f"non-zero dimensions for input, but got: {list(shape)}"
         )
     for d, (before, after) in enumerate(_sides(pad, ndim)):
-        if (before, after) == (0, 0):
-            continue
-        n = input.shape[d]
-        widest = max(before, after)
+        n, widest = shape[d], max(before, after)
         if mode == "reflect" and widest >= n:
             raise RuntimeError(
                 "Padding size should be less than the corresponding input dimension, but got: padding "
-                f"({before}, {after}) at dimension {d} of input {list(input.shape)}"
+                f"({before}, {after}) at dimension {d} of input {list(shape)}"
             )
         if mode == "circular" and widest > n:
             raise RuntimeError("Padding value causes wrapping around more than once.")
-        input = index(input, (slice(None),) * d + (_positions(mode, n, before, after),))
-    return input
+        size = n + before + after
+        if size < (mode != "circular") and d >= ndim - dims:
+            raise RuntimeError(
+                f"input of shape {list(shape)} is too small: calculated output size {size} at dimension {d}"
+            )

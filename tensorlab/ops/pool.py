@@ -177,7 +177,7 @@ def max_pool_with_indices(xp, input, /, kernel_size, stride, padding, dilation, 
     return best, indices
 
 
-def _flat(xp: Any, indices: Any, size: Ints) -> Any:
+def flat_positions(xp: Any, indices: Any, size: Ints) -> Any:
     """Positions within each image as positions in the whole array."""
     area = product(size)
     images = indices.reshape(-1, product(indices.shape[indices.ndim - len(size) :]))
@@ -202,7 +202,7 @@ def _scatter_reference(x, indices, size):
 def pool_scatter(xp, input, indices, /, size):
     """Images of `size` with every element added at its flat position: the gradient of max pooling."""
     out = xp.zeros((*input.shape[: input.ndim - len(size)], *size), input.dtype)
-    xp.add.at(out.reshape(-1), _flat(xp, indices, size), input.reshape(-1))
+    xp.add.at(out.reshape(-1), flat_positions(xp, indices, size), input.reshape(-1))
     return out
 
 
@@ -219,7 +219,7 @@ def pool_scatter(xp, input, indices, /, size):
 def pool_gather(xp, input, indices, /, dims):
     """The elements at flat positions within each image of `dims` dimensions."""
     size = input.shape[input.ndim - dims :]
-    return input.reshape(-1)[_flat(xp, indices, size)].reshape(indices.shape)
+    return input.reshape(-1)[flat_positions(xp, indices, size)].reshape(indices.shape)
 
 
 max_pool_with_indices.vjp(

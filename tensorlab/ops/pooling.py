@@ -25,14 +25,14 @@ def _each(name: str, argument: str, value: Any, dims: int) -> Ints:
     return tuple(int(v) for v in (value if len(value) == dims else [value[0]] * dims))
 
 
-def _window(name: str, kernel_size: Any, stride: Any, dims: int) -> tuple[Ints, Ints]:
+def as_window(name: str, kernel_size: Any, stride: Any, dims: int) -> tuple[Ints, Ints]:
     """Kernel and stride; a stride that is not given is the kernel's size."""
     kernel = _each(name, "kernel_size", kernel_size, dims)
     empty = stride is None or (isinstance(stride, Sequence) and not stride)
     return kernel, kernel if empty else _each(name, "stride", stride, dims)
 
 
-def _documented(function: Callable[..., Any], name: str, doc: str) -> Any:
+def documented(function: Callable[..., Any], name: str, doc: str) -> Any:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function
@@ -50,14 +50,14 @@ def _max_pool(dims: int) -> Any:
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        kernel, step = _window(name, kernel_size, stride, dims)
+        kernel, step = as_window(name, kernel_size, stride, dims)
         values, indices = pool.max_pool_with_indices(
             input, kernel, step, _each(name, "padding", padding, dims),
             _each(name, "dilation", dilation, dims), ceil_mode,
         )  # fmt: skip
         return (values, indices) if return_indices else values
 
-    return _documented(
+    return documented(
         max_pool,
         name,
         f"""The largest element of every window.
@@ -97,7 +97,7 @@ def _avg_pool(dims: int) -> Any:
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Any:
-        kernel, step = _window(name, kernel_size, stride, dims)
+        kernel, step = as_window(name, kernel_size, stride, dims)
         sides = _each(name, "padding", padding, dims)
         return pool.avg_pool(
             input, kernel, step, sides, ceil_mode, count_include_pad, divisor_override
@@ -114,7 +114,7 @@ def _avg_pool(dims: int) -> Any:
         return avg_pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
     override = "" if dims == 1 else "\n        divisor_override: divide by this number instead."
-    return _documented(
+    return documented(
         avg_pool_of_signals if dims == 1 else avg_pool,
         name,
         f"""The average of every window.
@@ -151,7 +151,7 @@ def _lp_pool(dims: int) -> Any:
         stride: Any = None,
         ceil_mode: bool = False,
     ) -> Any:
-        kernel, step = _window(name, kernel_size, stride, dims)
+        kernel, step = as_window(name, kernel_size, stride, dims)
         none = (0,) * dims
         powers = pool.avg_pool(input**norm_type, kernel, step, none, ceil_mode, True, None)
         area = 1
@@ -159,7 +159,7 @@ def _lp_pool(dims: int) -> Any:
             area *= k
         return (sign(powers) * relu(abs(powers)) * area) ** (1.0 / norm_type)
 
-    return _documented(
+    return documented(
         lp_pool,
         name,
         f"""The `norm_type`-norm of every window, (Σ xᵖ)^(1/p): the sum for p = 1, nearly the maximum for large p.
@@ -220,7 +220,7 @@ def _adaptive_avg_pool(dims: int) -> Any:
         tables = [averaging(input.shape[d], n) for d, n in zip(axes, target, strict=True)]
         return along(input, axes, list(tables))
 
-    return _documented(
+    return documented(
         adaptive_avg_pool,
         name,
         f"""The averages of `output_size` parts of the input, as equal as can be, whatever size it has.
@@ -254,7 +254,7 @@ def _adaptive_max_pool(dims: int) -> Any:
         values, indices = pool.adaptive_max_pool_with_indices(input, target)
         return (values, indices) if return_indices else values
 
-    return _documented(
+    return documented(
         adaptive_max_pool,
         name,
         f"""The largest element of each of `output_size` parts of the input, whatever size it has.

@@ -40,37 +40,37 @@ def resample(xp, input, /, dim, size, table):
     ahead = (slice(None),) * dim
     shape = [1] * input.ndim
     shape[dim] = len(sources)
-    out = xp.zeros((*input.shape[:dim], len(sources), *input.shape[dim + 1 :]), input.dtype)
+    out = None
     for t in range(sources.shape[1]):
         none = sources[:, t] < 0
-        part = input[(*ahead, xp.asarray(np.where(none, 0, sources[:, t])))]
+        part = xp.take(input, xp.asarray(np.where(none, 0, sources[:, t])), axis=dim)
         if (weights[:, t] != 1).any():
-            part = part * xp.asarray(weights[:, t].astype(input.dtype)).reshape(shape)
+            part *= xp.asarray(weights[:, t].astype(input.dtype)).reshape(shape)
         if none.any():  # not by a weight of 0: nan and inf would come through
             part[(*ahead, xp.asarray(none))] = 0
-        out += part
+        out = part if out is None else xp.add(out, part, out=out)
+    if out is None:  # no element has any source
+        return xp.zeros((*input.shape[:dim], len(sources), *input.shape[dim + 1 :]), input.dtype)
     return out
 
 
 def turned(table: Table, size: int) -> Table:
     """For each of the `size` elements of the input, the elements of the result that it goes into."""
-    rows: list[list[tuple[int, float]]] = [[] for _ in range(size)]
-    for o, (sources, weights) in enumerate(zip(*table, strict=True)):
-        for i, w in zip(sources, weights, strict=True):
-            if i >= 0:
-                rows[i].append((o, w))
-    return filled(rows)
+    sources, weights = table
+    there = sources >= 0
+    return _grouped(sources[there], np.nonzero(there)[0], weights[there], size)
 
 
-def filled(rows: list[list[tuple[int, float]]]) -> Table:
-    """The table of these (source, weight) pairs, all rows as long as the longest."""
-    width = max((len(row) for row in rows), default=0)
-    sources = np.full((len(rows), width), -1)
-    weights = np.zeros((len(rows), width))
-    for o, row in enumerate(rows):
-        for t, (i, w) in enumerate(row):
-            sources[o, t], weights[o, t] = i, w
-    return sources, weights
+def _grouped(rows: np.ndarray, sources: np.ndarray, weights: np.ndarray, count: int) -> Table:
+    """The table of `count` rows of these triples, all rows as long as the longest."""
+    order = np.argsort(rows, kind="stable")
+    sizes = np.bincount(rows, minlength=count)
+    width = int(sizes.max(initial=0))
+    place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    at = (rows[order], place)
+    table = np.full((count, width), -1), np.zeros((count, width))
+    table[0][at], table[1][at] = sources[order], weights[order]
+    return table
 
 
 resample.vjp(input=lambda g, dim, size, table: resample(g, dim, len(table[0]), turned(table, size)))
@@ -79,7 +79,11 @@ resample.vjp(input=lambda g, dim, size, table: resample(g, dim, len(table[0]), t
 @functools.lru_cache(maxsize=256)
 def averaging(size: int, count: int) -> Table:
     """The table of the averages of `count` parts."""
-    return filled([[(i, 1 / (b - a)) for i in range(a, b)] for a, b in parts(size, count)])
+    cuts = parts(size, count)
+    rows = np.repeat(np.arange(count), [b - a for a, b in cuts])
+    sources = np.concatenate([np.arange(a, b) for a, b in cuts] or [np.zeros(0, int)])
+    weights = np.repeat([1 / (b - a) for a, b in cuts], [b - a for a, b in cuts])
+    return _grouped(rows, sources, weights, count)
 
 
 def along(input: Any, dims: tuple[int, ...], tables: list[Table | None]) -> Any:

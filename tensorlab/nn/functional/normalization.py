@@ -289,8 +289,14 @@ def local_response_norm(
         )
     if input.numel() == 0:
         return input
+    means = sums_of_squares(input, size // 2, (size - 1) // 2) / size
+    return input / (means * alpha + k) ** beta
+
+
+def sums_of_squares(input: Any, before: int, after: int) -> Any:
+    """For each element of `(N, C, *)`, the sum of squares of the channels around it, so many on each side."""
     shape = tuple(input.shape)
     squares = (input * input).reshape(shape[0], shape[1], math.prod(shape[2:]))
-    squares = pad(squares, (0, 0, size // 2, (size - 1) // 2))
-    means = avg_pool(squares, (size, 1), (1, 1), (0, 0), False, True, None)
-    return input / (means.reshape(shape) * alpha + k) ** beta
+    squares = pad(squares, (0, 0, before, after))
+    window = (before + 1 + after, 1)
+    return avg_pool(squares, window, (1, 1), (0, 0), False, True, 1).reshape(shape)

@@ -7,11 +7,13 @@ from typing import Any
 from tensorlab._tensor import Tensor
 from tensorlab.nn import functional as F
 from tensorlab.nn import init
+from tensorlab.nn.functional.normalization import sums_of_squares
 from tensorlab.nn.modules.module import Module
 from tensorlab.nn.parameter import Parameter
 from tensorlab.ops.creation import empty
+from tensorlab.ops.joining import cat
 
-__all__ = ["GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
+__all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
 
 
 class _Affine(Module):
@@ -206,6 +208,45 @@ class LocalResponseNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """`LocalResponseNorm` of images `(N, C, H, W)` as Torch 7 had it; for models that were trained with it.
+
+    It differs from `LocalResponseNorm` in two ways, which are PyTorch's: an even `size` counts one channel
+    less, and the first channel counts for all channels behind its neighbours.
+
+    Args:
+        size: number of neighbouring channels.
+        alpha, beta, k: see `LocalResponseNorm`.
+
+    Raises:
+        ValueError: input that is not 4-D.
+
+    >>> import tensorlab
+    >>> CrossMapLRN2d(1, alpha=3.0, beta=0.5)(tensorlab.ones(1, 1, 1, 1))
+    tensor([[[[0.5000]]]])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Any) -> Tensor:
+        if input.dim() != 4:
+            raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+        reach = (self.size - 1) // 2
+        sums = sums_of_squares(input, reach, reach)
+        if input.shape[1] > reach + 1:
+            near, far = sums[:, : reach + 1], sums[:, reach + 1 :]
+            sums = cat([near, far + input[:, :1] ** 2], 1)
+        return input * (sums * (self.alpha / self.size) + self.k) ** -self.beta
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

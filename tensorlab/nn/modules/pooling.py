@@ -18,13 +18,22 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
 ]
+
+
+def _each(value: Any, dims: int) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,) * dims
 
 
 class _MaxPool(Module):
@@ -91,6 +100,123 @@ class MaxPool3d(_MaxPool):
     dims = 3
 
 
+class _MaxUnpool(Module):
+    dims: int
+
+    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
+        super().__init__()
+        self.kernel_size = _each(kernel_size, self.dims)
+        self.stride = _each(stride if stride is not None else kernel_size, self.dims)
+        self.padding = _each(padding, self.dims)
+
+    def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
+        return getattr(F, f"max_unpool{self.dims}d")(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class MaxUnpool1d(_MaxUnpool):
+    """Undoes `MaxPool1d` of `(N, C, L)` or `(C, L)`; see `MaxUnpool2d`."""
+
+    dims = 1
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """What `MaxPool2d` took, put back to where it was; zeros elsewhere.
+
+    Args:
+        kernel_size, stride, padding: those of the pooling.
+
+    `forward(input, indices, output_size=None)` takes the largest elements, `(N, C, H, W)` or `(C, H, W)`,
+    their positions as `MaxPool2d(return_indices=True)` gives them, and the size of what was pooled where
+    several sizes give the same.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([[[1.0, 2.0], [4.0, 3.0]]])
+    >>> MaxUnpool2d(2)(*MaxPool2d(2, return_indices=True)(x))
+    tensor([[[0., 0.],
+             [4., 0.]]])
+    """
+
+    dims = 2
+
+
+class MaxUnpool3d(_MaxUnpool):
+    """Undoes `MaxPool3d` of `(N, C, D, H, W)` or `(C, D, H, W)`; see `MaxUnpool2d`."""
+
+    dims = 3
+
+
+class _FractionalMaxPool(Module):
+    dims: int
+    _random_samples: Any
+
+    def __init__(
+        self,
+        kernel_size: Any,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
+        _random_samples: Any = None,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = _each(kernel_size, self.dims)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = None if output_size is None else _each(output_size, self.dims)
+        self.output_ratio = None if output_ratio is None else _each(output_ratio, self.dims)
+        if output_size is None and output_ratio is None:
+            raise ValueError(
+                f"{type(self).__name__} requires specifying either an output size, or a pooling ratio"
+            )
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+
+    def forward(self, input: Tensor) -> Any:
+        return getattr(F, f"fractional_max_pool{self.dims}d")(
+            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+            self._random_samples,
+        )  # fmt: skip
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """The largest element of windows at random steps of `(N, C, H, W)` or `(C, H, W)`.
+
+    Args:
+        kernel_size: size of the windows, one number or (height, width).
+        output_size: how many windows, one number or (H', W'); or
+        output_ratio: how many for each element of the input, between 0 and 1.
+        return_indices: also return the flat position of each maximum in its channel.
+
+    Raises:
+        ValueError: not exactly one of `output_size` and `output_ratio`, or a ratio out of range.
+
+    Source: B. Graham, "Fractional max-pooling", arXiv:1412.6071.
+
+    >>> import tensorlab
+    >>> FractionalMaxPool2d(2, output_ratio=0.7)(tensorlab.zeros(1, 3, 10, 10)).shape
+    tensorlab.Size([1, 3, 7, 7])
+    """
+
+    dims = 2
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """The largest element of windows at random steps of `(N, C, D, H, W)`; see `FractionalMaxPool2d`."""
+
+    dims = 3
+
+    def __init__(self, kernel_size: Any, *args: Any, **kwargs: Any) -> None:
+        if not all(k > 0 for k in _each(kernel_size, self.dims)):
+            raise ValueError(f"kernel_size must be greater than 0, but got {kernel_size}")
+        super().__init__(kernel_size, *args, **kwargs)
+
+
 class AvgPool1d(Module):
     """The average of every window of `(N, C, L)` or `(C, L)`.
 
@@ -107,9 +233,9 @@ class AvgPool1d(Module):
         count_include_pad: bool = True,
     ) -> None:
         super().__init__()
-        self.kernel_size = _single(kernel_size)
-        self.stride = _single(stride if stride is not None else kernel_size)
-        self.padding = _single(padding)
+        self.kernel_size = _each(kernel_size, 1)
+        self.stride = _each(stride if stride is not None else kernel_size, 1)
+        self.padding = _each(padding, 1)
         self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
@@ -121,10 +247,6 @@ class AvgPool1d(Module):
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-def _single(value: Any) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
 
 class _AvgPool(Module):
