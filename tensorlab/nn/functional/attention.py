@@ -11,12 +11,12 @@ import numpy as np
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.nn.functional.activation import softmax
+from tensorlab.nn.functional.dropout import dropout
 from tensorlab.ops.attention import _attention
 from tensorlab.ops.creation import ones, zeros
 from tensorlab.ops.joining import cat
 from tensorlab.ops.linalg import linear
 from tensorlab.ops.padding import pad
-from tensorlab.ops.random import dropout
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
 
