@@ -63,6 +63,9 @@ from tensorlab.ops.conv import (
     conv_transpose2d,
     conv_transpose3d,
 )
+from tensorlab.ops.folding import fold, unfold
+from tensorlab.ops.grid import affine_grid, grid_sample
+from tensorlab.ops.interpolation import interpolate
 from tensorlab.ops.padding import pad
 from tensorlab.ops.pooling import (
     adaptive_avg_pool1d,
@@ -80,6 +83,14 @@ from tensorlab.ops.pooling import (
     max_pool1d,
     max_pool2d,
     max_pool3d,
+)
+from tensorlab.ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from tensorlab.ops.unpooling import (
+    fractional_max_pool2d,
+    fractional_max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
 )
 
 __all__ = [
@@ -145,4 +156,17 @@ __all__ = [
     "softsign",
     "tanh",
     "tanhshrink",
+    "fold",
+    "unfold",
+    "affine_grid",
+    "grid_sample",
+    "interpolate",
+    "channel_shuffle",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
 ]

@@ -28,6 +28,7 @@ from tensorlab.nn.modules.batchnorm import (
     BatchNorm2d,
     BatchNorm3d,
 )
+from tensorlab.nn.modules.channelshuffle import ChannelShuffle
 from tensorlab.nn.modules.container import ModuleDict, ModuleList, Sequential
 from tensorlab.nn.modules.conv import (
     Conv1d,
@@ -39,6 +40,7 @@ from tensorlab.nn.modules.conv import (
 )
 from tensorlab.nn.modules.dropout import Dropout
 from tensorlab.nn.modules.flatten import Flatten, Unflatten
+from tensorlab.nn.modules.fold import Fold, Unfold
 from tensorlab.nn.modules.instancenorm import (
     InstanceNorm1d,
     InstanceNorm2d,
@@ -55,12 +57,31 @@ from tensorlab.nn.modules.loss import (
 )
 from tensorlab.nn.modules.module import Module
 from tensorlab.nn.modules.normalization import (
+    CrossMapLRN2d,
     GroupNorm,
     LayerNorm,
     LocalResponseNorm,
     RMSNorm,
 )
+from tensorlab.nn.modules.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from tensorlab.nn.modules.parameter_container import ParameterDict, ParameterList
+from tensorlab.nn.modules.pixelshuffle import PixelShuffle, PixelUnshuffle
 from tensorlab.nn.modules.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -71,12 +92,17 @@ from tensorlab.nn.modules.pooling import (
     AvgPool1d,
     AvgPool2d,
     AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
     LPPool1d,
     LPPool2d,
     LPPool3d,
     MaxPool1d,
     MaxPool2d,
     MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
 )
 from tensorlab.nn.modules.rnn import GRU, LSTM, RNN, RNNBase
 from tensorlab.nn.modules.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
@@ -90,6 +116,7 @@ from tensorlab.nn.modules.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from tensorlab.nn.modules.upsampling import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -174,4 +201,33 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "Unflatten",
+    "ChannelShuffle",
+    "Fold",
+    "Unfold",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
+    "PixelShuffle",
+    "PixelUnshuffle",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
+    "CrossMapLRN2d",
 ]
