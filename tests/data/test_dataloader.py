@@ -185,9 +185,22 @@ def test_errors_of_the_dataset_come_through():
     ("options", "error", "message"),
     [
         ({"num_workers": -1}, ValueError, "num_workers option should be non-negative"),
-        ({"num_workers": 2}, NotImplementedError, "use num_workers=0, which loads in this process"),
         ({"timeout": -1}, ValueError, "timeout option should be non-negative"),
-        ({"timeout": 5}, ValueError, "timeout option needs num_workers > 0"),
+        (
+            {"num_workers": 1, "prefetch_factor": -1},
+            ValueError,
+            "prefetch_factor option should be non-negative",
+        ),
+        (
+            {"num_workers": 1, "multiprocessing_context": "thread"},
+            ValueError,
+            "should specify a valid start method in .*fork.*, but got .*'thread'",
+        ),
+        (
+            {"num_workers": 1, "multiprocessing_context": 3},
+            TypeError,
+            "should be a valid context object or a string specifying the start method",
+        ),
         (
             {"prefetch_factor": 2},
             ValueError,
@@ -225,6 +238,13 @@ def test_errors_of_the_dataset_come_through():
 def test_bad_options(options, error, message):
     with pytest.raises(error, match=message):
         DataLoader(range(4), **options)
+
+
+def test_options_that_iterating_refuses():
+    with pytest.raises(AssertionError, match="timeout=5.* needs num_workers > 0"):
+        iter(DataLoader(range(4), timeout=5))
+    with pytest.raises(AssertionError, match="prefetch_factor must be greater than 0"):
+        iter(DataLoader(range(4), num_workers=1, prefetch_factor=0))
 
 
 def test_bad_options_of_iterable_datasets():

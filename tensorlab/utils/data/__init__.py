@@ -14,6 +14,7 @@ from tensorlab.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
+from tensorlab.utils.data.distributed import DistributedSampler
 from tensorlab.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
@@ -29,6 +30,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DistributedSampler",
     "IterableDataset",
     "RandomSampler",
     "Sampler",

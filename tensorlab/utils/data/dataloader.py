@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
 from tensorlab._random import Generator
 from tensorlab.utils.data._utils.collate import default_collate, default_convert
-from tensorlab.utils.data._utils.fetch import IterableFetcher, MapFetcher
+from tensorlab.utils.data._utils.iterators import MultiProcessingIterator, SingleProcessIterator
+from tensorlab.utils.data._utils.worker import get_worker_info
 from tensorlab.utils.data.dataset import IterableDataset
-from tensorlab.utils.data.sampler import (
-    BatchSampler,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-    draw_seed,
-)
+from tensorlab.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
 
 T_co = TypeVar("T_co", covariant=True)
 
 _FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
-
-
-def get_worker_info() -> None:
-    """None in the main process, which is where every loader reads its data so far."""
-    return None
 
 
 class _InfiniteConstantSampler(Sampler[None]):
@@ -50,23 +43,42 @@ class DataLoader(Generic[T_co]):
         shuffle: read in a new random order each time.
         sampler: gives the indices instead; not with `shuffle`.
         batch_sampler: gives lists of indices; not with the three above or `drop_last`.
-        num_workers: 0, load in this process. (Loading in other processes does not exist yet.)
+        num_workers: how many processes read; 0, this process does.
         collate_fn: makes a batch of a list of samples; `default_collate` by default.
         pin_memory: accepted for PyTorch's sake, without effect; warns.
         drop_last: leave out the last batch if it is smaller.
-        timeout: only for `num_workers > 0`.
-        worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers, in_order:
-            only for `num_workers > 0`.
-        generator: the source of randomness for shuffling; the global one by default.
+        timeout: seconds to wait for one batch of the workers; 0, as long as it takes.
+        worker_init_fn: called in each worker with its number, after seeding.
+        multiprocessing_context: how workers are started: "fork", "spawn", "forkserver" or a
+            context of `multiprocessing`. By default fork on Linux, so that datasets and functions
+            defined in a notebook work, and the platform's own way elsewhere.
+        generator: the source of randomness for shuffling and the workers' seeds; the global one
+            by default.
+        prefetch_factor: how many batches each worker reads ahead; 2 by default.
+        persistent_workers: keep the workers from one pass to the next.
+        pin_memory_device: accepted, without effect.
+        in_order: hand out batches in the sampler's order; if False, as they come.
+
+    With workers, each has a copy of the dataset; an `IterableDataset` must divide its data by
+    `get_worker_info`. Worker `i` has `random`, NumPy and tensorlab seeded from one number of the
+    generator and `i`. Its exceptions are raised again here, with its traceback; one that
+    dies is a `RuntimeError` that says how. Workers end with the iterator: at the end of a loop, a
+    break or an error, and with this process however it ends.
 
     Raises:
         ValueError: options that exclude each other, or of the wrong size.
-        NotImplementedError: `num_workers > 0`.
+        TypeError: a `multiprocessing_context` that is none.
+
+    When iterating:
+        AssertionError: `timeout` without workers, or a `prefetch_factor` of 0.
+        RuntimeError: a worker has died, or has not answered within `timeout`.
 
     >>> import tensorlab
     >>> from tensorlab.utils.data import TensorDataset
     >>> dataset = TensorDataset(tensorlab.arange(5))
     >>> [x.tolist() for (x,) in DataLoader(dataset, batch_size=2)]
+    [[0, 1], [2, 3], [4]]
+    >>> [x.tolist() for (x,) in DataLoader(dataset, batch_size=2, num_workers=2)]
     [[0, 1], [2, 3], [4]]
     """
 
@@ -85,7 +97,7 @@ class DataLoader(Generic[T_co]):
         drop_last: bool = False,
         timeout: float = 0,
         worker_init_fn: Callable[[int], None] | None = None,
-        multiprocessing_context: Any = None,
+        multiprocessing_context: str | BaseContext | None = None,
         generator: Generator | None = None,
         *,
         prefetch_factor: int | None = None,
@@ -94,14 +106,9 @@ class DataLoader(Generic[T_co]):
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
-        if multiprocessing_context is not None:
-            raise ValueError(
-                "multiprocessing_context can only be used with multi-process loading "
-                f"(num_workers > 0), but got num_workers={num_workers}"
-            )
         self.dataset = dataset
         self.num_workers = num_workers
-        self.prefetch_factor = prefetch_factor
+        self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
         self.pin_memory = pin_memory
         self.pin_memory_device = pin_memory_device
         self.timeout = timeout
@@ -155,7 +162,10 @@ class DataLoader(Generic[T_co]):
         if collate_fn is None:
             collate_fn = default_convert if batch_sampler is None else default_collate
         self.collate_fn = collate_fn
+        self._iterator: MultiProcessingIterator | None = None
+        self._reported_length: int | None = None
         self._initialized = True
+        self.check_worker_number_rationality()
 
     def __setattr__(self, attr: str, val: Any) -> None:
         if self._initialized and attr in _FIXED:
@@ -165,50 +175,77 @@ class DataLoader(Generic[T_co]):
         super().__setattr__(attr, val)
 
     @property
+    def multiprocessing_context(self) -> BaseContext | None:
+        """How worker processes are started; None for the usual way."""
+        return self._context
+
+    @multiprocessing_context.setter
+    def multiprocessing_context(self, context: str | BaseContext | None) -> None:
+        if context is not None and not self.num_workers:
+            raise ValueError(
+                "multiprocessing_context can only be used with multi-process loading "
+                f"(num_workers > 0), but got num_workers={self.num_workers}"
+            )
+        if isinstance(context, str):
+            valid = multiprocessing.get_all_start_methods()
+            if context not in valid:
+                raise ValueError(
+                    "multiprocessing_context option should specify a valid start method in "
+                    f"{valid!r}, but got multiprocessing_context={context!r}"
+                )
+            context = multiprocessing.get_context(context)
+        if context is not None and not isinstance(context, BaseContext):
+            raise TypeError(
+                "multiprocessing_context option should be a valid context object or a string "
+                f"specifying the start method, but got multiprocessing_context={context}"
+            )
+        self._context = context
+
+    @property
+    def _in_batches(self) -> bool:
+        return self.batch_sampler is not None
+
+    @property
     def _index_sampler(self) -> Any:
-        return self.sampler if self.batch_sampler is None else self.batch_sampler
+        return self.batch_sampler if self._in_batches else self.sampler
+
+    def check_worker_number_rationality(self) -> None:
+        """Warn if there are more workers than processors that this process may use."""
+        if hasattr(os, "sched_getaffinity"):
+            processors, note = len(os.sched_getaffinity(0)), ""
+        else:
+            processors, note = os.cpu_count() or 1, " (`cpuset` is not taken into account)"
+        if self.num_workers > processors:
+            warnings.warn(
+                f"This DataLoader will create {self.num_workers} worker processes in total. Our "
+                f"suggested max number of worker in current system is {processors}{note}, which is "
+                "smaller than what this DataLoader is going to create. Please be aware that "
+                "excessive worker creation might get DataLoader running slow or even freeze, lower "
+                "the worker number to avoid potential slowness/freeze if necessary.",
+                stacklevel=3,
+            )
 
     def __iter__(self) -> Iterator[Any]:
-        return _SingleProcessIterator(self)
+        if self.num_workers == 0:
+            return SingleProcessIterator(self)
+        if self.persistent_workers and self._iterator is not None and self._iterator.is_usable:
+            self._iterator.reset(self)
+            return self._iterator
+        self.check_worker_number_rationality()
+        iterator = MultiProcessingIterator(self)
+        if self.persistent_workers:
+            self._iterator = iterator
+        return iterator
 
     def __len__(self) -> int:
         if not self._is_iterable:
             return len(self._index_sampler)
         count: int = len(self.dataset)
+        self._reported_length = count
         if self.batch_size is None:
             return count
         full, rest = divmod(count, self.batch_size)
         return full + (rest > 0 and not self.drop_last)
-
-
-class _SingleProcessIterator:
-    """One pass over the data, read in this process."""
-
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        if loader.pin_memory:
-            warnings.warn(
-                "DataLoader(pin_memory=True) has no effect: batches are made in ordinary memory. "
-                "Leave it out, and move each batch with .to(device)",
-                stacklevel=3,
-            )
-        self._indices = iter(loader._index_sampler)
-        self._index_sampler = loader._index_sampler
-        # A seed for workers. It is drawn without them too, as PyTorch does, so that what is
-        # drawn from the global generator afterwards does not depend on their number.
-        self._base_seed = draw_seed(loader.generator)
-        fetcher = IterableFetcher if loader._is_iterable else MapFetcher
-        self._fetcher = fetcher(
-            loader.dataset, loader.batch_sampler is not None, loader.collate_fn, loader.drop_last
-        )
-
-    def __iter__(self) -> _SingleProcessIterator:
-        return self
-
-    def __next__(self) -> Any:
-        return self._fetcher.fetch(next(self._indices))
-
-    def __len__(self) -> int:
-        return len(self._index_sampler)
 
 
 def _check_workers(
@@ -220,17 +257,12 @@ def _check_workers(
         )
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
-    if num_workers > 0:
-        raise NotImplementedError(
-            f"DataLoader(num_workers={num_workers}): loading in worker processes is not supported; "
-            "use num_workers=0, which loads in this process"
-        )
-    if prefetch_factor is not None:
+    if num_workers == 0 and prefetch_factor is not None:
         raise ValueError(
             "prefetch_factor option could only be specified in multiprocessing."
             "let num_workers > 0 to enable multiprocessing, otherwise set prefetch_factor to None."
         )
-    if persistent_workers:
+    if prefetch_factor is not None and prefetch_factor < 0:
+        raise ValueError("prefetch_factor option should be non-negative")
+    if persistent_workers and num_workers == 0:
         raise ValueError("persistent_workers option needs num_workers > 0")
-    if timeout:
-        raise ValueError("timeout option needs num_workers > 0")

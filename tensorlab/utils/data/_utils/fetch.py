@@ -7,7 +7,7 @@ from typing import Any
 
 from tensorlab.utils.data._utils.collate import default_collate
 
-__all__ = ["IterableFetcher", "MapFetcher"]
+__all__ = ["IterableFetcher", "MapFetcher", "create_fetcher"]
 
 
 class MapFetcher:
@@ -64,3 +64,15 @@ class IterableFetcher:
         if not batch or (self.drop_last and len(batch) < len(index)):
             raise StopIteration
         return self.collate_fn(batch)
+
+
+def create_fetcher(
+    is_iterable: bool,
+    dataset: Any,
+    in_batches: bool,
+    collate_fn: Callable[[Any], Any],
+    drop_last: bool,
+) -> MapFetcher | IterableFetcher:
+    """The fetcher for a kind of dataset."""
+    kind = IterableFetcher if is_iterable else MapFetcher
+    return kind(dataset, in_batches, collate_fn, drop_last)

@@ -1,0 +1,126 @@
+"""Forks and the threads of the linear algebra library: none runs while a fork is made, one after."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import glob
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+__all__ = ["limit_threads", "quiet_fork"]
+
+_SETTERS = (
+    "scipy_openblas_set_num_threads64_",
+    "scipy_openblas_set_num_threads",
+    "openblas_set_num_threads64_",
+    "openblas_set_num_threads",
+    "MKL_Set_Num_Threads",
+    "omp_set_num_threads",
+)
+_LIBRARIES = ("openblas", "mkl_rt", "libgomp", "libiomp", "libomp")
+
+
+def limit_threads() -> None:
+    """Have the linear algebra of this process run in one thread.
+
+    The processors are shared by the workers and the parent: more threads only get in each
+    other's way. It also makes the library, whose threads a fork does not copy, start afresh here.
+    """
+    for path in _loaded_libraries():
+        with contextlib.suppress(OSError):  # gone from the disk since it was loaded
+            library = ctypes.CDLL(path)
+            for name in _SETTERS:
+                if hasattr(library, name):
+                    getattr(library, name)(ctypes.c_int(1))
+                    break
+
+
+def _loaded_libraries() -> list[str]:
+    """The files of linear algebra and OpenMP libraries that are loaded in this process."""
+    if sys.platform == "linux":
+        with open("/proc/self/maps") as maps:
+            paths = {line.split(maxsplit=5)[-1].strip() for line in maps if ".so" in line}
+    else:  # those that come with NumPy: on the side of it on Windows, within it on macOS
+        package = os.path.dirname(np.__file__)
+        folders = (f"{package}.libs", os.path.join(package, ".dylibs"))
+        paths = {path for folder in folders for path in glob.glob(os.path.join(folder, "*"))}
+    return [p for p in paths if any(name in os.path.basename(p) for name in _LIBRARIES)]
+
+
+# No linear algebra during a fork ----------------------------------------------------------------
+
+_LONGEST = 5.0  # seconds to wait for the others; they may be busy with something harmless
+_PAUSE = 200  # microseconds
+_SWITCH_INTERVAL = 0.05  # seconds for which nobody asks for the interpreter lock: time to fork
+
+_forking = threading.local()
+
+
+@contextlib.contextmanager
+def quiet_fork() -> Iterator[None]:
+    """Forks of this thread in the block wait until no other thread is in a library call.
+
+    OpenBLAS ends its threads before a fork, and waits for ever for one that is at work just then
+    (it clears the order to end together with the job). In the child, a lock that another thread
+    held in the library would never be released.
+    """
+    _forking.is_ours = True
+    try:
+        yield
+    finally:
+        _forking.is_ours = False
+
+
+def _wait_for_quiet() -> None:
+    """Keep the interpreter lock until all other threads of Python's sleep.
+
+    A thread that leaves a library call has to wait for the lock, asleep. One that computes runs.
+    This is called when everything else has been done: there is nothing between it and the fork
+    that would give the lock away.
+    """
+    if not getattr(_forking, "is_ours", False):
+        return
+    me = threading.get_ident()
+    others = [t.native_id for t in threading.enumerate() if t.ident != me and t.native_id]
+    if not others:
+        return
+    libc = ctypes.PyDLL(None)  # whose calls, unlike those of a CDLL, keep the interpreter lock
+    interval = sys.getswitchinterval()
+    deadline = time.monotonic() + _LONGEST
+    files = [f for thread in others if (f := _open_state(thread)) is not None]
+    sys.setswitchinterval(_SWITCH_INTERVAL)
+    try:
+        # Twice: one that has just been woken up may still look asleep.
+        quiet = 0
+        while quiet < 2 and time.monotonic() < deadline:
+            quiet = 0 if any(_is_running(libc, file) for file in files) else quiet + 1
+            if quiet < 2:
+                libc.usleep(_PAUSE)
+    finally:
+        sys.setswitchinterval(interval)
+        for file in files:
+            libc.close(file)
+
+
+def _open_state(thread: int) -> int | None:
+    with contextlib.suppress(OSError):  # it has just ended
+        return os.open(f"/proc/self/task/{thread}/stat", os.O_RDONLY)
+    return None
+
+
+def _is_running(libc: ctypes.PyDLL, file: int) -> bool:
+    """Whether the thread runs or could run; False if it sleeps or has ended."""
+    text = ctypes.create_string_buffer(512)
+    read = libc.pread(file, text, ctypes.c_size_t(511), ctypes.c_long(0))
+    # "id (name) state …", where the name may hold anything
+    return read > 0 and text.value.rpartition(b") ")[2][:1] not in (b"S", b"I", b"T", b"Z", b"X")
+
+
+if sys.platform == "linux":
+    os.register_at_fork(before=_wait_for_quiet)
