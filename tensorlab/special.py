@@ -16,8 +16,8 @@ from tensorlab.ops.gamma import igamma as gammainc
 from tensorlab.ops.gamma import igammac as gammaincc
 from tensorlab.ops.gamma import zeta
 from tensorlab.ops.gaussian import entr, erfcx, log_ndtr, multigammaln, ndtr, ndtri, xlog1py
-from tensorlab.ops.loss import log_softmax, softmax
 from tensorlab.ops.reduce import logsumexp
+from tensorlab.ops.softmax import log_softmax, softmax
 from tensorlab.ops.special import digamma, erfc, erfinv, polygamma
 from tensorlab.ops.special import digamma as psi
 from tensorlab.ops.special import lgamma as gammaln

@@ -1,6 +1,7 @@
-"""Activations of `nn.functional` that are one fused operation each, and the error function.
+"""Smooth activations of `nn.functional`, one fused operation each, and the error function.
 
-(`relu`, `sigmoid` and `tanh`, which are functions of `tensorlab` itself, are in `functions`.)
+(`relu`, `sigmoid` and `tanh`, which are functions of `tensorlab` itself, are in `functions`; those
+made of straight pieces are in `piecewise`.)
 """
 
 from __future__ import annotations
@@ -10,9 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import Sample, op
+from tensorlab._op import ErrorSample, Sample, op
+from tensorlab._tensor import normalize_dim
 from tensorlab.ops.compare import where
-from tensorlab.ops.functions import exp, sigmoid, tanh
+from tensorlab.ops.elementwise import _conj
+from tensorlab.ops.functions import _reject, exp, sigmoid, tanh
+from tensorlab.ops.joining import cat
+from tensorlab.ops.piecewise import _CONVERT, no_integers
+from tensorlab.ops.views import narrow
 
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
@@ -79,75 +85,8 @@ erf.vjp(input=lambda g, input: g * (exp(-(input * input)) * (2 / math.sqrt(math.
 
 
 @op(
-    samples=lambda r: [*_samples(r), Sample(r(3), 0.2), Sample(r(3), -0.5)],
-    ref=lambda x, negative_slope=0.01: np.maximum(x, 0) + negative_slope * np.minimum(x, 0),
-    torch="nn.functional.leaky_relu",
-)  # fmt: skip
-def leaky_relu(xp, input, /, negative_slope=0.01):
-    r"""\(x\) above zero, `negative_slope` \(\cdot x\) below.
-
-    Source: A. L. Maas, A. Y. Hannun, A. Y. Ng, "Rectifier nonlinearities improve neural network
-    acoustic models", ICML 2013.
-
-    >>> import tensorlab as tl
-    >>> leaky_relu(tl.tensor([-1.0, 2.0]), 0.1)
-    tensor([-0.1000,  2.0000])
-    """
-    return xp.where(input > 0, input, input * negative_slope)
-
-
-leaky_relu.vjp(
-    input=lambda g, input, negative_slope: where(input > 0, g, g * negative_slope),
-)
-
-
-@op(
-    samples=lambda r: [*_samples(r), Sample(r(3), 0.5)],
-    ref=lambda x, alpha=1.0: np.where(x > 0, x, alpha * (np.exp(np.minimum(x, 0)) - 1)),
-    torch="nn.functional.elu",
-)  # fmt: skip
-def elu(xp, input, /, alpha=1.0):
-    r"""\(x\) above zero, `alpha` \(\cdot (e^x - 1)\) below.
-
-    Source: D.-A. Clevert, T. Unterthiner, S. Hochreiter, "Fast and accurate deep network
-    learning by exponential linear units", ICLR 2016, arXiv:1511.07289.
-
-    >>> import tensorlab as tl
-    >>> elu(tl.tensor([-1.0, 2.0]))
-    tensor([-0.6321,  2.0000])
-    """
-    return xp.where(input > 0, input, xp.expm1(xp.minimum(input, 0)) * alpha)
-
-
-elu.vjp(
-    input=lambda g, input, alpha: where(
-        input > 0, g, g * exp(where(input > 0, 0.0, input)) * alpha
-    ),
-)
-
-
-@op(
-    samples=lambda r: [*_samples(r), Sample(r(3), -0.5, 2.0)],
-    ref=lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
-    torch="nn.functional.hardtanh",
-)  # fmt: skip
-def hardtanh(xp, input, /, min_val=-1.0, max_val=1.0):
-    """Each element limited to [`min_val`, `max_val`]; the slope is 0 at the limits, unlike `clamp`'s.
-
-    >>> import tensorlab as tl
-    >>> hardtanh(tl.tensor([-3.0, 0.5]))
-    tensor([-1.0000,  0.5000])
-    """
-    return xp.clip(input, min_val, max_val).astype(input.dtype, copy=False)
-
-
-hardtanh.vjp(
-    input=lambda g, input, min_val, max_val: where((input > min_val) & (input < max_val), g, 0.0),
-)
-
-
-@op(
     samples=_samples,
+    errors=no_integers("silu"),
     ref=lambda x: x / (1 + np.exp(-x)),
     torch="nn.functional.silu",
 )
@@ -161,12 +100,13 @@ def silu(xp, input, /):
     >>> silu(tl.tensor([-1.0, 2.0]))
     tensor([-0.2689,  1.7616])
     """
+    _reject("silu", input, "biu", _CONVERT)
     return input * sigmoid(input)
 
 
 def _silu_backward(g, input):
     s = sigmoid(input)
-    return g * (s * (1 + input * (1 - s)))
+    return g * _conj(s * (1 + input * (1 - s)))
 
 
 silu.vjp(input=_silu_backward)
@@ -180,6 +120,10 @@ def _gelu_reference(x: Any, approximate: str = "none") -> Any:
 
 @op(
     samples=lambda r: [*_samples(r), Sample(r(2, 3), approximate="tanh")],
+    errors=lambda r: [
+        *no_integers("gelu")(r),
+        ErrorSample(r(2), approximate="cubic", error=RuntimeError, match="either none or tanh"),
+    ],
     ref=_gelu_reference,
     torch="nn.functional.gelu",
 )
@@ -194,6 +138,7 @@ def gelu(xp, input, /, *, approximate="none"):
     >>> gelu(tl.tensor([-1.0, 0.0, 1.0]))
     tensor([-0.1587,  0.0000,  0.8413])
     """
+    _reject("gelu", input, "biuc", _CONVERT)
     if approximate == "none":
         return input * (_erf(xp, input * _SQRT_HALF) + 1) * 0.5
     if approximate == "tanh":
@@ -219,6 +164,7 @@ def _softplus(xp: Any, x: Any) -> Any:
 
 @op(
     samples=lambda r: [*_samples(r), Sample(r(3), 2.0), Sample(r(3), 1.0, 0.5)],
+    errors=no_integers("softplus"),
     ref=lambda x, beta=1.0, threshold=20.0: np.where(
         x * beta > threshold, x, np.logaddexp(0, x * beta) / beta
     ),
@@ -231,6 +177,7 @@ def softplus(xp, input, /, beta=1.0, threshold=20.0):
     >>> softplus(tl.tensor([0.0, 30.0]))
     tensor([ 0.6931, 30.0000])
     """
+    _reject("softplus", input, "biuc", _CONVERT)
     scaled = input * beta
     return xp.where(scaled > threshold, input, _softplus(xp, scaled) / beta)
 
@@ -242,7 +189,10 @@ softplus.vjp(
 )
 
 
-@op(samples=_samples, ref=lambda x: -np.logaddexp(0, -x), torch="nn.functional.logsigmoid")
+@op(
+    samples=_samples, errors=no_integers("log_sigmoid"), ref=lambda x: -np.logaddexp(0, -x),
+    torch="nn.functional.logsigmoid",
+)  # fmt: skip
 def log_sigmoid(xp, input, /):
     r"""\(\ln \sigma(x)\), without overflow.
 
@@ -250,6 +200,7 @@ def log_sigmoid(xp, input, /):
     >>> log_sigmoid(tl.tensor([0.0, -1000.0]))
     tensor([-6.9315e-01, -1.0000e+03])
     """
+    _reject("log_sigmoid", input, "biuc", _CONVERT)
     return -_softplus(xp, -input)
 
 
@@ -258,6 +209,7 @@ log_sigmoid.vjp(input=lambda g, input: g * sigmoid(-input))
 
 @op(
     samples=_samples,
+    errors=no_integers("mish"),
     ref=lambda x: x * np.tanh(np.logaddexp(0, x)),
     torch="nn.functional.mish",
 )
@@ -271,6 +223,7 @@ def mish(xp, input, /):
     >>> mish(tl.tensor([-1.0, 2.0]))
     tensor([-0.3034,  1.9440])
     """
+    _reject("mish", input, "biuc", _CONVERT)
     return input * xp.tanh(_softplus(xp, input))
 
 
@@ -280,3 +233,45 @@ def _mish_backward(g, input):
 
 
 mish.vjp(input=_mish_backward)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 4)), Sample(r(4, 3), 0), Sample(r(2, 2, 3), -2), Sample(r(0, 2))],
+    errors=lambda r: [
+        ErrorSample(r(2, 3), error=RuntimeError, match="Halving dimension must be even, but dimension 1 is size 3"),
+        ErrorSample(r(), error=RuntimeError, match="does not support scalars"),
+        ErrorSample(r(2, 4), 2, error=IndexError, match="Dimension out of range"),
+        ErrorSample(r.int(2), error=NotImplementedError, match="glu.*int64: convert with"),
+    ],
+    ref=lambda x, dim=-1: (lambda a, b: a / (1 + np.exp(-b)))(*np.split(x, 2, dim)),
+    torch="nn.functional.glu",
+)  # fmt: skip
+def glu(xp, input, /, dim=-1):
+    r"""The first half of `input` along `dim`, times the sigmoid of the second half.
+
+    Source: Y. N. Dauphin et al., "Language modeling with gated convolutional networks",
+    arXiv:1612.08083.
+
+    >>> import tensorlab as tl
+    >>> glu(tl.tensor([1.0, 2.0, 0.0, 0.0]))
+    tensor([0.5000, 1.0000])
+    """
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support scalars because halving size must be even")
+    axis = normalize_dim(dim, input.ndim)
+    if input.shape[axis] % 2:
+        raise RuntimeError(
+            f"Halving dimension must be even, but dimension {axis} is size {input.shape[axis]}"
+        )
+    _reject("glu", input, "biuc", _CONVERT)
+    first, second = xp.split(input, 2, axis)
+    return first * sigmoid(second)
+
+
+def _glu_backward(g, input, dim):
+    half = input.shape[dim] // 2
+    first, gate = narrow(input, dim, 0, half), sigmoid(narrow(input, dim, half, half))
+    return cat([g * gate, g * first * gate * (1 - gate)], dim)
+
+
+glu.vjp(input=_glu_backward)

@@ -1,4 +1,4 @@
-"""Random tensors, in-place random fills, and dropout.
+"""Random tensors and in-place random fills.
 
 The numbers come from a `Generator` (the default one unless `generator=` says otherwise) and are
 PyTorch's for the same seed; `tensorlab._random` says how they are made.
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes, _random
-from tensorlab._backend import NUMPY, Device, to_device, to_numpy
+from tensorlab._backend import Device, to_device, to_numpy
 from tensorlab._random import Generator, default_generator
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import write
@@ -414,28 +414,3 @@ for _method in (
     setattr(Tensor, _method.__name__, _method)
 for _method in (bernoulli, multinomial):
     setattr(Tensor, _method.__name__, _method)
-
-
-# Dropout ----------------------------------------------------------------------------------
-
-
-def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
-    """Zero each element with probability `p` and divide the rest by 1 − p, if `train`; else `input` itself.
-
-    The division keeps the expectation, so evaluation needs no change (N. Srivastava et al.,
-    "Dropout", JMLR 15, 2014, in the inverted form).
-
-    >>> import tensorlab
-    >>> tensorlab.dropout(tensorlab.ones(2), p=0.5, train=False)
-    tensor([1., 1.])
-    """
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not train or p == 0.0 or input.numel() == 0:
-        return input
-    kept = _random.bernoulli(default_generator, input.numel(), 1.0 - p).reshape(input._data.shape)
-    dtype = input._data.dtype
-    scale = kept.astype(dtype) if p == 1.0 else kept.astype(dtype) / dtype.type(1.0 - p)
-    return input * wrap(
-        to_device(scale, input.device) if input.device.type != NUMPY.kind else scale
-    )  # type: ignore[operator]

@@ -122,6 +122,7 @@ def gradients(
 OTHER_DTYPES = {
     "sum_to": "it is the gradient of broadcasting: it keeps the dtype",
     "binary_cross_entropy_with_logits": "operands of two float types are promoted, not cast to the target's",
+    "huber_loss": "operands of two float types are promoted; the public function casts to the input's",
     "soft_margin_loss": "operands of two float types are promoted, not cast to the input's",
 }
 

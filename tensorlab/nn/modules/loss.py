@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tensorlab._tensor import Tensor
 from tensorlab.nn import functional as F
+from tensorlab.nn._reduction import legacy_reduction
 from tensorlab.nn.modules.module import Module
 
 __all__ = [
@@ -32,7 +33,7 @@ class _Loss(Module):
         reduction: str = "mean",
     ) -> None:
         super().__init__()
-        self.reduction = F.legacy_reduction(size_average, reduce, reduction)
+        self.reduction = legacy_reduction(size_average, reduce, reduction)
 
 
 class _WeightedLoss(_Loss):
