@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tensorlab.optim import lr_scheduler
+from tensorlab.optim import lr_scheduler, swa_utils
 from tensorlab.optim._adafactor import Adafactor
 from tensorlab.optim._muon import Muon
 from tensorlab.optim.adadelta import Adadelta
@@ -36,4 +36,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]
