@@ -15,7 +15,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["DAMAGED", "Global", "PLAIN", "load_pickle"]
+__all__ = ["DAMAGED", "Global", "PLAIN", "Stateful", "load_pickle"]
 
 #: What the parts of a damaged pickle may raise here.
 DAMAGED = (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError, struct.error)
@@ -42,6 +42,14 @@ class Global(NamedTuple):
 
     name: str
     build: Callable[..., Any] | None
+
+
+class Stateful:
+    """Base class of what a global may build and the pickle may then give a state."""
+
+    def set_state(self, state: Any) -> None:
+        """Check the state and take it."""
+        raise NotImplementedError
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -88,12 +96,17 @@ PLAIN: dict[str, Any] = {
 
 
 def load_pickle(
-    file: Any, names: Mapping[str, Any], persistent: Callable[[Any], Any] | None = None
+    file: Any,
+    names: Mapping[str, Any],
+    persistent: Callable[[Any], Any] | None = None,
+    *,
+    strings: Callable[[bytes], Any] = bytes.decode,
 ) -> Any:
     """The object that the pickle at the position of `file` describes.
 
     names: what globals stand for: a `Global`, or a value. persistent: called with the ids of
-    objects that are kept outside of the pickle.
+    objects that are kept outside of the pickle. strings: what the byte strings of Python 2, which
+    were used for text, stand for.
 
     Raises `pickle.UnpicklingError` for a global that is not in `names` and for opcodes that plain
     data does not need, and one of `DAMAGED` if it is not a complete pickle.
@@ -135,7 +148,7 @@ def load_pickle(
             case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
                 stack.append(arg)
             case "SHORT_BINSTRING" | "BINSTRING":  # written by Python 2
-                stack.append(arg.encode("latin-1").decode())
+                stack.append(strings(arg.encode("latin-1")))
             case "EMPTY_DICT":
                 stack.append({})
             case "EMPTY_LIST":
@@ -271,6 +284,9 @@ def _call(function: Any, args: Any) -> Any:
 
 def _set_state(target: Any, state: Any) -> None:
     """Give an OrderedDict its attributes; a state_dict has `_metadata`."""
+    if isinstance(target, Stateful):
+        target.set_state(state)
+        return
     if type(target) is not OrderedDict or not isinstance(state, dict):
         raise pickle.UnpicklingError(
             f"refused: the file sets attributes of a {type(target).__name__}"
