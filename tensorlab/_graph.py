@@ -86,7 +86,10 @@ class Node:
 
     def name(self) -> str:
         """PyTorch's name of the node: `MulBackward0`, or `AccumulateGrad` for a leaf."""
-        return "AccumulateGrad" if self.op is None else self.op.backward_name
+        op = self.op
+        if op is None:
+            return "AccumulateGrad"
+        return op.backward_name if op.names is None else op.names(self)
 
     def saved_arrays(self) -> list[Any]:
         """The arrays kept for the gradient rules."""
@@ -115,7 +118,7 @@ class Node:
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """The nodes this one passes gradients to, in PyTorch's form."""
-        return tuple((None, 0) if p is None else p for p in self.parents)
+        return tuple((None, 0) if p is None else (named(p[0]), p[1]) for p in self.parents)
 
     def register_hook(self, hook: Any) -> Any:
         """Run `hook(grad_inputs, grad_outputs)` after this node; it may return new grad_inputs."""
@@ -131,6 +134,23 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
+
+
+_classes: dict[str, type[Node]] = {}
+
+
+def named(node: Node) -> Node:
+    """The node as PyTorch shows it: an object of a class that has its name, such as `MulBackward0`.
+
+    Nodes are made as plain `Node`s, which is cheaper; one that is looked at gets its class then.
+    """
+    if type(node) is Node:
+        name = node.name()
+        found = _classes.get(name)
+        if found is None:
+            found = _classes[name] = type(name, (Node,), {"__slots__": (), "__module__": __name__})
+        node.__class__ = found
+    return node
 
 
 def leaf_node(tensor: Tensor) -> Node:

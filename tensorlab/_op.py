@@ -114,6 +114,7 @@ class Op:
         self.name = name or forward.__name__
         words = "".join(w.title() for w in self.name.split("_"))
         self.backward_name = f"{node_name or words}Backward0"
+        self.names: Callable[[Any], str] | None = None  # of single nodes, where they differ
         self.result = result
         self.view = view
         self.variadic = variadic

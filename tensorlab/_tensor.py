@@ -14,7 +14,7 @@ import numpy as np
 from tensorlab import _backend, _dtypes, _printing
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype
-from tensorlab._graph import Node, mode, move_retained
+from tensorlab._graph import Node, mode, move_retained, named
 
 
 class Size(tuple[int, ...]):
@@ -257,7 +257,7 @@ class Tensor:
         if self._view is not None:
             current_history(self)
         node = self._node
-        return None if node is None or node.op is None else node
+        return None if node is None or node.op is None else named(node)
 
     @property
     def output_nr(self) -> int:

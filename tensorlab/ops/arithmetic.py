@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._calls import operator
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
+from tensorlab.ops import _names
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _conj, _mismatch, _pairs
 from tensorlab.ops.functions import exp, floor, log, sgn, trunc
@@ -36,7 +38,7 @@ def _both_bool(input: Any, other: Any) -> bool:
         ErrorSample(r.int(3), r.int(3), alpha=0.5, error=RuntimeError, match="must not be a floating point"),
     ],
     ref=lambda x, y, alpha=1: np.subtract(x, alpha * np.asarray(y)),
-    method=True, inplace=True, dunder=("__sub__", "__rsub__"), aliases=("subtract",),
+    method=True, inplace=True, dunder=("__sub__",), aliases=("subtract",),
 )  # fmt: skip
 def sub(xp, input, other, /, *, alpha=1):
     """Difference with broadcasting: `input - alpha · other`.
@@ -75,6 +77,8 @@ def rsub(xp, input, other, /, *, alpha=1):
 
 
 rsub.vjp(input=lambda g, alpha: g * -alpha, other=lambda g: g)
+rsub.op.names = lambda node: f"RsubBackward{int(node.parents[1] is None)}"
+Tensor.__rsub__ = operator(rsub.op)  # type: ignore[attr-defined]
 
 # Division ---------------------------------------------------------------------------------
 
@@ -232,6 +236,7 @@ def _remainder(
         ref=getattr(np, numpy_name), method=True, inplace=True, dunder=dunder,
     )(forward)  # fmt: skip
     made.vjp(input=lambda g: g, other=lambda g, input, other: -g * rounded(_div(input, other)))
+    made.op.names = _names.by_operand(name.title())
     return made
 
 
@@ -332,6 +337,7 @@ def _pow_exponent(g, input, exponent, out):
 
 
 pow.vjp(input=_pow_input, exponent=_pow_exponent)
+pow.op.names = _names.power
 
 
 def float_power(input: Any, exponent: Any) -> Any:
@@ -529,6 +535,7 @@ def lerp(xp, input, end, weight, /):
     return input + weight * (end - input)
 
 
+lerp.op.names = _names.by_operand("Lerp", 2)
 lerp.vjp(
     input=lambda g, weight: g * (1 - _conj(weight)),
     end=lambda g, weight: g * _conj(weight),

@@ -15,6 +15,7 @@ import numpy as np
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
+from tensorlab.ops import _names
 from tensorlab.ops.elementwise import _mismatch
 
 
@@ -505,6 +506,7 @@ def _clamp_max(g, input, min, max):
 
 
 clamp.vjp(input=_clamp_input, min=_clamp_min, max=_clamp_max)
+clamp.op.names = _names.clamped
 clip = clamp
 
 

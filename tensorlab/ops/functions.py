@@ -116,6 +116,7 @@ square = function(
     ("2., -3.", "4., 9."), result=None, ref=each(lambda x: x**2),
     more=lambda r: [Sample(r.int(3)), Sample(r.bool(3))],
 )  # fmt: skip
+square.op.backward_name = "PowBackward0"  # PyTorch's square is a power
 
 reciprocal = function(
     "reciprocal", r"One over each element: \(1/x\).", lambda xp, x: 1 / x,

@@ -10,6 +10,7 @@ from tensorlab._apply import apply
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
+from tensorlab.ops import _names
 from tensorlab.ops.creation import fill
 
 
@@ -126,6 +127,7 @@ def getitem(xp, input, /, key):
     )
 
 
+getitem.op.names = _names.indexed
 getitem.vjp(input=lambda g, input_shape, key: scatter_to(g, input_shape, key))
 
 

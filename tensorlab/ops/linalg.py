@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
+from tensorlab.ops import _names
 from tensorlab.ops.elementwise import conj
 from tensorlab.ops.shape import reshape, sum_to, transpose
 from tensorlab.ops.views import unsqueeze
@@ -120,6 +121,7 @@ def _matmul_backward(g: Any, input: Any, other: Any, needs: tuple[bool, bool]) -
 
 
 matmul.vjp(_matmul_backward)
+matmul.op.names = _names.product
 
 
 def _require_dims(name: str, **arrays: tuple[Any, int]) -> None:
@@ -324,3 +326,4 @@ def _linear_backward(g: Any, input: Any, weight: Any, needs: tuple[bool, ...]) -
 
 
 linear.vjp(_linear_backward)
+linear.op.names = _names.layer

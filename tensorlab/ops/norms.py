@@ -33,7 +33,7 @@ from tensorlab.ops.reduce import sum as sum_
         ErrorSample(r(3), 2, 1, error=IndexError, match="Dimension out of range"),
     ],
     ref=lambda x, ord=2, dim=None, keepdim=False: _norm_reference(x, ord, dim, keepdim), torch="linalg.vector_norm",
-    result=None,
+    result=None, node_name="LinalgVectorNorm",
 )  # fmt: skip
 def vector_norm(xp, input, /, ord=2, dim=None, keepdim=False, *, dtype=None):
     r"""The p-norm of all elements, or of those along `dim`: \((\sum_i |x_i|^p)^{1/p}\) with p = `ord`.

@@ -16,6 +16,7 @@ from tensorlab._backend import backend_of
 from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
+from tensorlab.ops import _names
 from tensorlab.ops._dims import as_dim, as_dims, count, numpy_names, restore
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _conj
@@ -96,6 +97,7 @@ def spread(g: Any, input_shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any
 
 
 sum.vjp(input=spread)
+sum.op.names = _names.by_parameter("Sum")
 
 
 @op(
@@ -131,6 +133,7 @@ def _mean_backward(g, input_shape, dim, keepdim):
 
 
 mean.vjp(input=_mean_backward)
+mean.op.names = _names.by_parameter("Mean")
 
 
 @op(
@@ -185,6 +188,7 @@ def _others(x: Any, dim: int) -> Any:
 
 
 prod.vjp(input=_prod_backward)
+prod.op.names = _names.by_parameter("Prod")
 
 
 def _truth(name: str, xp: Any, input: Any, dim: Any, keepdim: bool, reduce: Any) -> Any:

@@ -23,7 +23,7 @@ from tensorlab._tensor import (
 )
 from tensorlab.autograd.inplace import _check_history
 from tensorlab.ops.shape import transpose
-from tensorlab.ops.views import _as_strided, squeeze, strided_part, unsqueeze
+from tensorlab.ops.views import _as_strided, squeeze, strided_part, t, unsqueeze
 
 
 def _become(target: Tensor, op: Op, params: tuple[Any, ...]) -> Tensor:
@@ -53,9 +53,7 @@ def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
 
 def t_(self: Tensor) -> Tensor:
     """In-place version of `t`."""
-    if self.ndim > 2:
-        raise RuntimeError(f"t_() expects a tensor with <= 2 dimensions, but self is {self.ndim}D")
-    return _become(self, transpose.op, (0, 1 if self.ndim == 2 else 0))
+    return _become(self, t.op, ())
 
 
 def squeeze_(self: Tensor, dim: Any = None) -> Tensor:

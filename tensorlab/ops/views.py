@@ -11,6 +11,7 @@ import numpy as np
 from tensorlab._backend import backend_of
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, address, element_strides, normalize_dim, root_array
+from tensorlab.ops import _names
 from tensorlab.ops._dims import as_dim, as_dims, numpy_names
 from tensorlab.ops.index import index, scatter_to
 from tensorlab.ops.shape import permute, reshape, sum_to, transpose
@@ -44,6 +45,7 @@ def _squeeze(x: Any, dim: Any) -> Any:
     return x.reshape(tuple(n for i, n in enumerate(x.shape) if i not in dims or n != 1))
 
 
+squeeze.op.names = _names.squeezed
 squeeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
 
 
@@ -74,6 +76,7 @@ unsqueeze.vjp(input=lambda g, input_shape: reshape(g, input_shape))
         *_out_of_range(r),
     ],
     ref=lambda x, start_dim=0, end_dim=-1: _flatten(x, start_dim, end_dim), name="flatten", view=True, method=True,
+    node_name="View",
 )  # fmt: skip
 def _flatten_op(xp, input, /, start_dim=0, end_dim=-1):
     """The dimensions from `start_dim` to `end_dim` made one; a view where the strides allow it.
@@ -113,7 +116,7 @@ Tensor.flatten = flatten  # type: ignore[attr-defined]
     samples=lambda r: [Sample(r(6, 2), 0, (2, 3)), Sample(r(2, 6), -1, (3, -1))],
     errors=lambda r: [ErrorSample(r(6), 0, (4, 2), error=RuntimeError, match="don't multiply up to the size")],
     ref=lambda x, dim, sizes: x.reshape((*x.shape[: dim % x.ndim], *sizes, *x.shape[dim % x.ndim + 1 :])),
-    torch="Tensor.unflatten", view=True, method=True,
+    torch="Tensor.unflatten", view=True, method=True, node_name="View",
 )  # fmt: skip
 def unflatten(xp, input, /, dim, sizes):
     """One dimension split into several, of these `sizes`; one of them may be -1.
@@ -204,7 +207,12 @@ def movedim(input: Any, source: Any, destination: Any) -> Any:
 moveaxis = movedim
 
 
-def t(input: Any) -> Any:
+@op(
+    samples=lambda r: [Sample(r(2, 3)), Sample(r(3)), Sample(r()), Sample(r(0, 2))],
+    errors=lambda r: [ErrorSample(r(1, 2, 3), error=RuntimeError, match="<= 2 dimensions, but self is 3D")],
+    ref=np.transpose, view=True, method=True,
+)  # fmt: skip
+def t(xp, input, /):
     """The transpose of a matrix; tensors of fewer dimensions as they are.
 
     Raises `RuntimeError` for more than two dimensions.
@@ -213,11 +221,12 @@ def t(input: Any) -> Any:
     >>> tl.t(tl.zeros(2, 3)).shape
     tensorlab.Size([3, 2])
     """
-    if len(input.shape) > 2:
-        raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D"
-        )
-    return transpose(input, 0, 1) if len(input.shape) == 2 else transpose(input, 0, 0)
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return input.T if input.ndim else input[...]
+
+
+t.vjp(input=lambda g: t(g))
 
 
 def _reversed(self: Tensor) -> Tensor:
@@ -236,7 +245,8 @@ def _matrix_transpose(self: Tensor) -> Tensor:
 
 def _adjoint(self: Tensor) -> Tensor:
     """The conjugate transpose of the last two dimensions."""
-    return _matrix_transpose(self).conj()  # type: ignore[attr-defined]
+    turned = _matrix_transpose(self)
+    return turned.conj() if turned.is_complex() else turned  # type: ignore[attr-defined]
 
 
 # Cutting ----------------------------------------------------------------------------------
@@ -288,7 +298,7 @@ select.vjp(
         ErrorSample(r(3), 0, 0, -1, error=RuntimeError, match="length must be non-negative"),
     ],
     ref=lambda x, dim, start, length: _narrow_reference(x, dim, start, length),
-    view=True, method=True,
+    view=True, method=True, node_name="Slice",
 )  # fmt: skip
 def narrow(xp, input, /, dim, start, length):
     """The view of `length` positions of `dim` from `start` on.
@@ -361,7 +371,7 @@ diagonal.vjp(
 @op(
     samples=lambda r: [Sample(r(3), (3, 4), 1, 0, 1), Sample(r(2, 3), (3, 2, 3), 0, 0, 2)],
     ref=lambda x, shape, offset, dim1, dim2: _diagonal_reference(x, shape, offset, dim1, dim2), torch="",
-    node_name="DiagonalBackward",
+    node_name="DiagEmbed",
 )  # fmt: skip
 def diagonal_scatter_to(xp, input, /, shape, offset, dim1, dim2):
     """Zeros of `shape` with `input` on a diagonal: the gradient of `diagonal`."""
@@ -504,6 +514,7 @@ def split(xp, input, /, split_size_or_sections, dim=0):
     return _pieces(input, sizes, dim)
 
 
+split.op.names = _names.pieces
 split.vjp(input=lambda g, dim: _joined(g, dim))
 
 
@@ -583,7 +594,7 @@ def tensor_split(input: Any, indices_or_sections: Any, dim: int = 0) -> tuple[An
 
 for _name, _method in {
     "ravel": ravel, "view_as": view_as, "reshape_as": reshape_as, "expand_as": expand_as, "movedim": movedim,
-    "moveaxis": moveaxis, "t": t, "sum_to_size": sum_to_size, "chunk": chunk, "tensor_split": tensor_split,
+    "moveaxis": moveaxis, "sum_to_size": sum_to_size, "chunk": chunk, "tensor_split": tensor_split,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _method)
 Tensor.T = property(_reversed)  # type: ignore[attr-defined]
