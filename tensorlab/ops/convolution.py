@@ -19,7 +19,7 @@ document processing", 2006. The numbers of dimensions are all served by the same
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,8 +109,7 @@ def from_columns(
             for i, d, s, n in zip(k, dilation, stride, count, strict=True)
         )
         out[(slice(None), slice(None), *places)] += cols[(slice(None), *k)]
-    out = out[(slice(None), slice(None), *inside(shape[2:], padding))]
-    return xp.ascontiguousarray(out.swapaxes(0, 1))
+    return out[(slice(None), slice(None), *inside(shape[2:], padding))].swapaxes(0, 1)
 
 
 def product(numbers: Sequence[int]) -> int:
@@ -123,16 +122,32 @@ def product(numbers: Sequence[int]) -> int:
 
 # The three products -----------------------------------------------------------------------
 
+#: Columns made at a time, in bytes: what a processor's cache holds, or a graphics card has to spare.
+_CACHE = {"numpy": 1 << 22, "cupy": 1 << 28}
+
+
+def _portions(xp: Any, x: Any, w: Any, count: Ints) -> Iterator[slice]:
+    """The batch in portions whose columns fit the cache: what is made is used before it is forgotten."""
+    image = x.shape[1] * product(w.shape[2:]) * product(count) * x.dtype.itemsize
+    step = max(1, _CACHE.get(xp.__name__, _CACHE["numpy"]) // max(image, 1))
+    for start in range(0, x.shape[0], step):
+        yield slice(start, start + step)
+
 
 def _forward(
-    xp: Any, x: Any, w: Any, stride: Ints, padding: Ints, dilation: Ints, groups: int
+    xp: Any, x: Any, w: Any, bias: Any, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Any:
     kernel = w.shape[2:]
     count = window_count(x.shape[2:], kernel, stride, padding, dilation)
-    cols = columns(xp, x, kernel, count, stride, padding, dilation, groups)
     filters = w.reshape(groups, w.shape[0] // groups, product(w.shape[1:]))
-    out = xp.matmul(filters, cols).reshape(w.shape[0], x.shape[0], *count)
-    return xp.ascontiguousarray(out.swapaxes(0, 1))
+    out = xp.empty((x.shape[0], w.shape[0], *count), x.dtype)
+    for part in _portions(xp, x, w, count):
+        cols = columns(xp, x[part], kernel, count, stride, padding, dilation, groups)
+        found = xp.matmul(filters, cols).reshape(w.shape[0], -1, *count)
+        if bias is not None:
+            found += bias.reshape(-1, *[1] * (x.ndim - 1))
+        out[part] = found.swapaxes(0, 1)
+    return out
 
 
 def _to_rows(y: Any, groups: int) -> Any:
@@ -143,10 +158,28 @@ def _to_rows(y: Any, groups: int) -> Any:
 def _by_input(
     xp: Any, y: Any, w: Any, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
 ) -> Any:
-    filters = w.reshape(groups, w.shape[0] // groups, product(w.shape[1:]))
-    cols = xp.matmul(filters.swapaxes(1, 2), _to_rows(y, groups))
-    shape = (y.shape[0], w.shape[1] * groups, *size)
-    return from_columns(xp, cols, shape, w.shape[2:], y.shape[2:], stride, padding, dilation)
+    filters = w.reshape(groups, w.shape[0] // groups, product(w.shape[1:])).swapaxes(1, 2)
+    out = xp.empty((y.shape[0], w.shape[1] * groups, *size), y.dtype)
+    for part in _portions(xp, out, w, y.shape[2:]):
+        rows = _to_rows(y[part], groups)
+        # With one filter in a group each product has one term, for which BLAS is slow.
+        cols = filters * rows if rows.shape[1] == 1 else xp.matmul(filters, rows)
+        shape = out[part].shape
+        out[part] = from_columns(
+            xp, cols, shape, w.shape[2:], y.shape[2:], stride, padding, dilation
+        )
+    return out
+
+
+def _by_weight(
+    xp: Any, x: Any, y: Any, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> Any:
+    out = xp.zeros((y.shape[1], x.shape[1] // groups, *kernel), x.dtype)
+    total = out.reshape(groups, y.shape[1] // groups, product(out.shape[1:]))
+    for part in _portions(xp, x, out, y.shape[2:]):
+        cols = columns(xp, x[part], kernel, y.shape[2:], stride, padding, dilation, groups)
+        total += xp.matmul(_to_rows(y[part], groups), cols.swapaxes(1, 2))
+    return out
 
 
 def _check_dtypes(**arrays: Any) -> None:
@@ -328,7 +361,7 @@ def convolution(
                 f"Calculated padded input size per channel: {_by(around)}. Kernel size: {_by(reach)}. "
                 "Kernel size can't be greater than actual input size"
             )
-        out = _forward(xp, input, weight, stride, padding, dilation, groups)
+        return _forward(xp, input, weight, bias, stride, padding, dilation, groups)
     if bias is not None:
         out += bias.reshape(-1, *[1] * (input.ndim - 2))  # the product is new: add in place
     return out
@@ -377,9 +410,7 @@ def _weight_reference(x, y, kernel, stride, padding, dilation, groups):
 )  # fmt: skip
 def convolution_weight(xp, input, output, /, kernel_size, stride, padding, dilation, groups):
     """The gradient of a convolution by its weight of this `kernel_size`, given that of its `output`."""
-    cols = columns(xp, input, kernel_size, output.shape[2:], stride, padding, dilation, groups)
-    found = xp.matmul(_to_rows(output, groups), cols.swapaxes(1, 2))
-    return found.reshape(output.shape[1], input.shape[1] // groups, *kernel_size)
+    return _by_weight(xp, input, output, kernel_size, stride, padding, dilation, groups)
 
 
 def _convolve(
