@@ -235,6 +235,11 @@ def _mish_backward(g, input):
 mish.vjp(input=_mish_backward)
 
 
+def _glu_reference(x: Any, dim: int = -1) -> np.ndarray:
+    first, second = np.split(x, 2, dim)
+    return first / (1 + np.exp(-second))
+
+
 @op(
     samples=lambda r: [Sample(r(2, 4)), Sample(r(4, 3), 0), Sample(r(2, 2, 3), -2), Sample(r(0, 2))],
     errors=lambda r: [
@@ -243,7 +248,7 @@ mish.vjp(input=_mish_backward)
         ErrorSample(r(2, 4), 2, error=IndexError, match="Dimension out of range"),
         ErrorSample(r.int(2), error=NotImplementedError, match="glu.*int64: convert with"),
     ],
-    ref=lambda x, dim=-1: (lambda a, b: a / (1 + np.exp(-b)))(*np.split(x, 2, dim)),
+    ref=_glu_reference,
     torch="nn.functional.glu",
 )  # fmt: skip
 def glu(xp, input, /, dim=-1):

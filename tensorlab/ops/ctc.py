@@ -86,8 +86,8 @@ def _ctc_samples(r: Any) -> list[Sample]:
 def _torch_ctc(x: Any, targets: Any, frames: Any, lengths: Any, blank: int = 0) -> Any:
     import torch  # type: ignore[import-not-found]
 
-    if targets.dtype is not torch.int64:
-        raise RuntimeError("labels are whole numbers here: ctc_losses converts others")
+    if targets.dtype is not torch.int64 or (targets >= x.shape[2]).any():
+        raise RuntimeError("whole numbers in range are wanted here: ctc_losses sees to that")
     return torch.nn.functional.ctc_loss(x, targets, frames, lengths, blank, "none")
 
 

@@ -14,6 +14,7 @@ from tensorlab._dtypes import can_cast
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
 from tensorlab.nn._reduction import reduced, resolved
+from tensorlab.nn.functional.linear import linear
 from tensorlab.ops import classification
 from tensorlab.ops import loss as ops
 from tensorlab.ops.arithmetic import xlogy
@@ -31,6 +32,7 @@ __all__ = [
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "linear_cross_entropy",
     "mse_loss",
     "nll_loss",
     "poisson_nll_loss",
@@ -456,6 +458,82 @@ def nll_loss(
     reduction = resolved(size_average, reduce, reduction)
     ops.require_no_grad("nll_loss_forward", weight=weight)
     return classification.nll_loss(input, target, weight, ignore_index, reduction)
+
+
+def linear_cross_entropy(
+    input: Any,
+    linear_weight: Any,
+    target: Any,
+    *,
+    linear_bias: Any = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: None = None,
+) -> Tensor:
+    """The cross-entropy of scores that a linear map gives: `cross_entropy(linear(input, …), target)`.
+
+    Args:
+        input: `(N, in_features)` or `(in_features,)`.
+        linear_weight: `(C, *out_features, in_features)`.
+        target: class numbers `(N, *out_features)` or `()`, or class probabilities `(N, C, *out_features)`.
+        linear_bias: `(C, *out_features)`, or None.
+        weight, reduction, label_smoothing: see `cross_entropy`.
+        ignore_index: see there; -100 unless given.
+        options: only None. (PyTorch's options trade time for memory and do not change the result.)
+
+    Raises:
+        RuntimeError: shapes that do not belong together, or `ignore_index` with probabilities.
+        NotImplementedError: `options` are given.
+
+    >>> import tensorlab
+    >>> x, w = tensorlab.tensor([[1.0]]), tensorlab.tensor([[2.0], [0.0], [0.0]])
+    >>> linear_cross_entropy(x, w, tensorlab.tensor([0]))
+    tensor(0.2395)
+    """
+    if options is not None:
+        raise NotImplementedError(
+            "linear_cross_entropy computes all scores at once: leave options out, the result is the same"
+        )
+    if input.dim() not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {input.dim()}")
+    if linear_weight.dim() < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}"
+        )
+    *batch, features = input.shape
+    if features != linear_weight.shape[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), "
+            f"got {features} and {linear_weight.shape[-1]}, respectively"
+        )
+    scores_shape = tuple(linear_weight.shape[:-1])
+    if linear_bias is not None and tuple(linear_bias.shape) != scores_shape:
+        raise RuntimeError(
+            f"expected linear_bias shape {scores_shape}, got {tuple(linear_bias.shape)}"
+        )
+    if len(scores_shape) > 1 and not batch:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires "
+            f"batched input, (N, {features}), got unbatched input with shape {tuple(input.shape)}"
+        )
+    shape = (*batch, *scores_shape)
+    if tuple(target.shape) == shape and ignore_index is not None:
+        raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
+    scores: Any = linear(
+        input,
+        linear_weight.reshape(-1, features),
+        None if linear_bias is None else linear_bias.reshape(-1),
+    )
+    return cross_entropy(
+        scores.reshape(shape),
+        target,
+        weight=weight,
+        reduction=reduction,
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        label_smoothing=label_smoothing,
+    )
 
 
 def ctc_loss(
