@@ -100,6 +100,7 @@ from tensorlab.nn.functional.normalization import (
 )
 from tensorlab.nn.functional.sparse import (
     embedding,
+    embedding_bag,
 )
 from tensorlab.ops.conv import (
     conv1d,
@@ -175,6 +176,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "fold",
     "fractional_max_pool2d",

@@ -148,6 +148,7 @@ from tensorlab.nn.modules.rnn import GRU, LSTM, RNN, RNNBase
 from tensorlab.nn.modules.rnn_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from tensorlab.nn.modules.sparse import (
     Embedding,
+    EmbeddingBag,
 )
 from tensorlab.nn.modules.transformer import (
     Transformer,
@@ -201,6 +202,7 @@ __all__ = [
     "Dropout3d",
     "ELU",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
