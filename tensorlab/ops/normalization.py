@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlab._backend import backend_of
 from tensorlab._op import Sample, op
+from tensorlab._tensor import Tensor
+from tensorlab.ops.convolution import product as _product
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import rsqrt
 from tensorlab.ops.reduce import mean
@@ -28,9 +31,9 @@ Shape = tuple[int, ...]
 class Layout(NamedTuple):
     """Which elements of an input are normalised together, and what weight and bias belong to."""
 
-    rows: Shape  # the input's shape, rearranged so that groups lie along whole dimensions
-    dims: Shape  # those dimensions
+    rows: tuple[int, int, int]  # the input's shape as (outer, groups, inner)
     affine: Shape  # the shape in which weight and bias meet the input
+    per_group: bool  # whether there is one weight for each group
 
 
 def channels(shape: Shape) -> Shape:
@@ -44,48 +47,58 @@ def _affine(x: Any, weight: Any, bias: Any, shape: Shape) -> Any:
     return x if bias is None else x + bias.reshape(shape)
 
 
+def _wide(x: Any) -> Any:
+    """Half precision is too coarse for a mean of many."""
+    return x.astype(np.float32) if x.dtype.itemsize < 4 else x
+
+
+def _dot(xp: Any, x: Any, y: Any) -> Any:
+    """Σ x · y over each group, (groups, 1)."""
+    return xp.einsum("ogi,ogi->g", x, y)[:, None]
+
+
+def moments(xp: Any, input: Any, parameter: Any = None) -> tuple[Any, Any]:
+    """Mean and variance (with n in the divisor) of each channel of (N, C, …), each (C, 1)."""
+    x = _wide(input).reshape(_by_batch(input.shape, parameter).rows)
+    return _centred(xp, x, None)[1:]
+
+
+def _centred(xp: Any, x: Any, known: Any) -> tuple[Any, Any, Any]:
+    """x − mean, and mean and variance, unless they are known."""
+    if known is not None:
+        return x - known[0], *known
+    mean = x.mean(axis=(0, 2), keepdims=True)[0]
+    centred = x - mean
+    n = max(x.shape[0] * x.shape[2], 1)
+    return centred, mean, _dot(xp, centred, centred) / n
+
+
 def _standardised(
     name: str, layout: Callable[..., Layout], doc: str, samples: Any, torch: Any
 ) -> Any:
-    """Declare one kind of normalisation; `layout(shape, parameter)` says how it groups elements."""
+    """Declare one kind of normalisation; `layout(shape, parameter)` says how it groups elements.
 
-    def forward(xp, input, weight=None, bias=None, /, parameter=None, eps=1e-5):
-        shape, how = input.shape, layout(tuple(input.shape), parameter)
-        x = input.reshape(how.rows)
-        # Half precision is too coarse for a mean of many.
-        wide = x.astype(np.float32) if x.dtype.itemsize < 4 else x
-        centred = wide - wide.mean(axis=how.dims, keepdims=True)
-        variance = xp.square(centred).mean(axis=how.dims, keepdims=True)
-        centred /= xp.sqrt(variance + eps)
-        out = _affine(centred.reshape(shape), weight, bias, how.affine)
+    `known` may hold the groups' mean and variance, where they have been computed already.
+    """
+
+    def forward(xp, input, weight=None, bias=None, /, parameter=None, eps=1e-5, known=None):
+        how = layout(input.shape, parameter)
+        out, _, variance = _centred(xp, _wide(input).reshape(how.rows), known)
+        scale = 1 / xp.sqrt(variance + eps)
+        if weight is not None and how.per_group:
+            scale = scale * weight[:, None]
+        out *= scale
+        out = out.reshape(input.shape)
+        if weight is not None and not how.per_group:
+            out *= weight.reshape(how.affine)
+        if bias is not None:
+            out += bias.reshape(how.affine)
         return out.astype(input.dtype, copy=False)
 
-    def rule(
-        g: Any,
-        input: Any,
-        weight: Any,
-        weight_shape: Any,
-        bias_shape: Any,
-        parameter: Any,
-        eps: float,
-        needs: Any,
-    ) -> tuple[Any, Any, Any]:
-        shape = tuple(input.shape)
-        how = layout(shape, parameter)
-        x = reshape(input, how.rows)
-        centred = x - mean(x, how.dims, True)
-        scale = rsqrt(mean(centred * centred, how.dims, True) + eps)
-        unit = centred * scale
-        by_input = by_weight = by_bias = None
-        if needs[0]:
-            h = reshape(g if weight is None else g * reshape(weight, how.affine), how.rows)
-            along = mean(h * unit, how.dims, True)
-            by_input = reshape((h - mean(h, how.dims, True) - unit * along) * scale, shape)
-        if needs[1]:
-            by_weight = reshape(sum_to(g * reshape(unit, shape), how.affine), tuple(weight_shape))
-        if needs[2]:
-            by_bias = reshape(sum_to(g, how.affine), tuple(bias_shape))
-        return by_input, by_weight, by_bias
+    def rule(g, input, weight, weight_shape, bias_shape, parameter, eps, known, needs):
+        how = layout(tuple(input.shape), parameter)
+        run = _tensor_gradients if isinstance(g, Tensor) else _gradients
+        return run(g, input, weight, weight_shape, bias_shape, how, eps, known, needs)
 
     forward.__name__ = name
     forward.__doc__ = doc
@@ -94,12 +107,69 @@ def _standardised(
     return made
 
 
+def _gradients(
+    g: Any, input: Any, weight: Any, weight_shape: Any, bias_shape: Any, how: Layout, eps: float, known: Any,
+    needs: Any,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """The gradients of arrays, in as few passes over them as can be."""
+    xp, shape, dtype = backend_of(g).xp, input.shape, g.dtype
+    g, x = _wide(g), _wide(input).reshape(how.rows)
+    n = max(x.shape[0] * x.shape[2], 1)
+    unit, _, variance = _centred(xp, x, known)
+    scale = 1 / xp.sqrt(variance + eps)
+    unit *= scale
+    h = g
+    if weight is not None and how.per_group:
+        scale = scale * weight[:, None]
+    elif weight is not None:
+        h = g * weight.reshape(how.affine)
+    h = h.reshape(how.rows)
+    along = _dot(xp, h, unit)
+    total = xp.einsum("ogi->g", h)[:, None]
+    by_input = by_weight = by_bias = None
+    if needs[1]:
+        by_weight = along if how.per_group else sum_to(g * unit.reshape(shape), how.affine)
+        by_weight = by_weight.reshape(weight_shape).astype(dtype, copy=False)
+    if needs[2]:
+        by_bias = total if how.per_group else sum_to(g, how.affine)
+        by_bias = by_bias.reshape(bias_shape).astype(dtype, copy=False)
+    if needs[0]:
+        unit *= along / n
+        rest = xp.subtract(h, unit, out=unit)
+        rest -= total / n
+        rest *= scale
+        by_input = rest.reshape(shape).astype(dtype, copy=False)
+    return by_input, by_weight, by_bias
+
+
+def _tensor_gradients(
+    g: Any, input: Any, weight: Any, weight_shape: Any, bias_shape: Any, how: Layout, eps: float, known: Any,
+    needs: Any,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """The same, written with operations, so that they have gradients themselves."""
+    shape = tuple(input.shape)
+    x = reshape(input, how.rows)
+    centred = x - mean(x, (0, 2), True)
+    scale = rsqrt(mean(centred * centred, (0, 2), True) + eps)
+    unit = centred * scale
+    by_input = by_weight = by_bias = None
+    if needs[0]:
+        h = reshape(g if weight is None else g * reshape(weight, how.affine), how.rows)
+        along = mean(h * unit, (0, 2), True)
+        by_input = reshape((h - mean(h, (0, 2), True) - unit * along) * scale, shape)
+    if needs[1]:
+        by_weight = reshape(sum_to(g * reshape(unit, shape), how.affine), tuple(weight_shape))
+    if needs[2]:
+        by_bias = reshape(sum_to(g, how.affine), tuple(bias_shape))
+    return by_input, by_weight, by_bias
+
+
 def _reference(layout: Callable[..., Layout]) -> Callable[..., Any]:
     def reference(x, weight=None, bias=None, parameter=None, eps=1e-5):
         how = layout(x.shape, parameter)
         rows = x.reshape(how.rows)
-        out = (rows - rows.mean(how.dims, keepdims=True)) / np.sqrt(
-            rows.var(how.dims, keepdims=True) + eps
+        out = (rows - rows.mean((0, 2), keepdims=True)) / np.sqrt(
+            rows.var((0, 2), keepdims=True) + eps
         )
         return _affine(out.reshape(x.shape), weight, bias, how.affine)
 
@@ -107,19 +177,18 @@ def _reference(layout: Callable[..., Layout]) -> Callable[..., Any]:
 
 
 def _by_batch(shape: Shape, parameter: Any) -> Layout:
-    return Layout(shape, (0, *range(2, len(shape))), channels(shape))
+    return Layout((shape[0], shape[1], _product(shape[2:])), channels(shape), True)
 
 
 def _by_layer(shape: Shape, normalized_shape: Any) -> Layout:
     lead = len(shape) - len(normalized_shape)
-    return Layout(shape, tuple(range(lead, len(shape))), tuple(normalized_shape))
+    rows = (1, _product(shape[:lead]), _product(shape[lead:]))
+    return Layout(rows, tuple(normalized_shape), False)
 
 
 def _by_group(shape: Shape, groups: int) -> Layout:
-    area = 1
-    for n in shape[1:]:
-        area *= n
-    return Layout((shape[0], groups, area // groups), (2,), channels(shape))
+    rows = (1, shape[0] * groups, _product(shape[1:]) // groups)
+    return Layout(rows, channels(shape), False)
 
 
 native_batch_norm = _standardised(

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tensorlab._backend import backend_of
 from tensorlab._dtypes import finfo
-from tensorlab._tensor import Tensor
+from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 from tensorlab.ops import normalization as ops
 from tensorlab.ops.functions import rsqrt
@@ -31,16 +32,13 @@ def _check_channels(count: int, **tensors: Any) -> None:
 
 
 def _keep_running(
-    input: Any, running_mean: Any, running_var: Any, momentum: float, dims: tuple[int, ...]
+    running_mean: Any, running_var: Any, mean: Any, var: Any, momentum: float
 ) -> None:
-    """Move the running statistics towards those of this batch (the variance with n − 1)."""
+    """Move the running statistics towards these (the variance with n − 1)."""
     with no_grad():
-        if running_mean is not None:
-            mean = input.mean(dims).to(running_mean.dtype)
-            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-        if running_var is not None:
-            var = input.var(dims).to(running_var.dtype)
-            running_var.mul_(1 - momentum).add_(var, alpha=momentum)
+        for running, value in ((running_mean, mean), (running_var, var)):
+            if running is not None:
+                running.mul_(1 - momentum).add_(value.to(running.dtype), alpha=momentum)
 
 
 def _by_statistics(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
@@ -97,8 +95,11 @@ def batch_norm(
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got input size {input.shape}"
             )
-        _keep_running(input, running_mean, running_var, momentum, (0, *range(2, len(shape))))
-        return ops.native_batch_norm(input, weight, bias, None, eps)
+        count = input.numel() // max(shape[1], 1)
+        known = ops.moments(backend_of(input._data).xp, input._data)
+        mean, var = (wrap(m.reshape(-1)) for m in known)
+        _keep_running(running_mean, running_var, mean, var * (count / max(count - 1, 1)), momentum)
+        return ops.native_batch_norm(input, weight, bias, None, eps, known)
     for name, t in (("running_mean", running_mean), ("running_var", running_var)):
         if t is None:
             raise RuntimeError(f"{name} must be defined in evaluation mode")
@@ -144,14 +145,10 @@ def instance_norm(
         raise ValueError(
             f"Expected more than 1 spatial element when training, got input size {input.shape}"
         )
-    dims = tuple(range(2, len(shape)))
-    with no_grad():
-        if running_mean is not None:
-            mean = input.mean(dims).mean(0).to(running_mean.dtype)
-            running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-        if running_var is not None:
-            var = input.var(dims).mean(0).to(running_var.dtype)
-            running_var.mul_(1 - momentum).add_(var, alpha=momentum)
+    if running_mean is not None or running_var is not None:
+        dims = tuple(range(2, len(shape)))
+        mean, var = (m.mean(0) for m in (input.detach().mean(dims), input.detach().var(dims)))
+        _keep_running(running_mean, running_var, mean, var, momentum)
     return ops.native_group_norm(input, weight, bias, shape[1], eps)
 
 
