@@ -345,7 +345,7 @@ def cifar(request, rng, server, monkeypatch):
 
 
 def test_cifar(cifar, server, tmp_path):
-    kind, files, pixels, labels, classes = cifar
+    kind, _, pixels, labels, classes = cifar
     with pytest.raises(
         RuntimeError, match="Dataset not found or corrupted. You can use download=True"
     ):
@@ -462,7 +462,7 @@ def test_image_folder(folder):
 
 def test_dataset_folder(folder):
     data = datasets.DatasetFolder(folder, os.path.basename, (".png",))
-    assert [item for item in data] == [("1.png", 0), ("b.png", 1)]
+    assert list(data) == [("1.png", 0), ("b.png", 1)]
     odd = datasets.ImageFolder(folder, is_valid_file=lambda path: path.endswith((".txt", "a.JPG")))
     assert relative(odd.samples, folder) == [("cat/notes.txt", 0), ("dog/deep/a.JPG", 1)]
     with pytest.raises(OSError, match="cannot identify image file"):
