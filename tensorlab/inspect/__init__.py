@@ -7,23 +7,48 @@ Jupyter magics and the widgets draw what these return; so can your own code.
 
 from __future__ import annotations
 
-from tensorlab.inspect.autograd_graph import Graph, GraphEdge, GraphNode, graph
+from tensorlab.inspect.autograd_graph import graph, saved_values
+from tensorlab.inspect.backward_steps import (
+    BackwardStep,
+    BackwardSteps,
+    SentGradient,
+    step_backward,
+)
 from tensorlab.inspect.description import Description, describe
+from tensorlab.inspect.graph_records import (
+    Graph,
+    GraphEdge,
+    GraphModule,
+    GraphNode,
+    GraphRepeat,
+    SavedValue,
+)
 from tensorlab.inspect.module_summary import ModuleRow, Summary, summary
 from tensorlab.inspect.profiler import OUTSIDE, ProfileEvent, ProfileRow, profile
+from tensorlab.inspect.recording import Source, recording
 
 __all__ = [
     "OUTSIDE",
+    "BackwardStep",
+    "BackwardSteps",
     "Description",
     "Graph",
     "GraphEdge",
+    "GraphModule",
     "GraphNode",
+    "GraphRepeat",
     "ModuleRow",
     "ProfileEvent",
     "ProfileRow",
+    "SavedValue",
+    "SentGradient",
+    "Source",
     "Summary",
     "describe",
     "graph",
     "profile",
+    "recording",
+    "saved_values",
+    "step_backward",
     "summary",
 ]

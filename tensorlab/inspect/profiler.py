@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -63,6 +63,10 @@ class ProfileEvent:
     thread: int
     shapes: tuple[tuple[int, ...], ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """The same keys; shapes as lists."""
+        return {**asdict(self), "shapes": [list(shape) for shape in self.shapes]}
+
 
 @dataclass(slots=True)
 class ProfileRow:
@@ -70,6 +74,8 @@ class ProfileRow:
 
     Times are in seconds, without the time of operations that ran inside (as in a gradient rule
     under `create_graph=True`), so that rows add up. Bytes are of newly made results.
+
+    As a dict, `to_dict()`: the fields, and the sums `calls`, `seconds` and `bytes`.
     """
 
     name: str
@@ -91,6 +97,20 @@ class ProfileRow:
     @property
     def bytes(self) -> int:
         return self.forward_bytes + self.backward_bytes
+
+    def add(self, other: ProfileRow) -> None:
+        """Count what another row counts here too."""
+        for field in fields(self):
+            if field.name != "name":
+                setattr(self, field.name, getattr(self, field.name) + getattr(other, field.name))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            **asdict(self),
+            "calls": self.calls,
+            "seconds": self.seconds,
+            "bytes": self.bytes,
+        }
 
 
 class profile:
@@ -127,7 +147,7 @@ class profile:
         self._names = {id(module): name for name, module in (names or {}).items()}
         self._ops: dict[str, ProfileRow] = {}
         self._modules: dict[str, ProfileRow] = {}
-        self._makers: WeakKeyDictionary[Node, str] = WeakKeyDictionary()
+        self._nodes: WeakKeyDictionary[Node, _Made] = WeakKeyDictionary()
         self._children: dict[tuple[Module, Module], str] = {}
         self._ledger = Ledger()
         self._lock = threading.Lock()
@@ -166,7 +186,7 @@ class profile:
         span = self._close(op)
         module = self._local.modules[-1].name if self._local.modules else OUTSIDE
         if node is not None:
-            self._makers[node] = module
+            self._nodes[node] = _Made(module, None if span is None else span.seconds)
         if span is not None:
             self._ledger.add(arrays)
             shapes = tuple(tuple(array.shape) for array in flat(arrays))
@@ -180,7 +200,9 @@ class profile:
         """A gradient rule has ended."""
         span = self._close(node)
         if span is not None and node.op is not None:
-            module = self._makers.get(node, OUTSIDE)
+            made = self._nodes.setdefault(node, _Made(OUTSIDE))
+            made.backward = (made.backward or 0.0) + span.seconds
+            module = made.module
             # A rule that returns what it kept, or passes on the gradient it got, makes nothing new.
             self._ledger.add(node.saved_arrays())
             size = self._ledger.add(getattr(g, "_data", g) for g in grads)
@@ -209,6 +231,41 @@ class profile:
     def by_module(self) -> list[ProfileRow]:
         """One row per module that ran operations itself, the slowest first."""
         return sorted(self._modules.values(), key=lambda row: (-row.seconds, row.name))
+
+    def by_module_tree(self) -> list[ProfileRow]:
+        """As `by_module`, but each row counts the modules below it too; sorted by name.
+
+        The outermost modules and `OUTSIDE` add up to the whole.
+        """
+        rows: dict[str, ProfileRow] = {}
+        for row in self._modules.values():
+            path = row.name
+            while path:
+                rows.setdefault(path, ProfileRow(path)).add(row)
+                path = path.rpartition(".")[0]
+        return sorted(rows.values(), key=lambda row: row.name)
+
+    def node_times(self) -> dict[Node, tuple[float | None, float | None]]:
+        """Seconds of the forward and of the gradient rule of each node that is still alive.
+
+        None for what did not run inside the block. `inspect.graph(loss, profile=p)` shows them.
+        """
+        return {node: (made.forward, made.backward) for node, made in self._nodes.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as a dict that JSON can hold.
+
+        Keys: `schema` ("tensorlab.profile/1"), `seconds`, `dropped`, `by_op`, `by_module` (dicts of
+        `ProfileRow.to_dict`, the slowest first) and `events` (dicts of `ProfileEvent.to_dict`).
+        """
+        return {
+            "schema": "tensorlab.profile/1",
+            "seconds": self.seconds,
+            "dropped": self.dropped,
+            "by_op": [row.to_dict() for row in self.by_op()],
+            "by_module": [row.to_dict() for row in self.by_module()],
+            "events": [event.to_dict() for event in self.events],
+        }
 
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> Path:
         """Write `chrome_trace()` to a file; raises `OSError` if that cannot be done."""
@@ -272,7 +329,7 @@ class profile:
         size: int,
         shapes: tuple[tuple[int, ...], ...],
     ) -> None:
-        seconds = (span.total - span.inner) / 1e9
+        seconds = span.seconds
         with self._lock:
             for rows, name in ((self._ops, op), (self._modules, module)):
                 row = rows.setdefault(name, ProfileRow(name))
@@ -336,6 +393,20 @@ class _Span:
     start: int
     inner: int = 0
     total: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """Its own time, without that of the spans inside."""
+        return (self.total - self.inner) / 1e9
+
+
+@dataclass(slots=True)
+class _Made:
+    """What is known of a node: the module that made it, and the seconds of its forward and its rule."""
+
+    module: str
+    forward: float | None = None
+    backward: float | None = None
 
 
 @dataclass(slots=True)
