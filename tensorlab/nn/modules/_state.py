@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
-from tensorlab.nn.parameter import Parameter
+from tensorlab.nn.parameter import Parameter, is_lazy
 from tensorlab.utils.hooks import RemovableHandle
 
 __all__ = ["StateDict"]
@@ -106,7 +106,7 @@ class StateDict:
     ) -> None:
         """Add this module's own entries, not those of its children; a subclass may add more."""
         for name, tensor in self._persistent_state().items():
-            destination[prefix + name] = tensor if keep_vars else tensor.detach()
+            destination[prefix + name] = tensor if keep_vars or is_lazy(tensor) else tensor.detach()
         if type(self).get_extra_state is not StateDict.get_extra_state:
             destination[prefix + _EXTRA_STATE] = self.get_extra_state()
 
@@ -243,7 +243,7 @@ class StateDict:
                         unexpected_keys.append(key)
 
     def _load_tensor(
-        self, name: str, current: Tensor, key: str, loaded: Any, assign: bool, errors: list[str]
+        self, name: str, current: Any, key: str, loaded: Any, assign: bool, errors: list[str]
     ) -> None:
         if not isinstance(loaded, Tensor):
             errors.append(
@@ -251,6 +251,10 @@ class StateDict:
                 f"checkpoint but received {type(loaded)}"
             )
             return
+        if is_lazy(current):
+            if is_lazy(loaded):
+                return
+            current.materialize(loaded.shape)
         if current.dim() == 0 and tuple(loaded.shape) == (1,):
             loaded = loaded[0]  # scalars were saved as one-element vectors long ago
         if loaded.shape != current.shape:
