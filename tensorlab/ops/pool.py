@@ -133,14 +133,23 @@ def _max_reference(x, kernel, stride, padding, dilation, ceil_mode):
     return out, at
 
 
-@op(
-    samples=lambda r: [
+def _max_samples(r: Any) -> list[Sample]:
+    return [
         Sample(r.distinct(2, 2, 7), (3,), (2,), (1,), (1,), False),
         Sample(r.distinct(2, 1, 5, 6), (2, 3), (2, 2), (0, 1), (1, 1), True),
         Sample(r.distinct(2, 6, 5), (2, 2), (1, 3), (1, 0), (2, 1), False),
         Sample(r.distinct(1, 2, 3, 4, 3), (2, 2, 1), (2, 1, 2), (0, 1, 0), (1, 1, 1), True),
         Sample(r.int(1, 2, 6), (2,), (2,), (0,), (1,), False),
-    ],
+    ]
+
+
+def _lowest(dtype: Any) -> Any:
+    kind = dtype.kind
+    return False if kind == "b" else np.iinfo(dtype).min if kind in "iu" else -np.inf
+
+
+@op(
+    samples=_max_samples,
     errors=lambda r: [
         ErrorSample(r(1, 2, 5), (3,), (3,), (2,), (1,), False, error=RuntimeError, match="pad should be"),
         ErrorSample(r(1, 2, 2), (3,), (3,), (0,), (1,), False, error=RuntimeError, match="Output size is too small"),
@@ -149,32 +158,65 @@ def _max_reference(x, kernel, stride, padding, dilation, ceil_mode):
         ErrorSample(r(1, 2, 5), (2,), (1,), (0,), (0,), False, error=RuntimeError, match="dilation should be"),
         ErrorSample(r(1, 2, 5), (0,), (1,), (0,), (1,), False, error=RuntimeError, match="kernel size should be"),
     ],
-    ref=_max_reference, torch="", result=None,
+    ref=lambda *args: _max_reference(*args)[0], torch="", result=None,
 )  # fmt: skip
-def max_pool_with_indices(xp, input, /, kernel_size, stride, padding, dilation, ceil_mode):
-    """The largest element of every window, and its flat position in the image; nan is the largest."""
+def max_pool(xp, input, /, kernel_size, stride, padding, dilation, ceil_mode):
+    """The largest element of every window; nan is the largest. See `nn.functional.max_pool2d`."""
     count = _check("max", input, kernel_size, stride, padding, dilation, ceil_mode)
-    kind = input.dtype.kind
-    lowest = -np.inf if kind == "f" else False if kind == "b" else np.iinfo(input.dtype).min
-    around = _around(xp, input, count, kernel_size, stride, padding, dilation, lowest)
-    size = input.shape[-len(count) :]
+    low = _lowest(input.dtype)
+    around = _around(xp, input, count, kernel_size, stride, padding, dilation, low)
+    best = xp.full((*input.shape[: -len(count)], *count), low, input.dtype)
+    for _, cut in _places(count, kernel_size, stride, dilation):
+        xp.maximum(best, around[cut], out=best)
+    return best
+
+
+@op(
+    samples=lambda r: [
+        Sample(s.args[0], _max_reference(*s.args)[0].astype(s.args[0].dtype), *s.args[1:]) for s in _max_samples(r)
+    ],
+    ref=lambda x, out, *how: _max_reference(x, *how)[1], torch="", result=None,
+)  # fmt: skip
+def max_pool_positions(
+    xp, input, output, /, kernel_size, stride, padding, dilation, ceil_mode
+):  # fmt: skip
+    """The flat position in the image of the largest element of every window, given these (`output`).
+
+    Of equals it is the first one, but of nans the last.
+    """
+    dims = len(kernel_size)
+    size, count = input.shape[-dims:], output.shape[-dims:]
+    low = _lowest(input.dtype)
+    around = _around(xp, input, count, kernel_size, stride, padding, dilation, low)
+    places = [cut for _, cut in _places(count, kernel_size, stride, dilation)]
+    total = len(places)
+    kind = np.min_scalar_type(
+        total
+    ).type  # choosing by products of small numbers is fast, `where` is not
+    back = xp.zeros(
+        output.shape, kind
+    )  # places from the end of the window: the first one counts most
+    for i, cut in enumerate(places):
+        xp.maximum(back, (around[cut] == output) * kind(total - i), out=back)
+    missing = output != output
+    if missing.any():
+        last = xp.zeros(output.shape, kind)
+        for i, cut in enumerate(places):
+            values = around[cut]
+            xp.maximum(last, (values != values) * kind(i + 1), out=last)
+        back = xp.where(missing, kind(total + 1) - last, back)
     starts = [np.arange(n) * s - p for n, s, p in zip(count, stride, padding, strict=True)]
-    # Where all elements are -inf, PyTorch names the first that is no padding.
+    steps = [np.arange(k) * d for k, d in zip(kernel_size, dilation, strict=True)]
+    offsets = _positions(xp, size, steps).reshape(-1)
+    found = xp.take(offsets, xp.asarray(total, back.dtype) - back)
+    found += _positions(xp, size, starts)
+    if not any(padding):
+        return found
+    # Where all elements are the lowest there are, PyTorch names the first that is no padding.
     first = [
         a + (np.maximum(-a, 0) + d - 1) // d * d for a, d in zip(starts, dilation, strict=True)
     ]
-    shape = (*input.shape[: -len(count)], *count)
-    best = xp.full(shape, lowest, input.dtype)
-    indices = xp.broadcast_to(_positions(xp, size, first), shape).copy()
-    for k, cut in _places(count, kernel_size, stride, dilation):
-        value = around[cut]
-        better = value > best
-        if kind == "f":
-            better |= xp.isnan(value)
-        here = [a + i * d for a, i, d in zip(starts, k, dilation, strict=True)]
-        best = xp.where(better, value, best)
-        indices = xp.where(better, _positions(xp, size, here), indices)
-    return best, indices
+    return xp.where(output == low, _positions(xp, size, first), found)
 
 
 def flat_positions(xp: Any, indices: Any, size: Ints) -> Any:
@@ -222,9 +264,15 @@ def pool_gather(xp, input, indices, /, dims):
     return input.reshape(-1)[flat_positions(xp, indices, size)].reshape(indices.shape)
 
 
-max_pool_with_indices.vjp(
-    input=lambda g, out, input_shape, kernel_size: pool_scatter(
-        g[0], out[1], tuple(input_shape[-len(kernel_size) :])
+def _max_backward(g, input, how):
+    # The output is computed again, not kept: it may be changed in place, as in PyTorch.
+    positions = max_pool_positions(input, max_pool(input, *how), *how)
+    return pool_scatter(g, positions, tuple(input.shape[-len(how[0]) :]))
+
+
+max_pool.vjp(
+    input=lambda g, input, kernel_size, stride, padding, dilation, ceil_mode: _max_backward(
+        g, input, (kernel_size, stride, padding, dilation, ceil_mode)
     )
 )
 pool_scatter.vjp(input=lambda g, indices, size: pool_gather(g, indices, len(size)))

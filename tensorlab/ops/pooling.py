@@ -51,11 +51,10 @@ def _max_pool(dims: int) -> Any:
         return_indices: bool = False,
     ) -> Any:
         kernel, step = as_window(name, kernel_size, stride, dims)
-        values, indices = pool.max_pool_with_indices(
-            input, kernel, step, _each(name, "padding", padding, dims),
-            _each(name, "dilation", dilation, dims), ceil_mode,
-        )  # fmt: skip
-        return (values, indices) if return_indices else values
+        sides = _each(name, "padding", padding, dims)
+        how = (kernel, step, sides, _each(name, "dilation", dilation, dims), ceil_mode)
+        values = pool.max_pool(input, *how)
+        return (values, pool.max_pool_positions(input, values, *how)) if return_indices else values
 
     return documented(
         max_pool,
