@@ -28,6 +28,7 @@ class ExceptionWrapper:
 
     def __init__(self, error: BaseException, where: str, hint: str = "") -> None:
         self.exc_type: Any = type(error)
+        self.name = self.exc_type.__name__
         self.exc_msg = "".join(traceback.format_exception(error))
         self.where = where
         self.hint = hint
@@ -44,9 +45,7 @@ class ExceptionWrapper:
 
         A class that does not take one message becomes a `RuntimeError`.
         """
-        message = (
-            f"Caught {self.exc_type.__name__} {self.where}.\nOriginal {self.exc_msg}{self.hint}"
-        )
+        message = f"Caught {self.name} {self.where}.\nOriginal {self.exc_msg}{self.hint}"
         if self.exc_type is KeyError:
             message = KeyErrorMessage(message)
         elif getattr(self.exc_type, "message", None):

@@ -16,12 +16,13 @@ from multiprocessing.context import BaseContext
 from typing import Any, NoReturn
 
 from tensorlab.utils.data._utils.channel import Channel, Frame, Tag
-from tensorlab.utils.data._utils.threads import quiet_fork
+from tensorlab.utils.data._utils.threads import quiet_forks
 from tensorlab.utils.data._utils.worker import READY, Job, Parcel, work
 
 __all__ = ["Pool", "default_context"]
 
 PATIENCE = 5.0  # seconds that a worker has for the batch in hand before it is ended by force
+IMPATIENCE = 0.5  # the same after an error or an interrupt
 CHECK_SECONDS = 5.0  # how often to ask whether all workers live, should the system not tell
 
 
@@ -65,11 +66,13 @@ class Pool:
         self.is_open = True
         self.method = context.get_start_method()
         self._ready: deque[int] = deque()
+        surroundings = quiet_forks() if self.method == "fork" else contextlib.nullcontext()
         try:
-            for job in jobs:
-                self.workers.append(self._start(job, context))
+            with surroundings:
+                for job in jobs:
+                    self.workers.append(self._start(job, context))
         except BaseException:
-            self.shutdown()
+            self.shutdown(IMPATIENCE)
             raise
 
     def _start(self, job: Job, context: Any) -> _Worker:
@@ -80,7 +83,7 @@ class Pool:
             target=work, args=(job if by_fork else Parcel(job), theirs, inherited), daemon=True
         )
         try:
-            with warnings.catch_warnings(), quiet_fork():
+            with warnings.catch_warnings():
                 # A fork copies one thread, and what locks the others held stay locked. Python
                 # warns of it since 3.12, in every notebook, where the kernel has threads. This
                 # fork is made for it: no other thread is in the linear algebra library at the
@@ -117,7 +120,7 @@ class Pool:
         except (BrokenPipeError, ConnectionError):
             self._died(worker_id)
         except BaseException:  # perhaps in the middle of a message
-            self.shutdown()
+            self.shutdown(IMPATIENCE)
             raise
 
     def receive(self, timeout: float | None) -> tuple[int, Frame] | None:
@@ -138,7 +141,7 @@ class Pool:
                 worker.has_started = True
             return None
         except BaseException:  # an interrupt, perhaps in the middle of a message
-            self.shutdown()
+            self.shutdown(IMPATIENCE)
             raise
 
     def _next_ready(self, deadline: float | None) -> int | None:
@@ -174,17 +177,17 @@ class Pool:
                 "imports the main program again: that must start nothing by itself, so put it "
                 "under `if __name__ == '__main__':`."
             )
-        self.shutdown()
+        self.shutdown(IMPATIENCE)
         raise RuntimeError(message)
 
-    def shutdown(self) -> None:
+    def shutdown(self, patience: float = PATIENCE) -> None:
         """End all workers and wait for them. Safe to call twice, and of no effect in a fork."""
         if not self.is_open or os.getpid() != self.owner:
             return
         self.is_open = False
         for worker in self.workers:
             worker.channel.hang_up()
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         for worker in self.workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
         for end in ("terminate", "kill"):

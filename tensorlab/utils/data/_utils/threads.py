@@ -9,36 +9,43 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-__all__ = ["limit_threads", "quiet_fork"]
+__all__ = ["limit_threads", "quiet_forks"]
 
-_SETTERS = (
-    "scipy_openblas_set_num_threads64_",
-    "scipy_openblas_set_num_threads",
-    "openblas_set_num_threads64_",
-    "openblas_set_num_threads",
-    "MKL_Set_Num_Threads",
-    "omp_set_num_threads",
+# How many threads there may be, asked and said; the first pair that a library has is its own.
+_NAMES = (
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+    ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+    ("openblas_get_num_threads", "openblas_set_num_threads"),
+    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+    ("omp_get_max_threads", "omp_set_num_threads"),
 )
 _LIBRARIES = ("openblas", "mkl_rt", "libgomp", "libiomp", "libomp")
 
 
-def limit_threads() -> None:
+def limit_threads() -> list[tuple[Callable[[int], Any], int]]:
     """Have the linear algebra of this process run in one thread.
 
     The processors are shared by the workers and the parent: more threads only get in each
-    other's way. It also makes the library, whose threads a fork does not copy, start afresh here.
+    other's way. Returns what to call, and with what, to have it as it was.
     """
+    undo = []
     for path in _loaded_libraries():
         with contextlib.suppress(OSError):  # gone from the disk since it was loaded
             library = ctypes.CDLL(path)
-            for name in _SETTERS:
-                if hasattr(library, name):
-                    getattr(library, name)(ctypes.c_int(1))
+            for getter, setter in _NAMES:
+                if hasattr(library, getter) and hasattr(library, setter):
+                    count = getattr(library, getter)()
+                    if count != 1:  # OpenBLAS starts its threads even to be told to use one
+                        getattr(library, setter)(1)
+                        undo.append((getattr(library, setter), count))
                     break
+    return undo
 
 
 def _loaded_libraries() -> list[str]:
@@ -63,18 +70,23 @@ _forking = threading.local()
 
 
 @contextlib.contextmanager
-def quiet_fork() -> Iterator[None]:
+def quiet_forks() -> Iterator[None]:
     """Forks of this thread in the block wait until no other thread is in a library call.
 
     OpenBLAS ends its threads before a fork, and waits for ever for one that is at work just then
     (it clears the order to end together with the job). In the child, a lock that another thread
-    held in the library would never be released.
+    held in the library would never be released. The children inherit that linear algebra runs
+    in one thread: what is left of the library's threads after a fork is only started again, in
+    this process too, when it may use them.
     """
+    undo = limit_threads()
     _forking.is_ours = True
     try:
         yield
     finally:
         _forking.is_ours = False
+        for setter, count in undo:
+            setter(count)
 
 
 def _wait_for_quiet() -> None:
