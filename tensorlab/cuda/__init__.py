@@ -5,6 +5,7 @@ Every question here can be asked on a machine without a GPU: the answer is then 
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 from tensorlab import _backend, _random
@@ -84,3 +85,10 @@ def manual_seed_all(seed: int) -> None:
 
 def _require() -> Any:
     return _backend.backend_for(Device("cuda")).xp
+
+
+def __getattr__(name: str) -> Any:
+    """Import `tensorlab.cuda.amp` when it is first used."""
+    if name == "amp":
+        return importlib.import_module("tensorlab.cuda.amp")
+    raise AttributeError(f"module 'tensorlab.cuda' has no attribute {name!r}")

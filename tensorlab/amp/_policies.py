@@ -1,0 +1,93 @@
+"""Which operations autocast computes in lower precision, and which in float32.
+
+Products of matrices gain most from lower precision and lose least: their sums are accumulated in
+float32. Losses, decompositions and transforms need float32. All others take what comes, and
+operands of two types are promoted as ever. The lists are PyTorch's, for the CPU and for CUDA.
+
+Operations are named as in `tensorlab._op.OPS`. Functions that are made of several operations are
+listed by their public names: within them, all operations are computed in float32.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import CodeType
+from typing import Any
+
+__all__ = ["BANNED", "FULL", "LOWER", "VOLUMES", "full_codes", "neutral_codes"]
+
+_LOWER = {
+    "addmm", "baddbmm", "bmm", "convolution", "linear", "matmul", "mm", "prelu_kernel",
+    "scaled_dot_product_attention",
+}  # fmt: skip
+#: Computed in the dtype of autocast, by type of device.
+LOWER = {"cpu": _LOWER, "cuda": _LOWER | {"mv"}}
+
+_LOSSES = {
+    "binary_cross_entropy_with_logits", "huber_loss", "l1_loss", "mse_loss", "multi_margin_loss",
+    "multilabel_margin_loss", "nll_loss", "smooth_l1_loss", "soft_margin_loss",
+}  # fmt: skip
+#: Computed in float32, by type of device.
+FULL = {
+    "cpu": _LOSSES | {
+        "binary_cross_entropy", "cholesky", "ctc_loss", "eig", "eigh", "fft", "fft2", "fftn",
+        "fractional_max_pool_with_indices", "hfft", "hfft2", "hfftn", "ifft", "ifft2", "ifftn",
+        "ihfft", "ihfft2", "ihfftn", "inv", "irfft", "irfft2", "irfftn", "linalg_solve",
+        "linalg_svd", "polar", "prod", "qr", "rfft", "rfft2", "rfftn", "view_as_complex",
+    },
+    "cuda": _LOSSES | {
+        "acos", "asin", "cosh", "cumprod", "cumsum", "erfinv", "exp", "expm1", "fused_rms_norm",
+        "log", "log10", "log1p", "log2", "log_softmax", "logsumexp", "native_group_norm",
+        "native_layer_norm", "pow", "prod", "reciprocal", "resample", "rsqrt", "sinh", "softmax",
+        "softplus", "sum", "tan", "vector_norm",
+    },
+}  # fmt: skip
+#: Computed in float32 on the CPU when they run over three dimensions, and maximum unpooling.
+VOLUMES = {"adaptive_max_pool_with_indices", "avg_pool", "max_pool_with_indices", "max_unpool"}
+#: Refused on CUDA: the gradient at 0 and 1 is beyond float16.
+BANNED = {"binary_cross_entropy"}
+
+_FULL_LOSSES = (
+    "cosine_embedding_loss", "cross_entropy", "hinge_embedding_loss", "kl_div",
+    "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
+)  # fmt: skip
+_FULL_FUNCTIONS = {
+    "cpu": {
+        "tensorlab.nn.functional": (*_FULL_LOSSES, "grid_sample"),
+        "tensorlab": (
+            "cdist", "cholesky_inverse", "cholesky_solve", "lu_solve", "nanquantile", "quantile",
+            "stft", "trace", "triangular_solve",
+        ),
+        "tensorlab.linalg": ("cond", "inv_ex", "lstsq", "matrix_rank", "tensorinv", "tensorsolve"),
+    },
+    "cuda": {
+        "tensorlab.nn.functional": (*_FULL_LOSSES, "cosine_similarity", "pdist"),
+        "tensorlab": ("cdist", "renorm"),
+    },
+}  # fmt: skip
+# Made of products, but not computed in lower precision.
+_NEUTRAL_FUNCTIONS = {"tensorlab.nn.functional": ("bilinear",)}
+
+_codes: dict[str, frozenset[CodeType]] = {}
+
+
+def full_codes(device_type: str) -> frozenset[CodeType]:
+    """The code of the functions within which everything is computed in float32."""
+    if device_type not in _codes:
+        _codes[device_type] = _codes_of(_FULL_FUNCTIONS[device_type])
+    return _codes[device_type]
+
+
+def neutral_codes() -> frozenset[CodeType]:
+    """The code of the functions within which nothing is cast."""
+    if "neutral" not in _codes:
+        _codes["neutral"] = _codes_of(_NEUTRAL_FUNCTIONS)
+    return _codes["neutral"]
+
+
+def _codes_of(names: dict[str, tuple[str, ...]]) -> frozenset[CodeType]:
+    found: set[Any] = set()
+    for module, functions in names.items():
+        for name in functions:
+            found.add(getattr(importlib.import_module(module), name).__code__)
+    return frozenset(found)
