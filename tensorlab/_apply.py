@@ -389,7 +389,9 @@ def _prepare(op: Op, inputs: Sequence[Any], arrays: Any) -> ModuleType:
             (dimensioned if a.ndim else zero_dim).append(from_numpy_dtype(a.dtype))
             taking_part.append(i)
     assert xp is not None  # apply is only here with a tensor among the inputs
-    if op.result is None or not (dimensioned or zero_dim):
+    if op.check is not None:
+        op.check(arrays)
+    if op.result is None or not taking_part:
         return xp
     target = _dtypes.result_dtype(dimensioned, zero_dim, numbers)
     if op.result == "float" and target.category < _dtypes.FLOATING:

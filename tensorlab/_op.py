@@ -115,6 +115,7 @@ class Op:
         words = "".join(w.title() for w in self.name.split("_"))
         self.backward_name = f"{node_name or words}Backward0"
         self.names: Callable[[Any], str] | None = None  # of single nodes, where they differ
+        self.check: Callable[[Any], None] | None = None  # of the operands, before they are promoted
         self.result = result
         self.view = view
         self.variadic = variadic

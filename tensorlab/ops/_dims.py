@@ -49,6 +49,15 @@ def as_dims(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
     return dims if ndim else ()
 
 
+def check_flag(name: str, keepdim: Any) -> None:
+    """`TypeError` for `x.sum(0, 1)`, which means `x.sum((0, 1))` and would pass as keepdim=True."""
+    if keepdim is not False and keepdim is not True:
+        raise TypeError(
+            f"{name}(): argument 'keepdim' (position 2) must be bool, not {type(keepdim).__name__}; "
+            "to reduce several dimensions, give them as a tuple"
+        )
+
+
 def reduced_shape(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` with 1 at each of `dims`: what a reduction with keepdim=True returns."""
     return tuple(1 if i in dims else n for i, n in enumerate(shape))
@@ -60,6 +69,13 @@ def count(shape: tuple[int, ...], dims: tuple[int, ...]) -> int:
     for d in dims:
         n *= shape[d]
     return n
+
+
+def like(number: Any, g: Any) -> Any:
+    """Counts (bool or whole numbers) as numbers of the type of `g`, so that dividing by them keeps it."""
+    if hasattr(number, "_data"):
+        return number.to(g.dtype)
+    return number.astype(g.dtype)
 
 
 def restore(g: Any, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any:

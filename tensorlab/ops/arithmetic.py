@@ -35,6 +35,9 @@ def _both_bool(input: Any, other: Any) -> bool:
     errors=lambda r: [
         *_mismatch(r),
         ErrorSample(r.bool(3), r.bool(3), error=RuntimeError, match="two bool tensors is not supported"),
+        ErrorSample(r.bool(3), r.int(3), error=RuntimeError, match="a bool tensor is not supported"),
+        ErrorSample(r.bool(3), 1, error=RuntimeError, match="a bool tensor is not supported"),
+        ErrorSample(r(3), True, error=RuntimeError, match="a bool tensor is not supported"),
         ErrorSample(r.int(3), r.int(3), alpha=0.5, error=RuntimeError, match="must not be a floating point"),
     ],
     ref=lambda x, y, alpha=1: np.subtract(x, alpha * np.asarray(y)),
@@ -48,10 +51,7 @@ def sub(xp, input, other, /, *, alpha=1):
     tensor([-9, -8])
     """
     if _both_bool(input, other):
-        raise RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. "
-            "Use the `^` or `logical_xor()` operator instead."
-        )
+        _refuse_bool((input, other))
     if alpha == 1:
         return xp.subtract(input, other)
     if isinstance(alpha, float) and _kind(input) in "biu":
@@ -61,6 +61,23 @@ def sub(xp, input, other, /, *, alpha=1):
     return xp.subtract(input, alpha * other)
 
 
+def _refuse_bool(operands: Any) -> None:
+    """PyTorch subtracts no bools, whatever the other operand is: what `-` means for them is unclear."""
+    bools = [_kind(x) == "b" for x in operands]
+    if all(bools):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. "
+            "Use the `^` or `logical_xor()` operator instead."
+        )
+    if any(bools):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. "
+            "If you are trying to invert a mask, use the `~` or `logical_not()` operator instead; "
+            "to count with it, convert it with .int() first."
+        )
+
+
+sub.op.check = _refuse_bool
 sub.vjp(input=lambda g: g, other=lambda g, alpha: -g if alpha == 1 else g * -alpha)
 subtract = sub
 
@@ -77,6 +94,7 @@ def rsub(xp, input, other, /, *, alpha=1):
 
 
 rsub.vjp(input=lambda g, alpha: g * -alpha, other=lambda g: g)
+rsub.op.check = _refuse_bool
 rsub.op.names = lambda node: f"RsubBackward{int(node.parents[1] is None)}"
 Tensor.__rsub__ = operator(rsub.op)  # type: ignore[attr-defined]
 

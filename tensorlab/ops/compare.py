@@ -442,14 +442,14 @@ def _extreme(name: str, word: str, aliases: tuple[str, ...] = ()) -> Any:
         return made
     wins = gt if word == "larger" else lt
     made.vjp(
-        input=lambda g, input, other: g * _share(wins, input, other),
-        other=lambda g, input, other: g * _share(wins, other, input),
+        input=lambda g, input, other: _share(g, wins, input, other),
+        other=lambda g, input, other: _share(g, wins, other, input),
     )
     return made
 
 
-def _share(wins: Any, mine: Any, theirs: Any) -> Any:
-    return where(eq(mine, theirs), 0.5, wins(mine, theirs) * 1.0)
+def _share(g: Any, wins: Any, mine: Any, theirs: Any) -> Any:
+    return where(eq(mine, theirs), g * 0.5, where(wins(mine, theirs), g, 0.0))
 
 
 maximum = _extreme("maximum", "larger")
@@ -479,10 +479,11 @@ def clamp(xp, input, min=None, max=None, /):
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
     out = input
+    # Of equals NumPy takes the second: -0.0 stays what it is between 0 and 1, as in PyTorch.
     if min is not None:
-        out = xp.maximum(out, min)
+        out = xp.maximum(min, out)
     if max is not None:
-        out = xp.minimum(out, max)
+        out = xp.minimum(max, out)
     return out
 
 

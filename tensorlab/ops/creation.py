@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -114,10 +114,12 @@ def _array_of(data: Any, to: DType | None, copy: bool) -> Any:
     if hasattr(data, "dtype") and hasattr(data, "shape") and hasattr(data, "astype"):
         target = _dtypes.from_numpy_dtype(data.dtype) if to is None else to
         return data.astype(target.numpy, copy=copy)
-    if not isinstance(data, (Sequence, bool, int, float, complex)) or isinstance(data, str):
+    if not isinstance(data, (Sequence, bool, int, float, complex)) or isinstance(
+        data, (str, bytes)
+    ):
         if hasattr(data, "__array__"):
             return _array_of(np.asarray(data), to, copy)
-        if isinstance(data, str):
+        if isinstance(data, (str, bytes)):
             raise TypeError(f"new(): invalid data type '{type(data).__name__}'")
         raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
     _check_sequence(data, 0)
@@ -130,6 +132,8 @@ def _array_of(data: Any, to: DType | None, copy: bool) -> Any:
         raise TypeError(
             f"must be real number, not complex: dtype {to.name} holds no imaginary part"
         )
+    if to.category == _dtypes.INTEGER and array.dtype == np.uint64:  # beyond int64
+        raise ValueError("Overflow when unpacking long long: a number does not fit in 64 bits")
     if to.category == _dtypes.INTEGER and array.dtype.kind in "iu" and array.size:
         low, high = np.iinfo(to.numpy).min, np.iinfo(to.numpy).max
         low = low or -high  # negative numbers wrap around in unsigned types, as in PyTorch
@@ -185,9 +189,9 @@ def _length(data: Any) -> int | None:
 
 def _check_sequence(data: Any, depth: int) -> None:
     """Refuse ragged sequences and elements that are no numbers, in PyTorch's words."""
-    if not isinstance(data, Sequence) or isinstance(data, str):
-        if isinstance(data, str):
-            raise ValueError("too many dimensions 'str'")
+    if not isinstance(data, Sequence) or isinstance(data, (str, bytes)):
+        if isinstance(data, (str, bytes)):
+            raise ValueError(f"too many dimensions '{type(data).__name__}'")
         if not isinstance(data, (bool, int, float, complex, np.generic, np.ndarray, Tensor)):
             raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
         return
@@ -196,6 +200,8 @@ def _check_sequence(data: Any, depth: int) -> None:
     first = _length(data[0])
     for item in data:
         n = _length(item)
+        if isinstance(item, (str, bytes)) and not isinstance(data[0], (str, bytes)):
+            raise TypeError(f"new(): invalid data type '{type(item).__name__}'")
         if n != first:
             if first is None or n is None:
                 kind = type(item if n is None else data[0]).__name__
@@ -220,6 +226,10 @@ def _finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
 def _size(size: tuple[Any, ...]) -> tuple[int, ...]:
     """`zeros(2, 3)` and `zeros((2, 3))` alike."""
     if len(size) == 1 and not isinstance(size[0], (int, np.integer, Tensor)):
+        if isinstance(size[0], str) or not isinstance(size[0], Iterable):
+            raise TypeError(
+                f"argument 'size' (position 1) must be tuple of ints, not {type(size[0]).__name__}"
+            )
         size = tuple(size[0])
     out = tuple(int(n) for n in size)
     if any(n < 0 for n in out):

@@ -15,7 +15,7 @@ from tensorlab import return_types
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.ops._dims import as_dim, as_dims, numpy_names, restore
+from tensorlab.ops._dims import as_dim, as_dims, like, numpy_names, restore
 from tensorlab.ops.compare import maximum, minimum, where
 from tensorlab.ops.gathering import gather_backward
 from tensorlab.ops.reduce import sum as sum_
@@ -132,8 +132,8 @@ def _extreme_of_all(name: str) -> Any:
 
 def _shared(g: Any, input: Any, out: Any) -> Any:
     """Elements that are equally extreme share the gradient."""
-    winners = where(input == out, 1.0, 0.0)
-    return g * winners / sum_(winners)
+    winners = input == out
+    return where(winners, g / like(sum_(winners), g), 0.0)
 
 
 _max_all = _extreme_of_all("max")
@@ -233,12 +233,10 @@ def _amount(name: str, word: str, numpy_name: str, example: str) -> Any:
 def _shared_along(g: Any, input: Any, out: Any, dim: Any, keepdim: bool) -> Any:
     shape = tuple(input.shape)
     dims = as_dims("amax", None if dim == () else dim, len(shape))
-    winners = where(input == restore(out, shape, dims, keepdim), 1.0, 0.0)
-    return (
-        restore(g, shape, dims, keepdim)
-        * winners
-        / restore(sum_(winners, dims, True), shape, dims, True)
-    )
+    winners = input == restore(out, shape, dims, keepdim)
+    g = restore(g, shape, dims, keepdim)
+    count = restore(sum_(winners, dims, True), shape, dims, True)
+    return where(winners, g / like(count, g), 0.0)
 
 
 amax = _amount("amax", "largest", "max", "[5., 7.]")

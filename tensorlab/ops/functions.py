@@ -397,7 +397,7 @@ round.vjp(input=lambda g: g * 0.0)
 def _relu(xp, x):
     if x.dtype.kind == "b":
         raise RuntimeError("Boolean inputs not supported for relu")
-    return xp.maximum(x, 0)
+    return xp.maximum(0, x)  # of equals NumPy takes the second: -0.0 stays -0.0, as in PyTorch
 
 
 relu = function(

@@ -22,7 +22,11 @@ def _key(index: Any, array: Any) -> tuple[Any, ...]:
     for item in items:
         if isinstance(item, Tensor):
             item = item._data
-        elif isinstance(item, (list, range)):
+            if item.dtype == np.uint8 and item.ndim:
+                item = item != 0  # as in PyTorch, which took masks of uint8 before it had bool
+        elif isinstance(item, str):
+            raise TypeError("new(): invalid data type 'str'")
+        elif isinstance(item, (list, tuple, range)):
             item = np.asarray([i._data if isinstance(i, Tensor) else i for i in item])
             if item.size == 0:
                 item = item.astype(np.int64)
@@ -310,6 +314,8 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     """Write `x[key] = value`, broadcasting and converting `value`; autograd follows."""
     key = _key(key, self._data)
+    if isinstance(value, str):
+        raise TypeError(f"can't assign a str to a tensor of {self.dtype}")
     if not isinstance(value, (Tensor, bool, int, float, complex)):
         value = wrap(np.asarray(value).astype(self._data.dtype))
     if _is_basic(key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -80,6 +81,31 @@ def _cat_backward(g, tensors_shape, dim, needs):
 
 
 cat.vjp(_cat_backward)
+
+
+def _checked(function: Any, empty: Exception) -> Any:
+    """The function of a sequence of tensors with PyTorch's errors for what is no such sequence."""
+
+    @functools.wraps(function)  # keeps `.op`: it is the same operation
+    def checked(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(tensors, (list, tuple)):
+            raise TypeError(
+                f"{function.__name__}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+                f"{type(tensors).__name__}"
+            )
+        if not tensors:
+            raise empty
+        for i, x in enumerate(tensors):
+            if not hasattr(x, "ndim"):
+                raise TypeError(
+                    f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}"
+                )
+        return function(tensors, *args, **kwargs)
+
+    return checked
+
+
+cat = _checked(cat, ValueError("torch.cat(): expected a non-empty list of Tensors"))
 concat = concatenate = cat
 
 
@@ -115,6 +141,7 @@ stack.vjp(
         p if need else None for p, need in zip(unbind(g, dim), needs, strict=True)
     ]
 )
+stack = _checked(stack, RuntimeError("stack expects a non-empty TensorList"))
 
 
 def _at_least(n: int, x: Any) -> Any:

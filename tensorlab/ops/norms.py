@@ -10,7 +10,7 @@ import numpy as np
 from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
-from tensorlab.ops._dims import as_dims, count, numpy_names, restore
+from tensorlab.ops._dims import as_dims, count, like, numpy_names, restore
 from tensorlab.ops.arithmetic import pow, sub
 from tensorlab.ops.compare import where
 from tensorlab.ops.extrema import amax, amin
@@ -92,8 +92,8 @@ def _vector_norm_backward(g, input, out, ord, dim, keepdim):
     if ord == 2:
         return g * where(out == 0, 0.0, input / where(out == 0, 1.0, out))
     if ord in (math.inf, -math.inf):
-        winners = where(abs(input) == out, 1.0, 0.0)
-        return g * sgn(input) * winners / sum_(winners, dim, True)
+        winners = abs(input) == out
+        return where(winners, g * sgn(input) / like(sum_(winners, dim, True), g), 0.0)
     size = abs(input)
     flat = size == 0
     safe = where(flat, 1.0, size)

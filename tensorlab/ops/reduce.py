@@ -17,7 +17,7 @@ from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops import _names
-from tensorlab.ops._dims import as_dim, as_dims, count, numpy_names, restore
+from tensorlab.ops._dims import as_dim, as_dims, check_flag, count, like, numpy_names, restore
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import exp
@@ -42,6 +42,7 @@ def reduction_samples(r: Any) -> list[Sample]:
 
 def reduction_errors(r: Any) -> list[ErrorSample]:
     return [
+        ErrorSample(r(2, 3), 0, 1, error=TypeError, match="keepdim.*must be bool, not int"),
         ErrorSample(r(2, 3), 2, error=IndexError, match="Dimension out of range"),
         ErrorSample(r(2, 3), (0, -2), error=RuntimeError, match="dim 0 appears multiple times"),
         ErrorSample(r(2, 3), "x", error=TypeError, match="dim"),
@@ -83,6 +84,7 @@ def sum(xp, input, /, dim=None, keepdim=False, *, dtype=None):
     >>> tl.sum(tl.tensor([[1., 2.], [3., 4.]]), dim=0)
     tensor([4., 6.])
     """
+    check_flag("sum", keepdim)
     axis = None if dim is None else as_dims("sum", dim, input.ndim)
     if dtype is not None:
         return xp.add.reduce(input, axis, as_dtype(dtype).numpy, None, keepdim)
@@ -118,6 +120,7 @@ def mean(xp, input, /, dim=None, keepdim=False, *, dtype=None):
     >>> tl.mean(tl.tensor([[1., 2.], [3., 4.]]), dim=1)
     tensor([1.5000, 3.5000])
     """
+    check_flag("mean", keepdim)
     values = floating("mean", input, dtype)
     dims = as_dims("mean", dim, input.ndim)
     total = xp.add.reduce(values, dims, accumulator(values.dtype), None, keepdim)
@@ -154,6 +157,7 @@ def prod(xp, input, /, dim=None, keepdim=False, *, dtype=None):
     >>> tl.prod(tl.tensor([[1., 2.], [3., 4.]]), dim=1)
     tensor([ 2., 12.])
     """
+    check_flag("prod", keepdim)
     axis = None if dim is None else as_dim("prod", dim, input.ndim)
     if axis is not None and input.ndim == 0:
         axis = None
@@ -193,6 +197,7 @@ prod.op.names = _names.by_parameter("Prod")
 
 def _truth(name: str, xp: Any, input: Any, dim: Any, keepdim: bool, reduce: Any) -> Any:
     # An empty tuple means no dimension here, as in PyTorch: only the truth of each element.
+    check_flag(name, keepdim)
     out = reduce(input, axis=as_dims(name, dim, input.ndim), keepdims=keepdim)
     return out.astype(input.dtype) if input.dtype == np.uint8 else out
 
@@ -427,6 +432,7 @@ def logsumexp(xp, input, /, dim, keepdim=False):
     >>> tl.logsumexp(tl.tensor([1000., 0.]), dim=0)
     tensor(1000.)
     """
+    check_flag("logsumexp", keepdim)
     if dim is None:
         raise TypeError("logsumexp() missing 1 required positional argument: 'dim'")
     dims = as_dims("logsumexp", dim, input.ndim)
@@ -513,7 +519,7 @@ def _nanmean_backward(g, input, dim, keepdim):
     valid = input == input  # nan != nan
     shape = tuple(input.shape)
     n = restore(sum(valid, dim, keepdim), shape, dim, keepdim)
-    return where(valid, restore(g, shape, dim, keepdim) / n, 0.0)
+    return where(valid, restore(g, shape, dim, keepdim) / like(n, g), 0.0)
 
 
 nanmean.vjp(input=_nanmean_backward)

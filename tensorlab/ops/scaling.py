@@ -9,7 +9,7 @@ import numpy as np
 from tensorlab import return_types
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
-from tensorlab.ops._dims import as_dim
+from tensorlab.ops._dims import as_dim, like
 from tensorlab.ops.arithmetic import pow
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import mul
@@ -37,7 +37,7 @@ def frexp(xp, input, /):
     return xp.asarray(mantissa, input.dtype), xp.asarray(exponent, np.int32)
 
 
-frexp.vjp(input=lambda g, out: g[0] / exp2(out[1] + g[0] * 0.0))
+frexp.vjp(input=lambda g, out: g[0] / exp2(like(out[1], g[0])))
 
 
 def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._apply import observe
 from tensorlab._op import OPS, ErrorSample, Op, Sample
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import GradcheckError, grad, gradcheck, gradgradcheck
@@ -256,6 +257,65 @@ def check_second_gradients(op: Op, seed: int) -> None:
             gradgradcheck(function, inputs)
         except (GradcheckError, RuntimeError, ValueError) as error:
             raise AssertionError(f"{where_at(op, sample, seed)}: gradgradcheck: {error}") from error
+
+
+class _RuleOutputs:
+    """Notes the dtypes of what gradient rules return, before the engine converts anything."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, str]] = []
+
+    def before(self, op: Op, arrays: Any) -> None: ...
+
+    def after(self, op: Op, arrays: Any, outputs: Any, node: Any) -> None: ...
+
+    def before_backward(self, node: Any) -> None: ...
+
+    def after_backward(self, node: Any, grads: Any) -> None:
+        for g in grads:
+            array = getattr(g, "_data", g)
+            if hasattr(array, "dtype"):
+                self.found.append((node.name(), array.dtype.name))
+
+
+def check_gradient_dtypes(op: Op, seed: int) -> None:
+    """Gradients of float32 (and float16) are computed in it: no rule returns float64."""
+    for dtype in (np.float32, np.float16):
+        for sample in samples_of(op, seed, dtype):
+            leaves: list[Tensor] = []
+
+            def leaf(x: np.ndarray, leaves: list[Tensor] = leaves) -> Tensor:
+                made = wrap(x.copy())
+                if x.dtype.kind in "fc":
+                    leaves.append(made.requires_grad_())
+                return made
+
+            try:
+                result = [out for out in outputs(call(op, sample, leaf)) if out.requires_grad]
+            except (RuntimeError, TypeError):
+                mixed = any(x.dtype.kind == "f" and x.dtype != dtype for x in arrays_of(op, sample))
+                if mixed or dtype == np.float16:
+                    continue  # not every operation takes half precision, or two float types
+                raise
+            wide = ("float64", "complex128")
+            if not result or any(t._data.dtype.name in wide for t in (*leaves, *result)):
+                continue
+            for create_graph in (False, True):
+                rules = _RuleOutputs()
+                seeds = [wrap(_torch.weights(out.shape, out._data.dtype)) for out in result]
+                with np.errstate(all="ignore"), observe(rules):
+                    found = grad(
+                        result, leaves, seeds, allow_unused=True, retain_graph=True,
+                        create_graph=create_graph,
+                    )  # fmt: skip
+                message = where_at(op, sample, seed)
+                for g, x in zip(found, leaves, strict=True):
+                    if g is not None:
+                        assert g._data.dtype == x._data.dtype, (
+                            f"{message}: expected a gradient of {x.dtype}, got {g.dtype}"
+                        )
+                for name, kind in rules.found:
+                    assert kind not in wide, f"{message}: a rule of {name} returned {kind}"
 
 
 def check_inputs_unmodified(op: Op, seed: int) -> None:

@@ -136,7 +136,7 @@ def _positions(shape: tuple[int, ...], key: tuple[Any, ...]) -> np.ndarray:
         ((0, 0, 0), IndexError, "too many indices for tensor of dimension 2"),
         ((2,), IndexError, "index 2 is out of bounds for dimension 0 with size 2"),
         ((slice(None, None, -1),), ValueError, "step must be greater than zero"),
-        (("a",), IndexError, "only integers, slices"),
+        (("a",), TypeError, "invalid data type 'str'"),
         ((1.5,), IndexError, "only integers, slices"),
         ((np.array([0.5]),), IndexError, "must be long, int, byte or bool tensors"),
         ((np.array([5]),), IndexError, "index 5 is out of bounds for dimension 0 with size 2"),

@@ -163,3 +163,9 @@ def test_an_in_place_form_that_forgets_to_count_fails(
     monkeypatch.setattr(Tensor, "double_test_", silent)
     with pytest.raises(AssertionError, match="version counter"):
         CHECKS["in_place"](made.op, 0)
+
+
+def test_a_rule_that_computes_in_float64_fails(declare: Any) -> None:
+    made = good(declare, rule=lambda g: g * np.full(g.shape, 2.0) if g.ndim else g * 2)
+    with pytest.raises(AssertionError, match="a rule of DoubleTestBackward0 returned float64"):
+        CHECKS["gradient_dtypes"](made.op, 0)

@@ -77,7 +77,13 @@ def _weights(x: Any) -> np.ndarray:
     return _torch.weights(tuple(x.shape), np.dtype(np.float32))
 
 
-COMPARED = [op for op in OPS.values() if op.samples and _torch.counterpart(op) is not None]
+# PyTorch computes these in bfloat16 itself, and is off by more than a rounding (or overflows).
+INEXACT = {"matrix_exp", "special_i0e"}
+COMPARED = [
+    op
+    for op in OPS.values()
+    if op.samples and op.name not in INEXACT and _torch.counterpart(op) is not None
+]
 
 
 @pytest.mark.parametrize("op", COMPARED, ids=lambda op: op.name)
