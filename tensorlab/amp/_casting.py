@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _apply
+from tensorlab import _apply, _autocast
 from tensorlab._dtypes import dtype, float32, float64
 from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 from tensorlab.amp import _policies
 from tensorlab.amp._state import get_autocast_dtype, state
 
-__all__ = ["cast_inputs"]
+__all__ = ["cast_arguments", "cast_inputs"]
 
 
 def cast_inputs(op: Any, inputs: Sequence[Any], params: tuple[Any, ...]) -> Sequence[Any]:
@@ -36,6 +36,23 @@ def cast_inputs(op: Any, inputs: Sequence[Any], params: tuple[Any, ...]) -> Sequ
     state.enabled[device_type] = False
     try:
         return [_cast(x, wanted, device_type) for x in inputs]
+    finally:
+        state.enabled[device_type] = True
+
+
+def cast_arguments(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of a function marked `autocasts` as autocast wants them."""
+    device_type = _device_type((*args, *kwargs.values()))
+    policy = _policies.ARGUMENTS[device_type].get(name)
+    if policy is None or not state.enabled[device_type]:
+        return args, kwargs
+    wanted = float32 if policy == "full" else get_autocast_dtype(device_type)
+    state.enabled[device_type] = False
+    try:
+        args = tuple(_cast(x, wanted, device_type) for x in args)
+        return args, {k: _cast(x, wanted, device_type) for k, x in kwargs.items()}
     finally:
         state.enabled[device_type] = True
 
@@ -92,7 +109,7 @@ def _cast(x: Any, wanted: dtype, device_type: str) -> Any:
 
 
 def _install() -> None:
-    """Have operations that are observed ask `cast_inputs` first."""
+    """Have operations that are observed, and functions that are marked, ask here first."""
     observed = _apply._observed
 
     def cast_and_observed(
@@ -105,6 +122,7 @@ def _install() -> None:
         return observed(op, inputs, arrays, params, mask, xp)
 
     _apply._observed = cast_and_observed
+    _autocast.cast_arguments = cast_arguments
 
 
 _install()

@@ -11,10 +11,11 @@ listed by their public names: within them, all operations are computed in float3
 from __future__ import annotations
 
 import importlib
+import inspect
 from types import CodeType
 from typing import Any
 
-__all__ = ["BANNED", "FULL", "LOWER", "VOLUMES", "full_codes", "neutral_codes"]
+__all__ = ["ARGUMENTS", "BANNED", "FULL", "LOWER", "VOLUMES", "full_codes", "neutral_codes"]
 
 _LOWER = {
     "addmm", "baddbmm", "bmm", "convolution", "linear", "matmul", "mm", "prelu_kernel",
@@ -43,9 +44,23 @@ FULL = {
     },
 }  # fmt: skip
 #: Computed in float32 on the CPU when they run over three dimensions, and maximum unpooling.
-VOLUMES = {"adaptive_max_pool_with_indices", "avg_pool", "max_pool_with_indices", "max_unpool"}
+VOLUMES = {
+    "adaptive_max_pool_with_indices", "avg_pool", "max_pool", "max_pool_positions", "max_unpool",
+}  # fmt: skip
 #: Refused on CUDA: the gradient at 0 and 1 is beyond float16.
 BANNED = {"binary_cross_entropy"}
+
+#: Functions marked with `tensorlab._autocast.autocasts`: they look at dtypes themselves, so their
+#: arguments are cast before. What to, by type of device.
+ARGUMENTS = {
+    "cpu": {
+        "binary_cross_entropy": "full",
+        "grid_sample": "full",
+        "prelu": "lower",
+        "scaled_dot_product_attention": "lower",
+    },
+    "cuda": {"prelu": "lower", "scaled_dot_product_attention": "lower"},
+}
 
 _FULL_LOSSES = (
     "cosine_embedding_loss", "cross_entropy", "hinge_embedding_loss", "kl_div",
@@ -53,12 +68,12 @@ _FULL_LOSSES = (
 )  # fmt: skip
 _FULL_FUNCTIONS = {
     "cpu": {
-        "tensorlab.nn.functional": (*_FULL_LOSSES, "grid_sample"),
+        "tensorlab.nn.functional": _FULL_LOSSES,
         "tensorlab": (
-            "cdist", "cholesky_inverse", "cholesky_solve", "lu_solve", "nanquantile", "quantile",
-            "stft", "trace", "triangular_solve",
+            "cdist", "cholesky_inverse", "cholesky_solve", "lu_solve", "stft", "trace",
+            "triangular_solve",
         ),
-        "tensorlab.linalg": ("cond", "inv_ex", "lstsq", "matrix_rank", "tensorinv", "tensorsolve"),
+        "tensorlab.linalg": ("cond", "inv_ex", "lstsq", "tensorinv", "tensorsolve"),
     },
     "cuda": {
         "tensorlab.nn.functional": (*_FULL_LOSSES, "cosine_similarity", "pdist"),
@@ -89,5 +104,6 @@ def _codes_of(names: dict[str, tuple[str, ...]]) -> frozenset[CodeType]:
     found: set[Any] = set()
     for module, functions in names.items():
         for name in functions:
-            found.add(getattr(importlib.import_module(module), name).__code__)
+            function = getattr(importlib.import_module(module), name)
+            found.add(inspect.unwrap(function).__code__)  # a wrapper serves several
     return frozenset(found)

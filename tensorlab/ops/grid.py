@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._autocast import autocasts
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.compare import where
@@ -100,6 +101,7 @@ def _aligned(align_corners: bool | None) -> bool:
     return bool(align_corners)
 
 
+@autocasts
 def grid_sample(
     input: Any,
     grid: Any,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes, _random
+from tensorlab._autocast import autocasts
 from tensorlab._backend import NUMPY, to_device, to_numpy
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._random import default_generator
@@ -88,6 +89,7 @@ prelu_kernel.vjp(
 )
 
 
+@autocasts
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """`input` above zero, `weight · input` below, with a weight that is learned.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._autocast import autocasts
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.nn.functional.activation import softmax
@@ -75,6 +76,7 @@ def _grouped(
     return query, key.unsqueeze(-3), value.unsqueeze(-3), mask
 
 
+@autocasts
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

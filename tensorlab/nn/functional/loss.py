@@ -10,6 +10,7 @@ import math
 import warnings
 from typing import Any
 
+from tensorlab._autocast import autocasts
 from tensorlab._dtypes import can_cast
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
@@ -323,6 +324,7 @@ def kl_div(
     return total / input.size(0) if by_batch and input.dim() else total
 
 
+@autocasts
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
