@@ -23,7 +23,7 @@ from typing import Any as _Any
 # One line per module, as far as it goes: a name on a line of its own would fill a thousand.
 # fmt: off
 # ruff: noqa: I001
-from tensorlab import autograd, linalg, ops, return_types
+from tensorlab import autograd, kernels, linalg, ops, return_types
 from tensorlab._backend import Device as device
 from tensorlab._dtypes import (
     load_bfloat16 as _load_bfloat16, bool_ as bool, can_cast, cdouble, cfloat, complex128,
@@ -39,6 +39,7 @@ from tensorlab._tensor import Size, Tensor
 from tensorlab.autograd.mode import (
     enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled,
 )
+from tensorlab.kernels import get_num_threads, set_num_threads
 from tensorlab.ops.activation import erf
 from tensorlab.ops.arithmetic import (
     addcdiv, addcmul, arctan2, atan2, copysign, div, divide, float_power, floor_divide, fmod,

@@ -52,12 +52,16 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     return _finish(op, inputs, arrays, params, mask, xp, out)
 
 
+#: No kernel is asked about an elementwise operation on fewer numbers than these.
+SMALL = 4096
+
+
 def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
     """`apply` for an operation of two operands, most calls of which need no loop and no promotion.
 
     Those are calls on two CPU tensors of one dtype, or on a float tensor and a Python number.
     """
-    forward, plans, to_float = op.forward, op.plans, op.result == "float"
+    forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
 
     def call(x: Any, y: Any, params: tuple[Any, ...]) -> Any:
         if not op.simple or observers:
@@ -83,7 +87,7 @@ def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
             plain = b is not y and type(b) is ndarray and b.dtype.kind == "f"
         else:
             plain = False
-        if not plain:
+        if not plain or (kernels and (a is x or a.size > SMALL)):
             return apply(op, (x, y), params)
         try:
             out = forward(np, a, b, *params)
@@ -105,7 +109,7 @@ def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
 
 def lane_one(op: Op) -> Callable[[Any, tuple[Any, ...]], Any]:
     """`apply` for an operation of one operand, likewise."""
-    forward, plans, to_float = op.forward, op.plans, op.result == "float"
+    forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
 
     def call(x: Any, params: tuple[Any, ...]) -> Any:
         if not isinstance(x, Tensor) or not op.simple or observers:
@@ -114,6 +118,8 @@ def lane_one(op: Op) -> Callable[[Any, tuple[Any, ...]], Any]:
             current_history(x)
         a = x._data
         if type(a) is not ndarray or (to_float and a.dtype.kind not in "fc"):
+            return apply(op, (x,), params)
+        if kernels and a.size > SMALL:
             return apply(op, (x,), params)
         out = forward(np, a, *params)
         if type(out) is not ndarray:

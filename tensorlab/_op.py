@@ -142,7 +142,7 @@ class Op:
         self.joint: Callable[..., Any] | None = None
         self.kernels: dict[str, Callable[..., Any]] = {}
         self.plans: dict[int, Plan] = {}
-        # One plain array out, no kernel to ask: see `_apply.lane_one`.
+        # One plain array out: see `_apply.lane_one`.
         self.simple = not (view or variadic or named_tuple or self.promoted) and result is not None
         self.lane: Callable[..., Any] | None = None
         self.differentiable = 0  # bit i: input i has a rule
@@ -292,7 +292,6 @@ def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Call
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
         OPS[name].kernels[kind] = kernel
-        OPS[name].simple = False
         return kernel
 
     return register

@@ -117,7 +117,8 @@ def test_the_metadata(unpacked):
     metadata = email.parser.Parser().parsestr((info / "METADATA").read_text("utf-8"))
     assert metadata["Name"] == "tensorlab-course"
     assert metadata["License-Expression"] == "MIT"
-    assert set(metadata.get_all("Provides-Extra")) == {"lab", "test", "dev", "cuda12", "cuda13"}
+    extras = {"cuda12", "cuda13", "dev", "kernels", "lab", "test", "vision"}
+    assert set(metadata.get_all("Provides-Extra")) == extras
     core = [need for need in metadata.get_all("Requires-Dist") if "extra ==" not in need]
     assert core == ["ml-dtypes>=0.5", "numpy>=2.0"]
     scripts = configparser.ConfigParser()

@@ -1,0 +1,39 @@
+"""Getting at compiled code when it is first needed."""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from typing import Any
+
+import numpy as np
+
+_modules: dict[str, Any] = {}
+
+
+def native(name: str) -> Any:
+    """The module `name` of `native`, compiled or loaded on first use; None if Numba is not installed.
+
+    If compiling fails, a warning says so, once, and the generic path goes on.
+    """
+    if name not in _modules:
+        try:
+            _modules[name] = importlib.import_module(f"tensorlab.kernels.cpu.native.{name}")
+        except ModuleNotFoundError as error:
+            if error.name not in ("numba", "llvmlite"):
+                raise
+            _modules[name] = None
+        except Exception as error:  # whatever a compiler may raise
+            warnings.warn(
+                f"the CPU kernels of {name!r} could not be compiled and are not used; the results "
+                f"are the same, only slower ({type(error).__name__}: {error})",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            _modules[name] = None
+    return _modules[name]
+
+
+def all_float32(*arrays: Any) -> bool:
+    """Whether these are NumPy arrays of float32, None not counted."""
+    return all(a is None or (type(a) is np.ndarray and a.dtype == np.float32) for a in arrays)

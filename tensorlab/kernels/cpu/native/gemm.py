@@ -1,0 +1,169 @@
+"""Matrix products: blocks that fit the caches, made of tiles that fit the registers (see `tile`).
+
+B is cut into panels as wide as a tile, A into panels as high as one. A block of A's panels stays in the
+second-level cache while all panels of B pass by; one panel of B stays in the first. Rearranging into
+panels ("packing") makes each step of a tile read neighbours; it also takes transposed operands, as the
+backward pass has them, without a copy beforehand. (Goto and van de Geijn, as in `tile`; F. Van Zee, R.
+van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", ACM TOMS 41, 2015.)
+"""
+
+# Numba passes the first argument of an intrinsic itself.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS, at, copy, tile, transpose_block
+from tensorlab.kernels.threads import run_parts, split, thread_count
+
+__all__ = ["matmul"]
+
+WIDTH = LANES * VECTORS
+DEPTH = 384  # of a block, in k: a panel of B is DEPTH · WIDTH numbers
+HEIGHT = 192  # of a block of A
+BREADTH = 3072 // WIDTH * WIDTH  # of a block of B
+
+_tile_1 = tile(1, "packed", "strided")
+_tile_2 = tile(2, "packed", "strided")
+_tile_3 = tile(3, "packed", "strided")
+_copy_a, _copy_b = copy(ROWS), copy(LANES)
+_transpose_b = transpose_block(LANES)
+_transpose_a = transpose_block(ROWS)
+
+
+@compiled("void(float32[:, :], int64, int64, int64, int64, float32[::1])")
+def pack_rows(a, first, last, start, count, out):
+    """Rows first…last of `a`, columns start…start + count, in panels: out[panel][k · ROWS + i]."""
+    row_step, column_step = a.strides[0] // 4, a.strides[1] // 4
+    for panel in range((last - first + ROWS - 1) // ROWS):
+        top = first + panel * ROWS
+        rows = min(ROWS, last - top)
+        base = panel * ROWS * count
+        k = 0
+        if rows == ROWS and column_step == 1:
+            while k + ROWS <= count:
+                source = top * row_step + start + k
+                _transpose_a(at(a, source), row_step, at(out, base + k * ROWS), ROWS)
+                k += ROWS
+        elif rows == ROWS and row_step == 1:
+            while k < count:
+                _copy_a(at(a, top + (start + k) * column_step), at(out, base + k * ROWS))
+                k += 1
+        for kk in range(k, count):
+            for i in range(rows):
+                out[base + kk * ROWS + i] = a[top + i, start + kk]
+            for i in range(rows, ROWS):
+                out[base + kk * ROWS + i] = 0
+
+
+@compiled("void(float32[:, :], int64, int64, int64, int64, float32[::1])")
+def pack_columns(b, start, count, first, last, out):
+    """Columns first…last of `b`, rows start…start + count, in panels: out[panel][k · WIDTH + j]."""
+    row_step, column_step = b.strides[0] // 4, b.strides[1] // 4
+    for panel in range((last - first + WIDTH - 1) // WIDTH):
+        left = first + panel * WIDTH
+        columns = min(WIDTH, last - left)
+        base = panel * WIDTH * count
+        j = 0
+        if row_step == 1 and column_step != 1:
+            while j + LANES <= columns:
+                k = 0
+                while k + LANES <= count:
+                    source = (left + j) * column_step + start + k
+                    _transpose_b(at(b, source), column_step, at(out, base + k * WIDTH + j), WIDTH)
+                    k += LANES
+                for kk in range(k, count):
+                    for jj in range(j, j + LANES):
+                        out[base + kk * WIDTH + jj] = b[start + kk, left + jj]
+                j += LANES
+        elif column_step == 1:
+            whole = columns // LANES * LANES
+            for k in range(count):
+                source = (start + k) * row_step + left
+                for jj in range(0, whole, LANES):
+                    _copy_b(at(b, source + jj), at(out, base + k * WIDTH + jj))
+            j = whole
+        if j < WIDTH:
+            for k in range(count):
+                for jj in range(j, columns):
+                    out[base + k * WIDTH + jj] = b[start + k, left + jj]
+                for jj in range(columns, WIDTH):
+                    out[base + k * WIDTH + jj] = 0
+
+
+@compiled(
+    "void(float32[::1], float32[::1], int64, float32[:, ::1], int64, int64, int64, int64, boolean, float32[::1])"
+)
+def multiply_panels(a, b, count, c, top, bottom, left, right, add, corner):
+    """The block of c that packed panels of A and B give; `corner` is room for one tile."""
+    c_step = c.shape[1]
+    for jp in range((right - left + WIDTH - 1) // WIDTH):
+        column = left + jp * WIDTH
+        columns = min(WIDTH, right - column)
+        b_at = jp * WIDTH * count
+        for ip in range((bottom - top + ROWS - 1) // ROWS):
+            row = top + ip * ROWS
+            rows = min(ROWS, bottom - row)
+            a_at = ip * ROWS * count
+            whole = rows == ROWS and columns % LANES == 0
+            target, step, over = at(c, row * c_step + column), c_step, add
+            if not whole:
+                target, step, over = at(corner, 0), WIDTH, False
+            if columns > 2 * LANES:
+                _tile_3(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
+            elif columns > LANES:
+                _tile_2(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
+            else:
+                _tile_1(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
+            if not whole:
+                for i in range(rows):
+                    for j in range(columns):
+                        value = corner[i * WIDTH + j]
+                        if add:
+                            value += c[row + i, column + j]
+                        c[row + i, column + j] = value
+
+
+@compiled(
+    "void(float32[:, :], float32[:, :], float32[:, ::1], int64, int64, int64, int64, float32[::1], float32[::1])"
+)
+def multiply_block(a, b, c, top, bottom, left, right, a_room, b_room):
+    """c[top:bottom, left:right] = (a · b)[top:bottom, left:right], in one thread."""
+    depth = a.shape[1]
+    corner = np.empty(ROWS * WIDTH, np.float32)
+    for column in range(left, right, BREADTH):
+        far = min(column + BREADTH, right)
+        for start in range(0, depth, DEPTH):
+            count = min(DEPTH, depth - start)
+            pack_columns(b, start, count, column, far, b_room)
+            for row in range(top, bottom, HEIGHT):
+                below = min(row + HEIGHT, bottom)
+                pack_rows(a, row, below, start, count, a_room)
+                multiply_panels(
+                    a_room, b_room, count, c, row, below, column, far, start > 0, corner
+                )
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a · b of two float32 matrices in any layout; shapes (m, k) · (k, n) → (m, n)."""
+    m, n, k = a.shape[0], b.shape[1], a.shape[1]
+    if out is None:
+        out = np.empty((m, n), np.float32)
+    if k == 0:
+        out[...] = 0
+        return out
+    threads = thread_count(2 * m * n * k)
+    by_rows = m >= n
+    parts = split(m if by_rows else n, threads, ROWS if by_rows else WIDTH)
+
+    def part(first: int, last: int) -> None:
+        top, bottom, left, right = (first, last, 0, n) if by_rows else (0, m, first, last)
+        depth = min(DEPTH, k)
+        a_room = np.empty((min(HEIGHT, bottom - top) + ROWS) * depth, np.float32)
+        b_room = np.empty((min(BREADTH, right - left) + WIDTH) * depth, np.float32)
+        multiply_block(a, b, out, top, bottom, left, right, a_room, b_room)
+
+    run_parts(part, parts)
+    return out

@@ -1,0 +1,171 @@
+"""Threads for kernels: how many, and the workers that run the parts of one computation.
+
+Kernels are compiled code that lets go of Python's lock, so ordinary Python threads run them side by
+side. A computation is cut into parts beforehand, one for each thread; the calling thread does the first
+itself. Parts depend on sizes and the number of threads alone, so results are the same from run to run.
+
+Nothing here survives a fork: a child starts with no workers and makes its own when it needs them.
+When the workers are busy for another thread, a computation runs its parts one after another: there are
+never more running threads than the number asked for, whatever notebooks, loaders or servers do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+#: Below this many arithmetic operations, waking a second thread costs more than it saves.
+WORTH_A_THREAD = 1_000_000
+
+Part = tuple[int, int]
+
+
+def _allowed() -> int:
+    """The processors this process may use: affinity, the container's quota, OMP_NUM_THREADS."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS and Windows have no affinity to ask for
+        count = os.cpu_count() or 1
+    quota = _quota(Path("/sys/fs/cgroup/cpu.max"))
+    if quota is not None:
+        count = min(count, max(1, math.ceil(quota)))
+    asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    return max(1, min(count, int(asked))) if asked.isdigit() and int(asked) else count
+
+
+def _quota(file: Path) -> float | None:
+    """The processors' worth of time that a cgroup (version 2) grants, if it limits it."""
+    try:
+        limit, period = file.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if limit == "max" else int(limit) / int(period)
+
+
+class _Workers:
+    """Threads that wait for parts. One computation at a time has them."""
+
+    def __init__(self) -> None:
+        self.free = threading.Lock()
+        self.inboxes: list[SimpleQueue[Any]] = []
+        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def ensure(self, count: int) -> None:
+        while len(self.inboxes) < count:
+            inbox: SimpleQueue[Any] = SimpleQueue()
+            name = f"tensorlab-kernels-{len(self.inboxes) + 1}"
+            threading.Thread(target=_serve, args=(inbox, self.done), name=name, daemon=True).start()
+            self.inboxes.append(inbox)
+
+
+def _serve(inbox: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:
+    while True:
+        function, part = inbox.get()
+        try:
+            function(*part)
+        except BaseException as error:
+            done.put(error)
+        else:
+            done.put(None)
+        # What the part held must not live on while this thread waits.
+        del function, part
+
+
+_workers = _Workers()
+_count: int | None = None
+
+
+def _forget_workers() -> None:
+    global _workers
+    _workers = _Workers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)
+
+
+def get_num_threads() -> int:
+    """The number of threads that CPU kernels use.
+
+    By default the processors that this process may use: its affinity, the quota of its container and
+    OMP_NUM_THREADS count.
+
+    >>> import tensorlab
+    >>> tensorlab.get_num_threads() >= 1
+    True
+    """
+    global _count
+    if _count is None:
+        _count = _allowed()
+    return _count
+
+
+def set_num_threads(num: int) -> None:
+    """Let CPU kernels use `num` threads; `RuntimeError` if it is not positive.
+
+    NumPy's own matrix products follow OPENBLAS_NUM_THREADS or OMP_NUM_THREADS instead, which must
+    be set before Python starts.
+
+    >>> import tensorlab
+    >>> before = tensorlab.get_num_threads()
+    >>> tensorlab.set_num_threads(1)
+    >>> tensorlab.get_num_threads()
+    1
+    >>> tensorlab.set_num_threads(before)
+    """
+    global _count
+    if isinstance(num, bool) or not isinstance(num, int):
+        raise TypeError(f"set_num_threads expects an int, but got {type(num).__name__}")
+    if num <= 0:
+        raise RuntimeError(f"set_num_threads expects a positive integer, but got {num}")
+    _count = num
+
+
+def thread_count(operations: int) -> int:
+    """How many threads are worth using for this many arithmetic operations."""
+    return 1 if operations < WORTH_A_THREAD else get_num_threads()
+
+
+def split(total: int, parts: int, unit: int = 1) -> list[Part]:
+    """0…total in at most `parts` nearly equal ranges that begin at multiples of `unit`.
+
+    >>> split(10, 2, 4)
+    [(0, 4), (4, 10)]
+    """
+    units = -(-total // unit)
+    parts = max(1, min(parts, units))
+    edges = [units * i // parts * unit for i in range(parts)] + [total]
+    return list(itertools.pairwise(edges))
+
+
+def run_parts(function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -> None:
+    """Call `function(*part)` for every part, side by side; returns when all are done.
+
+    An exception in a part is raised here, after the other parts have ended.
+    """
+    workers = _workers
+    if len(parts) == 1 or not workers.free.acquire(blocking=False):
+        for part in parts:
+            function(*part)
+        return
+    error: BaseException | None = None
+    sent = 0
+    try:
+        workers.ensure(len(parts) - 1)
+        for inbox, part in zip(workers.inboxes, parts[1:], strict=False):
+            inbox.put((function, part))
+            sent += 1
+        function(*parts[0])
+    finally:
+        # Also when the first part was interrupted: the others still write to the caller's arrays.
+        for _ in range(sent):
+            error = workers.done.get() or error
+        workers.free.release()
+    if error is not None:
+        raise error

@@ -1,0 +1,179 @@
+"""Threads for kernels: how many, their parts, their failures, forks, and several callers at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import tensorlab as tl
+from tensorlab.kernels import threads
+
+
+@pytest.fixture
+def count(monkeypatch):
+    monkeypatch.setattr(threads, "_count", None)
+    return tl.get_num_threads
+
+
+def test_the_number_of_threads(count, monkeypatch):
+    available = count()
+    assert available >= 1
+    tl.set_num_threads(3)
+    assert tl.get_num_threads() == 3
+    for bad, error in [(0, RuntimeError), (-1, RuntimeError), (1.5, TypeError), (True, TypeError)]:
+        with pytest.raises(error, match="set_num_threads expects"):
+            tl.set_num_threads(bad)
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert tl.get_num_threads() == 1
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setenv("OMP_NUM_THREADS", "999")
+    assert tl.get_num_threads() == available
+
+
+def test_the_quota_of_a_container(tmp_path):
+    file = tmp_path / "cpu.max"
+    assert threads._quota(file) is None
+    file.write_text("max 100000\n")
+    assert threads._quota(file) is None
+    file.write_text("150000 100000\n")
+    assert threads._quota(file) == 1.5
+
+
+@pytest.mark.parametrize("total", [0, 1, 7, 8, 9, 100])
+@pytest.mark.parametrize("parts", [1, 2, 3, 8])
+@pytest.mark.parametrize("unit", [1, 4])
+def test_parts_cover_everything_once(total, parts, unit):
+    ranges = threads.split(total, parts, unit)
+    assert len(ranges) <= parts
+    assert [i for first, last in ranges for i in range(first, last)] == list(range(total))
+    assert all(first % unit == 0 for first, _ in ranges)
+
+
+def test_parts_run_in_threads_of_their_own():
+    names = {}
+    both = threading.Barrier(2, timeout=20)
+
+    def part(i):
+        both.wait()
+        names[i] = threading.current_thread().name
+
+    threads.run_parts(part, [(0,), (1,)])
+    assert names[0] == threading.current_thread().name != names[1]
+
+
+@pytest.mark.parametrize("where", [0, 1])
+def test_an_exception_in_a_part_is_raised_after_the_others_ended(where):
+    ended = []
+
+    def part(i):
+        if i == where:
+            raise KeyError("of a part")
+        ended.append(i)
+
+    with pytest.raises(KeyError, match="of a part"):
+        threads.run_parts(part, [(0,), (1,)])
+    assert ended == [1 - where]
+    threads.run_parts(ended.append, [(5,), (6,)])
+    assert sorted(ended[1:]) == [5, 6], "and the workers go on"
+
+
+def test_several_callers_at_once():
+    """One has the workers, the others do their parts themselves; all results are right."""
+    totals = [0] * 6
+
+    def caller(n):
+        for _ in range(200):
+            found = [0, 0]
+
+            def part(i, found=found):
+                found[i] = n + i
+
+            threads.run_parts(part, [(0,), (1,)])
+            totals[n] += sum(found)
+
+    callers = [threading.Thread(target=caller, args=(n,)) for n in range(6)]
+    for c in callers:
+        c.start()
+    for c in callers:
+        c.join(timeout=60)
+    assert totals == [200 * (2 * n + 1) for n in range(6)]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+def test_a_forked_child_makes_workers_of_its_own():
+    code = """
+import os, sys
+from tensorlab.kernels import threads
+found = []
+threads.run_parts(found.append, [(1,), (2,)])
+child = os.fork()
+if child == 0:
+    more = []
+    threads.run_parts(more.append, [(3,), (4,)])
+    os._exit(0 if sorted(more) == [3, 4] else 1)
+_, status = os.waitpid(child, 0)
+threads.run_parts(found.append, [(5,), (6,)])
+sys.exit(os.waitstatus_to_exitcode(status) or sorted(found) != [1, 2, 5, 6])
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], timeout=60, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def run(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+
+
+PROGRAM = """
+import sys, tensorlab as tl
+from tensorlab._op import OPS
+x, w = tl.ones(4, 8, 16, 16), tl.ones(8, 8, 3, 3)
+print(float(tl.nn.functional.conv2d(x, w).sum()), "numba" in sys.modules, bool(OPS["convolution"].kernels))
+"""
+
+
+def test_kernels_can_be_switched_off():
+    done = run(PROGRAM, TENSORLAB_KERNELS="off")
+    assert done.stdout.split() == [str(float(4 * 8 * 14 * 14 * 72)), "False", "False"], done.stderr
+
+
+def test_without_numba_the_generic_path_runs():
+    done = run("import sys; sys.modules['numba'] = None\n" + PROGRAM)
+    assert done.stdout.split()[0] == str(float(4 * 8 * 14 * 14 * 72)), done.stderr
+
+
+def test_a_cache_that_can_not_be_written(tmp_path):
+    """Somebody else's, or none: the temporary directory serves, or nothing is kept."""
+    pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file, not a folder")
+    code = """
+from tensorlab.kernels.cpu.native import compile
+print(compile.cache_folder())
+"""
+    fallback = tmp_path / "tmp"
+    fallback.mkdir()
+    environment = {"TENSORLAB_CACHE": str(blocked), "TMPDIR": str(fallback), "TENSORLAB_LIVE": "0"}
+    assert run(code, **environment).stdout.startswith(str(fallback))
+    assert run(code, **{**environment, "TENSORLAB_CACHE": str(tmp_path / "new")}).stdout.startswith(
+        str(tmp_path / "new")
+    )
+
+
+def test_the_first_use_says_what_takes_time_and_later_ones_do_not(tmp_path):
+    pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+    code = "from tensorlab.kernels.cpu.native import tile, compile, gemm"
+    environment = {"TENSORLAB_CACHE": str(tmp_path), "TENSORLAB_LIVE": "1"}
+    first = run(code, **environment)
+    assert "compiling CPU kernels for this machine, once" in first.stderr
+    assert str(tmp_path) in first.stderr
+    assert run(code, **environment).stderr == ""
