@@ -52,6 +52,8 @@ def _polynomial(coefficients: tuple[float, ...], x: Any) -> Any:
 
 
 def _erf(xp: Any, x: Any) -> Any:
+    if x.dtype == np.float16:  # the coefficients would overflow
+        return _erf(xp, x.astype(np.float32)).astype(x.dtype)
     inner = xp.clip(x, -1, 1)
     outer = xp.clip(xp.abs(x), 1, 6)  # erf(6) rounds to 1
     square = inner * inner
@@ -139,10 +141,13 @@ def gelu(xp, input, /, *, approximate="none"):
     tensor([-0.1587,  0.0000,  0.8413])
     """
     _reject("gelu", input, "biuc", _CONVERT)
+    # In half precision x³ overflows, and 1 + erf is 0 or too coarse long before x·Φ(x) is.
+    x = input.astype(np.float32) if input.dtype == np.float16 else input
     if approximate == "none":
-        return input * (_erf(xp, input * _SQRT_HALF) + 1) * 0.5
+        return (x * (_erf(xp, x * _SQRT_HALF) + 1) * 0.5).astype(input.dtype, copy=False)
     if approximate == "tanh":
-        return input * (xp.tanh((input + input**3 * 0.044715) * _SQRT_2_OVER_PI) + 1) * 0.5
+        out = x * (xp.tanh((x + x**3 * 0.044715) * _SQRT_2_OVER_PI) + 1) * 0.5
+        return out.astype(input.dtype, copy=False)
     raise RuntimeError(f"approximate argument must be either none or tanh, got {approximate!r}")
 
 

@@ -180,7 +180,7 @@ def _by_scores(g, log_probs, targets, input_lengths, target_lengths, blank, zero
     found = ctc_loss_backward(*given)
     if isinstance(found, Tensor) and mode.grad and (g.requires_grad or log_probs.requires_grad):
         # It is no true derivative, so it must not be differentiated as if it were one.
-        return _DifferentiatedOnce.apply(found.detach().requires_grad_())[0]
+        return _DifferentiatedOnce.apply(found, g, log_probs)[0]
     return found
 
 

@@ -15,7 +15,7 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
     assert tuple(ours.shape) == tuple(theirs.shape), what
     assert str(ours.dtype).split(".")[1] == str(theirs.dtype).split(".")[1], what
     np.testing.assert_allclose(
-        ours.numpy(), theirs.numpy(), rtol=tolerance, atol=tolerance, err_msg=what
+        ours.numpy(), theirs.numpy(force=True), rtol=tolerance, atol=tolerance, err_msg=what
     )
 
 
@@ -60,7 +60,10 @@ def run(ours: Any, theirs: Any, arrays: tuple[Any, ...], tolerance: float, torch
     if isinstance(theirs, torch.nn.Module):
         wanted = dict(theirs.named_parameters())
         for name, p in ours.named_parameters():
-            close(p.grad, wanted[name].grad, tolerance, f"gradient of {name}")
+            if wanted[name].grad is None:
+                assert p.grad is None, f"gradient of {name}"
+            else:
+                close(p.grad, wanted[name].grad, tolerance, f"gradient of {name}")
 
 
 def state(ours: Any, theirs: Any, tolerance: float) -> None:
@@ -121,6 +124,43 @@ def compare_functions() -> Any:
 
 
 @pytest.fixture
+def compare_second() -> Any:
+    """`compare_second(ours, theirs, *arrays)`: gradients of gradients of two functions or modules.
+
+    Everything is float64, and all inputs and parameters are differentiated by, twice.
+    """
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+
+    def gradients(lib: Any, call: Any, leaves: list[Any]) -> list[Any]:
+        rng = np.random.default_rng(4)
+
+        def weighted(x: Any) -> Any:
+            return (x * lib.tensor(rng.standard_normal(tuple(x.shape)))).sum()
+
+        total = sum(weighted(r) for r in tensors(call()) if r.requires_grad)
+        first = lib.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
+        total = sum(weighted(g) for g in first if g is not None and g.requires_grad)
+        found = lib.autograd.grad(total, leaves, allow_unused=True)
+        return [np.zeros(()) if g is None else g.numpy() for g in found]
+
+    def compare_second(ours: Any, theirs: Any, *arrays: Any, tolerance: float = 1e-8) -> None:
+        doubles = [np.array(a, np.float64) for a in arrays]
+        mine = [tl.from_numpy(a.copy()).requires_grad_() for a in doubles]
+        reference = [torch.tensor(a, requires_grad=True) for a in doubles]
+        modules = isinstance(theirs, torch.nn.Module)
+        found = gradients(tl, lambda: ours(*mine), [*mine, *(ours.parameters() if modules else ())])
+        wanted = gradients(
+            torch,
+            lambda: theirs(*reference),
+            [*reference, *(theirs.parameters() if modules else ())],
+        )
+        for i, (a, b) in enumerate(zip(found, wanted, strict=True)):
+            np.testing.assert_allclose(a, b, tolerance, tolerance, err_msg=f"leaf {i}")
+
+    return compare_second
+
+
+@pytest.fixture
 def normal() -> Any:
     """`normal(*shape)`: float32 numbers from a fixed seed."""
 
@@ -128,3 +168,94 @@ def normal() -> Any:
         return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
 
     return normal
+
+
+def _second_pair(ours: Any, theirs: Any, weights: Any, torch: Any) -> tuple[Any, Any]:
+    """Both sums of `weights` times tensors, of those that depend on something."""
+    total: Any = 0
+    reference: Any = 0
+    for a, b, w in zip(ours, theirs, weights, strict=True):
+        if b is not None and b.requires_grad:
+            if a is not None:
+                total = total + (a * tl.from_numpy(w.copy())).sum()
+            reference = reference + (b * torch.tensor(w)).sum()
+    return total, reference
+
+
+def _same_gradients(ours: Any, theirs: Any, leaves: Any, tolerance: float, what: str) -> None:
+    for i, (a, b, leaf) in enumerate(zip(ours, theirs, leaves, strict=True)):
+        # No gradient is the gradient zero.
+        a = tl.zeros_like(leaf[0]) if a is None else a
+        b = leaf[1] * 0 if b is None else b
+        close(a, b, tolerance, f"{what} of input {i}")
+
+
+@pytest.fixture
+def agree() -> Any:
+    """`agree(call, *arrays)`: `call(lib, *tensors)` has PyTorch's value and first and second gradients.
+
+    Second gradients are left out where PyTorch has none, or with `second=False`.
+    """
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+
+    def agree(call: Any, *arrays: Any, tolerance: float = 1e-5, second: bool = True) -> None:
+        pairs = [leaf(a, torch) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
+        out, expected = call(tl, *(a for a, _ in pairs)), call(torch, *(b for _, b in pairs))
+        close(out, expected, tolerance, "value")
+        leaves = [(a, b) for a, b in pairs if isinstance(b, torch.Tensor) and b.requires_grad]
+        assert out.requires_grad == expected.requires_grad
+        if not expected.requires_grad:
+            return
+        rng = np.random.default_rng(11)
+
+        def draw(tensors: Any) -> list[np.ndarray]:
+            return [
+                rng.standard_normal(tuple(b.shape)).astype(b.detach().numpy().dtype)
+                if b is not None
+                else np.zeros(0)
+                for b in tensors
+            ]
+
+        total, reference = _second_pair([out], [expected], draw([expected]), torch)
+        mine = tl.autograd.grad(
+            total, [a for a, _ in leaves], create_graph=second, allow_unused=True
+        )
+        theirs = torch.autograd.grad(
+            reference, [b for _, b in leaves], create_graph=second, allow_unused=True
+        )
+        _same_gradients(mine, theirs, leaves, tolerance, "gradient")
+        if not second:
+            return
+        total, reference = _second_pair(mine, theirs, draw(theirs), torch)
+        if isinstance(reference, int):
+            return
+        try:
+            wanted = torch.autograd.grad(reference, [b for _, b in leaves], allow_unused=True)
+        except RuntimeError as error:
+            if "not implemented" not in str(error):
+                raise
+            return
+        depends = not isinstance(total, int) and total.requires_grad
+        inputs = [a for a, _ in leaves]
+        found = (
+            tl.autograd.grad(total, inputs, allow_unused=True) if depends else [None] * len(inputs)
+        )
+        _same_gradients(found, wanted, leaves, 10 * tolerance, "second gradient")
+
+    return agree
+
+
+@pytest.fixture
+def same_error() -> Any:
+    """`same_error(call)`: `call(lib)` fails in both libraries with one class; returns our message."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+
+    def same_error(call: Any) -> str:
+        with pytest.raises(Exception) as theirs:
+            call(torch)
+        with pytest.raises(type(theirs.value)) as ours:
+            call(tl)
+        assert type(ours.value) is type(theirs.value)
+        return str(ours.value)
+
+    return same_error
