@@ -73,8 +73,9 @@ constant_pad_nd.vjp(input=lambda g, pad: constant_pad_nd(g, tuple(-p for p in pa
 def _table(mode: str, n: int, before: int, after: int) -> Table:
     """Where each element of a padded dimension comes from, as `resample` takes it."""
     at = np.arange(-before, n + after)
-    if mode == "circular":
-        at = at % n
+    if mode == "circular":  # what negative numbers cut off is not there to go round to either
+        first, last = max(-before, 0), n - max(-after, 0)
+        at = first + (at - first) % (last - first) if last > first else at[:0]
     elif mode == "replicate":
         at = np.clip(at, 0, n - 1)
     else:  # mirrored at the first and the last element
@@ -120,8 +121,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         )
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    if mode == "reflect" and input.dtype is bool_:
-        raise NotImplementedError("padding by reflection is not implemented for bool: use .byte()")
+    if mode != "circular" and input.dtype is bool_:
+        raise NotImplementedError(f"padding mode {mode!r} is not implemented for bool: use .byte()")
     _check_sides(mode, tuple(input.shape), sides)
     for d, (before, after) in enumerate(_sides(sides, ndim)):
         if (before, after) != (0, 0):
@@ -148,6 +149,8 @@ def _check_sides(mode: str, shape: tuple[int, ...], pad: tuple[int, ...]) -> Non
             f"non-zero dimensions for input, but got: {list(shape)}"
         )
     for d, (before, after) in enumerate(_sides(pad, ndim)):
+        if d < ndim - dims:
+            continue
         n, widest = shape[d], max(before, after)
         if mode == "reflect" and widest >= n:
             raise RuntimeError(
@@ -157,7 +160,8 @@ def _check_sides(mode: str, shape: tuple[int, ...], pad: tuple[int, ...]) -> Non
         if mode == "circular" and widest > n:
             raise RuntimeError("Padding value causes wrapping around more than once.")
         size = n + before + after
-        if size < (mode != "circular") and d >= ndim - dims:
+        nothing_left = mode == "circular" and n + min(before, 0) + min(after, 0) <= 0 < size
+        if nothing_left or size < (mode != "circular"):
             raise RuntimeError(
                 f"input of shape {list(shape)} is too small: calculated output size {size} at dimension {d}"
             )
