@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tensorlab.utils.data._utils.collate import default_collate, default_convert
+from tensorlab.utils.data.csv_dataset import CSVDataset
 from tensorlab.utils.data.dataloader import DataLoader, get_worker_info
 from tensorlab.utils.data.dataset import (
     ChainDataset,
@@ -26,6 +27,7 @@ from tensorlab.utils.data.sampler import (
 
 __all__ = [
     "BatchSampler",
+    "CSVDataset",
     "ChainDataset",
     "ConcatDataset",
     "DataLoader",

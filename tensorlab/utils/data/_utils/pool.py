@@ -109,16 +109,12 @@ class Pool:
             theirs.close()
         return _Worker(process, ours)
 
-    def pids(self) -> list[int]:
-        """The workers' process ids."""
-        return [worker.process.pid for worker in self.workers]
-
     def send(self, worker_id: int, tag: Tag, value: Any) -> None:
-        """Send a message to a worker; `RuntimeError` if it has died."""
+        """Send a message to a worker. If that has died, `receive` will say so."""
         try:
             self.workers[worker_id].channel.send(tag, value)
         except (BrokenPipeError, ConnectionError):
-            self._died(worker_id)
+            pass  # what it said before comes first
         except BaseException:  # perhaps in the middle of a message
             self.shutdown(IMPATIENCE)
             raise
