@@ -8,7 +8,7 @@ import numpy as np
 from tensorlab import _backend, _dtypes, _printing
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype
-from tensorlab._graph import Node, mode, move_retained
+from tensorlab._graph import Node, mode, move_retained, named
 
 class Size(tuple[int, ...]):
     """A tensor's shape: a tuple that prints and counts as PyTorch's does.
@@ -470,7 +470,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def add_(self, other: Any, *, alpha: Any=...) -> Tensor:
         """In-place version of `add`."""
 
-    def addbmm(self, batch1: Any, batch2: Any, *, beta: Any=..., alpha: Any=...) -> Any:
+    def addbmm(self, batch1: Any, batch2: Any, *, beta: Any=..., alpha: Any=..., out: Any=...) -> Any:
         """`beta · input` plus `alpha` times the sum over the batch of the products of matrices."""
 
     def addbmm_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -494,13 +494,13 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def addmm_(self, mat1: Any, mat2: Any, *, beta: Any=..., alpha: Any=...) -> Tensor:
         """In-place version of `addmm`."""
 
-    def addmv(self, mat: Any, vec: Any, *, beta: Any=..., alpha: Any=...) -> Any:
+    def addmv(self, mat: Any, vec: Any, *, beta: Any=..., alpha: Any=..., out: Any=...) -> Any:
         """`beta · input + alpha · mat @ vec`."""
 
     def addmv_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place version of `addmv`."""
 
-    def addr(self, vec1: Any, vec2: Any, *, beta: Any=..., alpha: Any=...) -> Any:
+    def addr(self, vec1: Any, vec2: Any, *, beta: Any=..., alpha: Any=..., out: Any=...) -> Any:
         """`beta · input + alpha · outer(vec1, vec2)`."""
 
     def addr_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -734,13 +734,13 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def clamp_(self, min: Any=..., max: Any=...) -> Tensor:
         """In-place version of `clamp`."""
 
-    def clamp_max(self, max: Any) -> Any:
+    def clamp_max(self, max: Any, *, out: Any=...) -> Any:
         """Each element, but at most `max`; see `clamp`."""
 
     def clamp_max_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place version of `clamp_max`."""
 
-    def clamp_min(self, min: Any) -> Any:
+    def clamp_min(self, min: Any, *, out: Any=...) -> Any:
         """Each element, but at least `min`; see `clamp`."""
 
     def clamp_min_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -800,7 +800,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def cpu(self, memory_format: Any=...) -> Tensor:
         """This tensor in main memory: itself if it is there, else a copy."""
 
-    def cross(self, other: Any, dim: Any=...) -> Any:
+    def cross(self, other: Any, dim: Any=..., *, out: Any=...) -> Any:
         """The cross product of vectors of three elements along `dim` (the first of size 3 unless given)."""
 
     def cuda(self, device: Any=..., non_blocking: Any=..., memory_format: Any=...) -> Tensor:
@@ -833,7 +833,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def det(self, *, out: Any=...) -> Tensor:
         """The determinant of square matrices. Its gradient needs them to be invertible."""
 
-    def diag(self, diagonal: Any=...) -> Any:
+    def diag(self, diagonal: Any=..., *, out: Any=...) -> Any:
         """The diagonal of a matrix, or the matrix with a vector on its diagonal."""
 
     def diag_embed(self, offset: Any=..., dim1: Any=..., dim2: Any=...) -> Any:
@@ -848,7 +848,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def diagonal_scatter(self, src: Any, offset: Any=..., dim1: Any=..., dim2: Any=..., *, out: Any=...) -> Tensor:
         """A copy of `input` with `src` on a diagonal: what `x.diagonal(offset, dim1, dim2)` shows."""
 
-    def diff(self, n: Any=..., dim: Any=..., prepend: Any=..., append: Any=...) -> Any:
+    def diff(self, n: Any=..., dim: Any=..., prepend: Any=..., append: Any=..., *, out: Any=...) -> Any:
         """The differences of neighbours along `dim`, taken `n` times; `prepend` and `append` lengthen it first."""
 
     def digamma(self, *, out: Any=...) -> Tensor:
@@ -965,7 +965,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def float(self, memory_format: Any=...) -> Tensor:
         """This tensor as float32: itself if it is, else a converted copy."""
 
-    def float_power(self, exponent: Any) -> Any:
+    def float_power(self, exponent: Any, *, out: Any=...) -> Any:
         """`pow` computed in float64 (complex128 for complex operands)."""
 
     def float_power_(self, exponent: Any) -> Tensor:
@@ -1058,10 +1058,10 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def heaviside_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place version of `heaviside`."""
 
-    def histc(self, bins: Any=..., min: Any=..., max: Any=...) -> Any:
+    def histc(self, bins: Any=..., min: Any=..., max: Any=..., *, out: Any=...) -> Any:
         """How many elements fall into each of `bins` equal ranges from `min` to `max`."""
 
-    def histogram(self, bins: Any, *, range: Any=..., weight: Any=..., density: Any=...) -> Any:
+    def histogram(self, bins: Any, *, range: Any=..., weight: Any=..., density: Any=..., out: Any=...) -> Any:
         """How many elements (or how much weight) fall into each bin; a named tuple of `hist` and `bin_edges`."""
 
     def hsplit(self, indices_or_sections: Any) -> Any:
@@ -1122,19 +1122,19 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def index_put_(self, indices: Any, values: Any, accumulate: Any=...) -> Tensor:
         """In-place version of `index_put`."""
 
-    def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any=...) -> Any:
+    def index_reduce(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any=..., out: Any=...) -> Any:
         """A copy of `input` with the slices of `source` combined into these positions of `dim`."""
 
     def index_reduce_(self, dim: Any, index: Any, source: Any, reduce: Any, *, include_self: Any=...) -> Tensor:
         """In-place version of `index_reduce`."""
 
-    def index_select(self, dim: Any, index: Any) -> Any:
+    def index_select(self, dim: Any, index: Any, *, out: Any=...) -> Any:
         """The slices at these positions of `dim`, copied."""
 
     def index_set_(self, values: Any, indices: Any) -> Tensor:
         """In-place version of `index_set`."""
 
-    def inner(self, other: Any) -> Any:
+    def inner(self, other: Any, *, out: Any=...) -> Any:
         """The products summed over the last dimension of both; of vectors the dot product."""
 
     def int(self, memory_format: Any=...) -> Tensor:
@@ -1188,7 +1188,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def istft(self, n_fft: Any, hop_length: Any=..., win_length: Any=..., window: Any=..., center: Any=..., normalized: Any=..., onesided: Any=..., length: Any=..., return_complex: Any=...) -> Tensor:
         """The inverse of `stft`: the signal with this short-time Fourier transform, or the nearest to it."""
 
-    def kron(self, other: Any) -> Any:
+    def kron(self, other: Any, *, out: Any=...) -> Any:
         """The Kronecker product: each element of `input` times the whole of `other`, in place of the element."""
 
     def kthvalue(self, k: Any, dim: Any=..., keepdim: Any=..., *, axis: Any=..., keepdims: Any=..., out: Any=...) -> Any:
@@ -1349,7 +1349,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def masked_scatter_(self, mask: Any, source: Any) -> Tensor:
         """In-place version of `masked_scatter`."""
 
-    def masked_select(self, mask: Any) -> Any:
+    def masked_select(self, mask: Any, *, out: Any=...) -> Any:
         """The elements where `mask` is true (broadcast with `input`), in one dimension."""
 
     def matmul(self, other: Any, *, out: Any=...) -> Tensor:
@@ -1358,7 +1358,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def matrix_exp(self, *, out: Any=...) -> Tensor:
         """The matrix exponential \\(\\sum_k A^k / k!\\) of square matrices (…, n, n)."""
 
-    def matrix_power(self, n: Any) -> Any:
+    def matrix_power(self, n: Any, *, out: Any=...) -> Any:
         """The n-th power of square matrices, by squaring; a negative one of the inverse."""
 
     def max(self, dim: Any=..., keepdim: Any=..., *, other: Any=..., out: Any=...) -> Any:
@@ -1391,7 +1391,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def movedim(self, source: Any, destination: Any) -> Any:
         """A view with the dimensions at `source` moved to `destination`; the others keep their order."""
 
-    def msort(self) -> Any:
+    def msort(self, *, out: Any=...) -> Any:
         """The elements in order along dimension 0."""
 
     def mul(self, other: Any, *, out: Any=...) -> Tensor:
@@ -1430,7 +1430,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def nanmedian(self, dim: Any=..., keepdim: Any=...) -> Any:
         """As `median`, not counting nan."""
 
-    def nanquantile(self, q: Any, dim: Any=..., keepdim: Any=..., *, interpolation: Any=...) -> Tensor:
+    def nanquantile(self, q: Any, dim: Any=..., keepdim: Any=..., *, interpolation: Any=..., out: Any=...) -> Tensor:
         """As `quantile`, not counting nan."""
 
     def nansum(self, dim: Any=..., keepdim: Any=..., *, dtype: Any=..., axis: Any=..., keepdims: Any=..., out: Any=...) -> Tensor:
@@ -1439,7 +1439,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def narrow(self, dim: Any, start: Any, length: Any, *, out: Any=...) -> Tensor:
         """The view of `length` positions of `dim` from `start` on."""
 
-    def narrow_copy(self, dim: Any, start: Any, length: Any) -> Any:
+    def narrow_copy(self, dim: Any, start: Any, length: Any, *, out: Any=...) -> Any:
         """`narrow`, copied."""
 
     def ne(self, other: Any, *, out: Any=...) -> Tensor:
@@ -1487,7 +1487,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def nextafter_(self, other: Any) -> Tensor:
         """In-place version of `nextafter`."""
 
-    def nonzero(self, *, as_tuple: Any=...) -> Any:
+    def nonzero(self, *, as_tuple: Any=..., out: Any=...) -> Any:
         """The positions of the elements other than 0: one row each, or one index tensor per dimension."""
 
     def nonzero_static(self, *, size: Any, fill_value: Any=...) -> Tensor:
@@ -1514,7 +1514,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def pin_memory(self, device: Any=...) -> Tensor:
         """This tensor: page-locked memory is CuPy's business here, so there is nothing to do."""
 
-    def pinverse(self, rcond: Any=..., hermitian: Any=..., *, atol: Any=..., rtol: Any=...) -> Any:
+    def pinverse(self, rcond: Any=..., hermitian: Any=..., *, atol: Any=..., rtol: Any=..., out: Any=...) -> Any:
         """The Moore–Penrose pseudo-inverse: singular values up to `max(atol, rtol · largest)` count as 0."""
 
     def polygamma(self, n: Any) -> Tensor:
@@ -1547,7 +1547,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def qr(self, some: Any=...) -> Any:
         """The QR decomposition under its older name; see `linalg.qr`. some=False makes Q square."""
 
-    def quantile(self, q: Any, dim: Any=..., keepdim: Any=..., *, interpolation: Any=...) -> Tensor:
+    def quantile(self, q: Any, dim: Any=..., keepdim: Any=..., *, interpolation: Any=..., out: Any=...) -> Tensor:
         """The value below which a fraction `q` of the elements lies, of all or along `dim`."""
 
     def rad2deg(self, *, out: Any=...) -> Tensor:
@@ -1590,7 +1590,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def remainder_(self, other: Any) -> Tensor:
         """In-place version of `remainder`."""
 
-    def renorm(self, p: Any, dim: Any, maxnorm: Any) -> Any:
+    def renorm(self, p: Any, dim: Any, maxnorm: Any, *, out: Any=...) -> Any:
         """The tensor with every slice along `dim` scaled down to a p-norm of `maxnorm`, if it is above that."""
 
     def renorm_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -1648,19 +1648,19 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def rsub(self, other: Any, *, alpha: Any=..., out: Any=...) -> Tensor:
         """The difference the other way round: `other - alpha · input`."""
 
-    def scatter(self, dim: Any, index: Any, src: Any=..., *, value: Any=..., reduce: Any=...) -> Any:
+    def scatter(self, dim: Any, index: Any, src: Any=..., *, value: Any=..., reduce: Any=..., out: Any=...) -> Any:
         """A copy of `input` with `src` stored at `index` along `dim`: `out[index[i][j]][j] = src[i][j]` for dim 0."""
 
     def scatter_(self, dim: Any, index: Any, src: Any=..., *, value: Any=..., reduce: Any=...) -> Tensor:
         """In-place version of `scatter`."""
 
-    def scatter_add(self, dim: Any, index: Any, src: Any) -> Any:
+    def scatter_add(self, dim: Any, index: Any, src: Any, *, out: Any=...) -> Any:
         """A copy of `input` with `src` added at `index` along `dim`; positions may repeat."""
 
     def scatter_add_(self, dim: Any, index: Any, src: Any) -> Tensor:
         """In-place version of `scatter_add`."""
 
-    def scatter_reduce(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any=...) -> Any:
+    def scatter_reduce(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any=..., out: Any=...) -> Any:
         """A copy of `input` with `src` combined into the positions `index` along `dim`."""
 
     def scatter_reduce_(self, dim: Any, index: Any, src: Any, reduce: Any, *, include_self: Any=...) -> Tensor:
@@ -1795,16 +1795,16 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def swapdims_(self, dim0: Any, dim1: Any) -> Tensor:
         """In-place version of `transpose`."""
 
-    def t(self) -> Any:
+    def t(self, *, out: Any=...) -> Tensor:
         """The transpose of a matrix; tensors of fewer dimensions as they are."""
 
     def t_(self) -> Tensor:
         """In-place version of `t`."""
 
-    def take(self, index: Any) -> Any:
+    def take(self, index: Any, *, out: Any=...) -> Any:
         """The elements at these positions of the flattened input; the result has the shape of `index`."""
 
-    def take_along_dim(self, indices: Any, dim: Any=...) -> Any:
+    def take_along_dim(self, indices: Any, dim: Any=..., *, out: Any=...) -> Any:
         """As `gather`, with broadcasting; without `dim` from the flattened input."""
 
     def tan(self, *, out: Any=...) -> Tensor:
@@ -1915,7 +1915,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def var(self, dim: Any=..., unbiased: Any=..., keepdim: Any=..., *, correction: Any=..., axis: Any=..., keepdims: Any=..., out: Any=...) -> Tensor:
         """The variance: \\(\\frac{1}{n-c}\\sum_i (x_i - \\bar x)^2\\) with \\(c\\) = `correction`, 1 unless given."""
 
-    def vdot(self, other: Any) -> Any:
+    def vdot(self, other: Any, *, out: Any=...) -> Any:
         """The dot product of two vectors, the first one conjugated."""
 
     def view(self, *args: Any, **kwargs: Any) -> Tensor:
