@@ -16,6 +16,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops import _names
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _conj, _mismatch, _pairs
 from tensorlab.ops.functions import exp, floor, log, sgn, trunc
@@ -358,6 +359,7 @@ pow.vjp(input=_pow_input, exponent=_pow_exponent)
 pow.op.names = _names.power
 
 
+@with_out
 def float_power(input: Any, exponent: Any) -> Any:
     """`pow` computed in float64 (complex128 for complex operands).
 

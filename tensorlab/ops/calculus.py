@@ -12,6 +12,7 @@ from tensorlab._backend import backend_of
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim
+from tensorlab.ops._out import with_out
 from tensorlab.ops.joining import cat
 from tensorlab.ops.scan import cumsum, diff
 from tensorlab.ops.views import narrow
@@ -126,6 +127,7 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -
     return cumsum(pairs * diff(x, dim=dim), dim) / 2.0
 
 
+@with_out
 def histogram(
     input: Tensor,
     bins: Any,

@@ -16,6 +16,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops import _names
+from tensorlab.ops._out import with_out
 from tensorlab.ops.elementwise import _mismatch
 
 
@@ -511,6 +512,7 @@ clamp.op.names = _names.clamped
 clip = clamp
 
 
+@with_out
 def clamp_min(input: Any, min: Any) -> Any:
     """Each element, but at least `min`; see `clamp`.
 
@@ -521,6 +523,7 @@ def clamp_min(input: Any, min: Any) -> Any:
     return clamp(input, min, None)
 
 
+@with_out
 def clamp_max(input: Any, max: Any) -> Any:
     """Each element, but at most `max`; see `clamp`.
 

@@ -13,6 +13,7 @@ from tensorlab._backend import Device
 from tensorlab._dtypes import dtype as DType
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Size, Tensor, wrap
+from tensorlab.ops._out import with_out
 
 # From data --------------------------------------------------------------------------------
 
@@ -388,8 +389,9 @@ def full_like(
 # Counted ----------------------------------------------------------------------------------
 
 
+@with_out
 def eye(
-    n: int, m: int | None = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    n: int, m: int | None = None, *, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Ones on the diagonal of an n × m matrix of zeros; m defaults to n.
@@ -406,8 +408,9 @@ def eye(
     return _finish(np.eye(n, m, dtype=to.numpy), device, requires_grad)
 
 
+@with_out
 def arange(
-    start: Any = 0, end: Any = None, step: Any = 1, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """The numbers `start + i · step` below `end`: ⌈(end − start) / step⌉ of them.
@@ -443,8 +446,9 @@ def arange(
     return _finish(array, device, requires_grad)
 
 
+@with_out
 def linspace(
-    start: Any, end: Any, steps: int, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    start: Any, end: Any, steps: int, *, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`steps` numbers evenly spaced from `start` to `end`, both included.
@@ -474,8 +478,9 @@ def linspace(
     return _finish(array.astype(to.numpy), device, requires_grad)
 
 
+@with_out
 def logspace(
-    start: Any, end: Any, steps: int, base: float = 10.0, *, out: Any = None, dtype: Any = None, layout: Any = None,
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """`base` to the power of `linspace(start, end, steps)`.

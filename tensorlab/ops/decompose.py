@@ -21,6 +21,7 @@ from tensorlab._backend import backend_of
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _conj, conj, imag, real
 from tensorlab.ops.joining import diag_embed, tril, triu
@@ -186,6 +187,7 @@ def _solve_backward(g, A, out, needs):
 _solve.vjp(_solve_backward)
 
 
+@with_out
 def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     """The X with A X = B (X A = B unless `left`): (…, n, n), (…, n, k) → (…, n, k); B may be a vector.
 
@@ -203,6 +205,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Any:
     return _solve(A, B) if left else _solve(A.mT, B.mT).mT
 
 
+@with_out
 def solve_triangular(
     A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Any:
@@ -275,6 +278,7 @@ def _cholesky_backward(g, out):
 _cholesky.vjp(input=_cholesky_backward)
 
 
+@with_out
 def cholesky(A: Any, *, upper: bool = False) -> Any:
     """The lower triangular L with L Lᴴ = A (or the upper Lᴴ), of a positive-definite Hermitian A.
 
@@ -327,6 +331,7 @@ def _qr_backward(g, out, mode):
 _qr.vjp(input=_qr_backward)
 
 
+@with_out
 def qr(A: Any, mode: str = "reduced") -> Any:
     """Q with orthonormal columns and upper triangular R, with Q R = A.
 
@@ -395,6 +400,7 @@ def _svd_backward(g, out, full_matrices):
 _svd.vjp(input=_svd_backward)
 
 
+@with_out
 def svd(A: Any, full_matrices: bool = True) -> Any:
     """The singular value decomposition: U, S, Vᴴ with U diag(S) Vᴴ = A, S in descending order.
 
@@ -407,6 +413,7 @@ def svd(A: Any, full_matrices: bool = True) -> Any:
     return _svd(A, full_matrices)
 
 
+@with_out
 def svdvals(A: Any) -> Any:
     """The singular values, in descending order.
 
@@ -440,6 +447,7 @@ def _eigh_backward(g, out):
 _eigh.vjp(input=_eigh_backward)
 
 
+@with_out
 def eigh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues (ascending) and eigenvectors (columns) of Hermitian matrices; only one triangle is read.
 
@@ -450,6 +458,7 @@ def eigh(A: Any, UPLO: str = "L") -> Any:
     return _eigh(A, UPLO)
 
 
+@with_out
 def eigvalsh(A: Any, UPLO: str = "L") -> Any:
     """The eigenvalues of Hermitian matrices, ascending.
 
@@ -491,6 +500,7 @@ def _eig_backward(g, input, out):
 _eig.vjp(input=_eig_backward)
 
 
+@with_out
 def eig(A: Any) -> Any:
     """The complex eigenvalues and eigenvectors (columns, of length 1) of square matrices, in no particular order.
 
@@ -504,6 +514,7 @@ def eig(A: Any) -> Any:
     return _eig(A)
 
 
+@with_out
 def eigvals(A: Any) -> Any:
     """The complex eigenvalues of square matrices, in no particular order.
 
@@ -517,6 +528,7 @@ def eigvals(A: Any) -> Any:
 # What is built on them --------------------------------------------------------------------
 
 
+@with_out
 def pinv(
     A: Any,
     rcond: float | None = None,
@@ -546,6 +558,7 @@ def _threshold(A: Any, s: Any, atol: float | None, rtol: float | None) -> Any:
     return (largest * rtol).clamp(min=0.0 if atol is None else atol)
 
 
+@with_out
 def matrix_rank(
     A: Any,
     tol: float | None = None,
@@ -586,6 +599,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
     return return_types.linalg_lstsq(solution, residuals, rank, svdvals(A.detach()))
 
 
+@with_out
 def cond(A: Any, p: Any = None) -> Any:
     """The condition number ‖A‖·‖A⁻¹‖: how much solving with A may amplify errors.
 

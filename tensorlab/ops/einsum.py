@@ -13,6 +13,7 @@ from typing import Any
 
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim
+from tensorlab.ops._out import with_out
 from tensorlab.ops.elementwise import conj, mul
 from tensorlab.ops.joining import roll
 from tensorlab.ops.linalg import bmm, matmul, mv, outer
@@ -216,6 +217,7 @@ def _arranged(x: Any, labels: list[Label], output: list[Label]) -> Any:
 # Products with fixed letters --------------------------------------------------------------
 
 
+@with_out
 def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     """The product summed over pairs of dimensions: the last `dims` of `a` with the first of `b`.
 
@@ -251,6 +253,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     )
 
 
+@with_out
 def inner(input: Any, other: Any) -> Any:
     """The products summed over the last dimension of both; of vectors the dot product.
 
@@ -263,6 +266,7 @@ def inner(input: Any, other: Any) -> Any:
     return tensordot(input, other, ([-1], [-1]))
 
 
+@with_out
 def vdot(input: Any, other: Any) -> Any:
     """The dot product of two vectors, the first one conjugated.
 
@@ -273,6 +277,7 @@ def vdot(input: Any, other: Any) -> Any:
     return tensordot(conj(input), other, 1)
 
 
+@with_out
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """The dot products along `dim`, the first operand conjugated, with broadcasting.
 
@@ -283,6 +288,7 @@ def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     return sum_(mul(conj(x), y), dim)
 
 
+@with_out
 def kron(input: Any, other: Any) -> Any:
     """The Kronecker product: each element of `input` times the whole of `other`, in place of the element.
 
@@ -299,6 +305,7 @@ def kron(input: Any, other: Any) -> Any:
     return reshape(mul(spread_a, spread_b), tuple(m * n for m, n in zip(a, b, strict=True)))
 
 
+@with_out
 def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     """The cross product of vectors of three elements along `dim` (the first of size 3 unless given).
 
@@ -331,6 +338,7 @@ def trace(input: Any) -> Any:
     return sum_(diagonal(input))
 
 
+@with_out
 def matrix_power(input: Any, n: int) -> Any:
     """The n-th power of square matrices, by squaring; a negative one of the inverse.
 
@@ -362,6 +370,7 @@ def matrix_power(input: Any, n: int) -> Any:
     return result
 
 
+@with_out
 def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta · input + alpha · mat @ vec`.
 
@@ -372,6 +381,7 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: float = 1, alpha: float = 1) 
     return input * beta + mv(mat, vec) * alpha
 
 
+@with_out
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta · input + alpha · outer(vec1, vec2)`.
 
@@ -382,6 +392,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     return input * beta + outer(vec1, vec2) * alpha
 
 
+@with_out
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta · input` plus `alpha` times the sum over the batch of the products of matrices.
 
@@ -403,6 +414,7 @@ def chain_matmul(*matrices: Any) -> Any:
     return multi_dot(matrices)
 
 
+@with_out
 def multi_dot(tensors: Sequence[Any]) -> Any:
     """The product of two or more matrices, in the order that multiplies least.
 

@@ -16,6 +16,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, as_dims, like, numpy_names, restore
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import maximum, minimum, where
 from tensorlab.ops.gathering import gather_backward
 from tensorlab.ops.reduce import sum as sum_
@@ -477,6 +478,7 @@ def _quantile(
     return out
 
 
+@with_out
 @numpy_names
 def quantile(
     input: Tensor,
@@ -498,6 +500,7 @@ def quantile(
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
+@with_out
 @numpy_names
 def nanquantile(
     input: Tensor,

@@ -15,6 +15,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
 from tensorlab.ops._dims import as_dim, numpy_names
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
 from tensorlab.ops.index import copy, getitem, scatter_to
 from tensorlab.ops.shape import expand, reshape
@@ -152,6 +153,7 @@ def gather(input: Any, dim: int, index: Any, *, sparse_grad: bool = False, out: 
     return _gather(input, index, dim, out=out)
 
 
+@with_out
 @numpy_names
 def take_along_dim(input: Any, indices: Any, dim: int | None = None) -> Any:
     """As `gather`, with broadcasting; without `dim` from the flattened input.
@@ -241,6 +243,7 @@ def _grad_of_source(g: Any, src_shape: tuple[int, ...], index: Any, dim: int) ->
     return scatter_to(read, tuple(src_shape), tuple(slice(n) for n in shape))
 
 
+@with_out
 def scatter(
     input: Any,
     dim: int,
@@ -294,6 +297,7 @@ def _scatter_in_place(
     )
 
 
+@with_out
 def scatter_add(input: Any, dim: int, index: Any, src: Any) -> Any:
     """A copy of `input` with `src` added at `index` along `dim`; positions may repeat.
 
@@ -426,6 +430,7 @@ def _prod_shares(g, input, source, index, out, dim, include_self):
 _scatter_reduce.vjp(_scatter_reduce_backward)
 
 
+@with_out
 def scatter_reduce(
     input: Any, dim: int, index: Any, src: Any, reduce: str, *, include_self: bool = True
 ) -> Any:
@@ -447,6 +452,7 @@ def _scatter_reduce_in_place(
     return apply_inplace(_scatter_reduce.op, (self, src, index), (dim, reduce, include_self))
 
 
+@with_out
 def index_reduce(
     input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True
 ) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import Sample, op
+from tensorlab.ops._out import with_out
 from tensorlab.ops.activation import _ERFC_BOTTOM, _ERFC_TOP, _erf, _polynomial
 from tensorlab.ops.arithmetic import _kind
 from tensorlab.ops.compare import where
@@ -135,6 +136,7 @@ def _xlog1py_input(g, input, other):
 xlog1py.vjp(input=_xlog1py_input, other=lambda g, input, other: g * input / (other + 1))
 
 
+@with_out
 def multigammaln(a: Any, p: int) -> Any:
     """The logarithm of the multivariate gamma function of dimension `p`; see `mvlgamma`.
 

@@ -13,6 +13,7 @@ import numpy as np
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, as_dims, numpy_names
+from tensorlab.ops._out import with_out
 from tensorlab.ops.shape import expand, reshape, sum_to
 from tensorlab.ops.views import narrow, unbind, unsqueeze
 
@@ -151,6 +152,7 @@ def _at_least(n: int, x: Any) -> Any:
     return x
 
 
+@with_out
 def hstack(tensors: Sequence[Any]) -> Any:
     """Joined side by side: along dimension 1, vectors along 0.
 
@@ -162,6 +164,7 @@ def hstack(tensors: Sequence[Any]) -> Any:
     return cat(wide, 0 if len(wide[0].shape) == 1 else 1)
 
 
+@with_out
 def vstack(tensors: Sequence[Any]) -> Any:
     """Joined below each other: along dimension 0, vectors as rows.
 
@@ -176,6 +179,7 @@ def vstack(tensors: Sequence[Any]) -> Any:
 row_stack = vstack
 
 
+@with_out
 def dstack(tensors: Sequence[Any]) -> Any:
     """Joined along dimension 2.
 
@@ -186,6 +190,7 @@ def dstack(tensors: Sequence[Any]) -> Any:
     return cat([_at_least(3, x) for x in tensors], 2)
 
 
+@with_out
 def column_stack(tensors: Sequence[Any]) -> Any:
     """Vectors as the columns of a matrix; matrices side by side.
 
@@ -400,6 +405,7 @@ tril = _triangle("tril", "lower", "[[1, 0],\n            [3, 4]]")
 triu = _triangle("triu", "upper", "[[1, 2],\n            [0, 4]]")
 
 
+@with_out
 def diag(input: Any, diagonal: int = 0) -> Any:
     """The diagonal of a matrix, or the matrix with a vector on its diagonal.
 

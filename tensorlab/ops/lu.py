@@ -18,6 +18,7 @@ from tensorlab import return_types
 from tensorlab._backend import backend_of
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
 from tensorlab.ops.decompose import (
     LinAlgError,
@@ -141,6 +142,7 @@ def _lu_backward(g, out):
 _lu_factor_ex.vjp(input=_lu_backward)
 
 
+@with_out
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False) -> Any:
     """As `lu_factor`, with `info`: which pivot was the first to be zero (from 1), or 0.
 
@@ -166,6 +168,7 @@ def _raise_if_singular(name: str, info: Any) -> None:
         )
 
 
+@with_out
 def lu_factor(A: Any, *, pivot: bool = True) -> Any:
     """The compact LU factorisation: L below and U above the diagonal of `LU`, and the exchanged rows.
 
@@ -211,6 +214,7 @@ def lu_unpack(
     return return_types.lu_unpack(P, L, U)
 
 
+@with_out
 def lu(A: Any, *, pivot: bool = True) -> Any:
     """The LU factorisation: A = P·L·U with a permutation P, unit lower triangular L and upper triangular U.
 
@@ -225,6 +229,7 @@ def lu(A: Any, *, pivot: bool = True) -> Any:
     return return_types.linalg_lu(*lu_unpack(found.LU, found.pivots, unpack_pivots=pivot))
 
 
+@with_out
 def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False) -> Any:
     """The X with A X = B (X A = B unless `left`; Aᴴ for A if `adjoint`), given what `lu_factor` returned for A.
 
@@ -244,7 +249,8 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
     return solve_triangular(U, inner, upper=True)
 
 
-def cholesky_solve(input: Any, L: Any, upper: bool = False, *, out: Any = None) -> Any:
+@with_out
+def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
     """The X with A X = `input`, given the Cholesky factor L of A (its conjugate transpose if `upper`).
 
     >>> import tensorlab as tl
@@ -258,7 +264,8 @@ def cholesky_solve(input: Any, L: Any, upper: bool = False, *, out: Any = None) 
     return solve_triangular(lower.mH, inner, upper=True)
 
 
-def cholesky_inverse(L: Any, upper: bool = False, *, out: Any = None) -> Any:
+@with_out
+def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """The inverse of A, given its Cholesky factor L (its conjugate transpose if `upper`).
 
     >>> import tensorlab as tl
@@ -303,6 +310,7 @@ def _or_info(name: str, function: Any, fallback: Any, A: Any, check_errors: bool
     return out, wrap(backend_of(A._data).xp.zeros(A.shape[:-2], np.int32))
 
 
+@with_out
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> Any:
     """As `cholesky`, with `info` instead of an error: the order of the first minor that isn't positive, or 0.
 
@@ -324,6 +332,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> A
     )
 
 
+@with_out
 def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
     """As `inv`, with `info` instead of an error: which pivot of the LU factorisation is zero, or 0.
 
@@ -339,6 +348,7 @@ def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
     return return_types.linalg_inv_ex(*_or_info("inv_ex", inv, failed, A, check_errors))
 
 
+@with_out
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
     """As `solve`, with `info` instead of an error: which pivot of the LU factorisation is zero, or 0.
 
@@ -369,7 +379,8 @@ def lu_in_parts(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
     return tuple(_lu_factor_ex(A, pivot)) if get_infos else tuple(lu_factor(A, pivot=pivot))
 
 
-def lu_solve_in_parts(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
+@with_out
+def lu_solve_in_parts(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
     """`linalg.lu_solve` under its older name, with the right-hand side first.
 
     >>> import tensorlab as tl

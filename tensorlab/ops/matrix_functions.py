@@ -14,6 +14,7 @@ from tensorlab import return_types
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops import decompose
+from tensorlab.ops._out import with_out
 from tensorlab.ops.decompose import _matrices, inv, solve, solve_triangular
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.joining import cat, flip
@@ -127,6 +128,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     return found if increasing else flip(found, (-1,))
 
 
+@with_out
 def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of `tensordot` with A over its last dimensions: A's first `ind` sizes multiply up to the others'.
 
@@ -147,6 +149,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
     return reshape(inv(reshape(A, (rows, columns))), (*shape[ind:], *shape[:ind]))
 
 
+@with_out
 def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     """The X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first.
 
@@ -199,7 +202,8 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True) -> Any:
     return return_types.svd(u, s, _conj(vh).mT)
 
 
-def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
+@with_out
+def cholesky(input: Any, upper: bool = False) -> Any:
     """The Cholesky factor under its older name; see `linalg.cholesky`.
 
     >>> import tensorlab as tl

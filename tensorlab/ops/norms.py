@@ -11,6 +11,7 @@ from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dims, count, like, numpy_names, restore
+from tensorlab.ops._out import with_out
 from tensorlab.ops.arithmetic import pow, sub
 from tensorlab.ops.compare import where
 from tensorlab.ops.extrema import amax, amin
@@ -104,6 +105,7 @@ def _vector_norm_backward(g, input, out, ord, dim, keepdim):
 vector_norm.vjp(input=_vector_norm_backward)
 
 
+@with_out
 def matrix_norm(
     A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Any:
@@ -137,6 +139,7 @@ def matrix_norm(
     return out if keepdim else out.squeeze((rows, columns))
 
 
+@with_out
 @numpy_names
 def linalg_norm(
     A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None

@@ -11,6 +11,7 @@ from tensorlab._backend import Device, backend_for
 from tensorlab._dtypes import as_dtype, get_default_dtype
 from tensorlab._tensor import Size, Tensor, element_strides, wrap
 from tensorlab.ops import views
+from tensorlab.ops._out import with_out
 from tensorlab.ops.convert import clone
 from tensorlab.ops.creation import arange
 from tensorlab.ops.linalg import outer
@@ -56,6 +57,7 @@ def detach(input: Tensor) -> Tensor:
     return input.detach()
 
 
+@with_out
 def range(
     start: float, end: float | None = None, step: float = 1, *, dtype: Any = None, **options: Any
 ) -> Tensor:
@@ -137,6 +139,7 @@ def split_with_sizes(input: Any, split_sizes: Sequence[int], dim: int = 0) -> tu
     return split(input, list(split_sizes), dim)
 
 
+@with_out
 def narrow_copy(input: Any, dim: int, start: int, length: int) -> Any:
     """`narrow`, copied.
 
@@ -189,6 +192,7 @@ def empty_strided(
     return views.as_strided(memory, size, stride).detach().requires_grad_(requires_grad)
 
 
+@with_out
 def frobenius_norm(input: Any, dim: Any, keepdim: bool = False) -> Any:
     """The root of the sum of squares over `dim`.
 
@@ -199,6 +203,7 @@ def frobenius_norm(input: Any, dim: Any, keepdim: bool = False) -> Any:
     return input.norm(2, dim, keepdim)
 
 
+@with_out
 def nuclear_norm(input: Any, dim: Any = (-2, -1), keepdim: bool = False) -> Any:
     """The sum of the singular values of matrices; see `linalg.matrix_norm`.
 

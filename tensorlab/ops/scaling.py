@@ -10,6 +10,7 @@ from tensorlab import return_types
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, like
+from tensorlab.ops._out import with_out
 from tensorlab.ops.arithmetic import pow
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import mul
@@ -50,6 +51,7 @@ def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
     return mul(input, pow(2.0, other), out=out)
 
 
+@with_out
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     """The tensor with every slice along `dim` scaled down to a p-norm of `maxnorm`, if it is above that.
 

@@ -12,6 +12,7 @@ from tensorlab._dtypes import as_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, numpy_names
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import ne, where
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import exp, log
@@ -216,6 +217,7 @@ def _logcumsumexp_backward(g, input, out, dim):
 logcumsumexp.vjp(input=_logcumsumexp_backward)
 
 
+@with_out
 @numpy_names
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """The differences of neighbours along `dim`, taken `n` times; `prepend` and `append` lengthen it first.
@@ -243,6 +245,8 @@ def trapezoid(y: Any, x: Any = None, *, dx: float = 1.0, dim: int = -1) -> Any:
     tensor(4.)
     """
     n = y.shape[dim]
+    if n == 0:
+        return y.sum(dim)
     middle = (narrow(y, dim, 1, n - 1) + narrow(y, dim, 0, n - 1)) / 2
     if x is None:
         return middle.sum(dim) * dx

@@ -11,6 +11,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim
+from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
 from tensorlab.ops.gathering import _check_index, _check_range
 from tensorlab.ops.index import index as index_by_key
@@ -34,6 +35,7 @@ def _slices(name: str, index: Any, dim: int, shape: tuple[int, ...]) -> tuple[tu
     return (slice(None),) * dim + (array.reshape(-1),), dim
 
 
+@with_out
 def index_select(input: Any, dim: int, index: Any) -> Any:
     """The slices at these positions of `dim`, copied.
 
@@ -189,6 +191,7 @@ masked_fill.vjp(
 )
 
 
+@with_out
 def masked_select(input: Any, mask: Any) -> Any:
     """The elements where `mask` is true (broadcast with `input`), in one dimension.
 
@@ -238,6 +241,7 @@ def _masked_scatter_in_place(self: Tensor, mask: Any, source: Any) -> Tensor:
 # By flat position -------------------------------------------------------------------------
 
 
+@with_out
 def take(input: Any, index: Any) -> Any:
     """The elements at these positions of the flattened input; the result has the shape of `index`.
 
@@ -268,6 +272,7 @@ def put(input: Any, index: Any, source: Any, accumulate: bool = False) -> Any:
     return reshape(flat, tuple(input.shape))
 
 
+@with_out
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     """The positions of the elements other than 0: one row each, or one index tensor per dimension.
 

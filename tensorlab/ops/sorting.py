@@ -12,6 +12,7 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, numpy_names
+from tensorlab.ops._out import with_out
 from tensorlab.ops.gathering import gather_backward
 
 
@@ -68,6 +69,7 @@ def argsort(input: Any, dim: int = -1, descending: bool = False, stable: bool = 
     return sort(input, dim, descending, stable)[1]
 
 
+@with_out
 def msort(input: Any) -> Any:
     """The elements in order along dimension 0.
 
@@ -184,6 +186,7 @@ def unique_consecutive(
 # Searching and counting -------------------------------------------------------------------
 
 
+@with_out
 def searchsorted(
     sorted_sequence: Any,
     input: Any,
@@ -225,6 +228,7 @@ def searchsorted(
     )
 
 
+@with_out
 def bucketize(input: Any, boundaries: Any, *, out_int32: bool = False, right: bool = False) -> Any:
     """The number of the bucket between ascending `boundaries` that each value falls into.
 
@@ -255,6 +259,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     return wrap(counts.astype(kind if kind == np.float32 else np.float64))
 
 
+@with_out
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     """How many elements fall into each of `bins` equal ranges from `min` to `max`.
 
@@ -284,6 +289,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Any:
     return wrap(xp.bincount(place, minlength=bins).astype(array.dtype))
 
 
+@with_out
 def isin(
     elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
 ) -> Any:

@@ -13,6 +13,7 @@ import numpy as np
 
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
+from tensorlab.ops._out import with_out
 from tensorlab.ops.activation import _ERFC_BOTTOM, _ERFC_TOP, _erf, _polynomial
 from tensorlab.ops.elementwise import _mismatch
 from tensorlab.ops.functions import each, exp, function
@@ -218,6 +219,7 @@ def _torch_polygamma(n: int, x: Any) -> Any:
 _polygamma.vjp(input=lambda g, input, n: g * _polygamma(input, n + 1))
 
 
+@with_out
 def polygamma(n: int, input: Any) -> Any:
     """The n-th derivative of `digamma`; n = 0 is `digamma` itself.
 

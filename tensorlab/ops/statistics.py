@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._backend import backend_of
 from tensorlab._dtypes import as_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.elementwise import conj
@@ -139,13 +140,14 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     (tensor([1, 0]), tensor([2, 2]))
     """
     if indices.is_floating_point() or indices.is_complex() or indices.dtype.name == "bool":
-        raise ValueError(f"expected 'indices' to be an integer tensor, but got {indices.dtype}")
+        raise TypeError(f"expected 'indices' to be an integer tensor, but got {indices.dtype}")
     sizes = (shape,) if isinstance(shape, int) else tuple(int(n) for n in shape)
     if any(n < 0 for n in sizes):
         raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
     rest, found = indices._data, []
+    xp = backend_of(rest).xp
     for n in reversed(sizes):
-        found.append(wrap(rest % n))
+        found.append(wrap(xp.asarray(rest % n)))
         rest = rest // n
     return tuple(reversed(found))
 

@@ -708,6 +708,21 @@ _as_strided.vjp(input=_as_strided_backward)
 Tensor.as_strided = as_strided  # type: ignore[attr-defined]
 
 
+def _cut(name: str, input: Any, parts: Any, dim: int, ndim: int) -> tuple[Any, ...]:
+    """`tensor_split` of a tensor with at least `ndim` dimensions, into equal parts if their number is given."""
+    shape = tuple(input.shape)
+    if len(shape) < ndim:
+        raise RuntimeError(
+            f"{name} requires a tensor with at least {ndim} dimension, but got a tensor with {len(shape)} dimensions!"
+        )
+    if isinstance(parts, int) and (parts <= 0 or shape[dim] % parts):
+        raise RuntimeError(
+            f"{name} attempted to split along dimension {dim}, but the size of the dimension {shape[dim]} is not "
+            f"divisible by the split_size {parts}!"
+        )
+    return tensor_split(input, parts, dim)
+
+
 def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     """Split side by side: `tensor_split` along dimension 1, of a vector along 0.
 
@@ -715,7 +730,7 @@ def hsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     >>> tl.hsplit(tl.tensor([1, 2, 3, 4]), 2)
     (tensor([1, 2]), tensor([3, 4]))
     """
-    return tensor_split(input, indices_or_sections, 0 if len(input.shape) == 1 else 1)
+    return _cut("hsplit", input, indices_or_sections, 0 if len(input.shape) == 1 else 1, 1)
 
 
 def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
@@ -725,7 +740,7 @@ def vsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     >>> tl.vsplit(tl.tensor([[1], [2]]), 2)
     (tensor([[1]]), tensor([[2]]))
     """
-    return tensor_split(input, indices_or_sections, 0)
+    return _cut("vsplit", input, indices_or_sections, 0, 2)
 
 
 def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
@@ -735,7 +750,7 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
     >>> tl.dsplit(tl.zeros(1, 1, 2), 2)[0].shape
     tensorlab.Size([1, 1, 1])
     """
-    return tensor_split(input, indices_or_sections, 2)
+    return _cut("dsplit", input, indices_or_sections, 2, 3)
 
 
 Tensor.hsplit, Tensor.vsplit, Tensor.dsplit = hsplit, vsplit, dsplit  # type: ignore[attr-defined]
