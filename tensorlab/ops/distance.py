@@ -60,7 +60,7 @@ def pairwise_distance(
         RuntimeError: shapes that do not broadcast.
 
     >>> import tensorlab as tl
-    >>> pairwise_distance(tl.tensor([[3.0, 0.0]]), tl.tensor([[0.0, 4.0]]))
+    >>> pairwise_distance(tl.tensor([[3.0, 0.0]]), tl.tensor([[0.0, -4.0]]))
     tensor([5.0000])
     """
     difference = x1 - x2 + eps

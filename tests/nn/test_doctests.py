@@ -1,4 +1,7 @@
-"""The examples in the docstrings of the packages above the operations run and print what they say."""
+"""What is public above the operations is documented, and examples that were filled in later are true.
+
+(`tests/packaging/test_docs.py` runs the examples that stand in the modules themselves.)
+"""
 
 from __future__ import annotations
 
@@ -8,27 +11,26 @@ import pkgutil
 
 import pytest
 
+PACKAGES = ("nn", "optim", "utils", "vision")
+
 
 def modules():
-    for name in ("nn", "optim", "utils", "vision"):
+    for name in PACKAGES:
         package = importlib.import_module(f"tensorlab.{name}")
         yield package.__name__
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             yield found.name
 
 
-@pytest.mark.parametrize("name", list(modules()))
-def test_examples(name):
-    module = importlib.import_module(name)
-    assert module.__doc__, f"{name} has no docstring"
-    failed, _ = doctest.testmod(module)
-    assert failed == 0
-
-
-def test_public_classes_and_functions_are_documented():
+@pytest.mark.parametrize("package", PACKAGES)
+def test_everything_public_is_documented(package):
     missing = []
     for name in modules():
+        if name.split(".")[1] != package:
+            continue
         module = importlib.import_module(name)
+        if not module.__doc__:
+            missing.append(name)
         for public in getattr(module, "__all__", []):
             thing = getattr(module, public)
             if callable(thing) and not (getattr(thing, "__doc__", "") or "").strip():

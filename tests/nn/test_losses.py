@@ -739,7 +739,7 @@ ERRORS = [
     ),
     lambda lib: lib.nn.functional.nll_loss(
         lib.ones(2, 3), lib.tensor([0, 1]), lib.ones(3).double()
-    ),  # fmt: skip
+    ),
     lambda lib: lib.nn.functional.nll_loss(lib.ones(2, 3), lib.tensor([0, 1], dtype=lib.int32)),
     lambda lib: lib.nn.functional.nll_loss(lib.ones(2, 3).long(), lib.tensor([0, 1])),
     _call("cross_entropy", (2, 3), (2,)),

@@ -45,8 +45,8 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     Source: E. Grave et al., "Efficient softmax approximation for GPUs", arXiv:1609.04309.
 
     >>> import tensorlab
-    >>> layer = AdaptiveLogSoftmaxWithLoss(8, 100, [10, 50])
-    >>> output, loss = layer(tensorlab.zeros(4, 8), tensorlab.tensor([0, 9, 40, 99]))
+    >>> layer = AdaptiveLogSoftmaxWithLoss(16, 100, [10, 50])
+    >>> output, loss = layer(tensorlab.zeros(4, 16), tensorlab.tensor([0, 9, 40, 99]))
     >>> output.shape
     tensorlab.Size([4])
     """

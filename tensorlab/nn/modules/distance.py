@@ -18,7 +18,7 @@ class PairwiseDistance(Module):
         keepdim: whether the last dimension stays, with size 1.
 
     >>> import tensorlab
-    >>> PairwiseDistance()(tensorlab.tensor([[3.0, 0.0]]), tensorlab.tensor([[0.0, 4.0]]))
+    >>> PairwiseDistance()(tensorlab.tensor([[3.0, 0.0]]), tensorlab.tensor([[0.0, -4.0]]))
     tensor([5.0000])
     """
 
