@@ -123,13 +123,13 @@ def product(numbers: Sequence[int]) -> int:
 # The three products -----------------------------------------------------------------------
 
 #: Columns made at a time, in bytes: what a processor's cache holds, or a graphics card has to spare.
-_CACHE = {"numpy": 1 << 22, "cupy": 1 << 28}
+_ROOM = {"numpy": 1 << 22, "cupy": 1 << 28}
 
 
 def _portions(xp: Any, x: Any, w: Any, count: Ints) -> Iterator[slice]:
     """The batch in portions whose columns fit the cache: what is made is used before it is forgotten."""
     image = x.shape[1] * product(w.shape[2:]) * product(count) * x.dtype.itemsize
-    step = max(1, _CACHE.get(xp.__name__, _CACHE["numpy"]) // max(image, 1))
+    step = max(1, _ROOM.get(xp.__name__, _ROOM["numpy"]) // max(image, 1))
     for start in range(0, x.shape[0], step):
         yield slice(start, start + step)
 

@@ -140,6 +140,8 @@ def compare_second() -> Any:
         total = sum(weighted(r) for r in tensors(call()) if r.requires_grad)
         first = lib.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
         total = sum(weighted(g) for g in first if g is not None and g.requires_grad)
+        if isinstance(total, int):  # linear: nothing depends on anything
+            return [np.zeros(())] * len(leaves)
         found = lib.autograd.grad(total, leaves, allow_unused=True)
         return [np.zeros(()) if g is None else g.numpy() for g in found]
 

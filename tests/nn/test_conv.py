@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 
 import tensorlab as tl
 from tensorlab import nn
+from tensorlab.ops import convolution
 
 F = nn.functional
 SIZES = {1: (9,), 2: (7, 8), 3: (5, 4, 6)}
@@ -52,6 +55,36 @@ def test_random_convolutions(compare, normal, dims, transposed, seed):
     compare(lambda lib: getattr(lib, name)(**options), normal(*lead, *size), tolerance=3e-5)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_second_gradients(compare_second, normal, dims, transposed, seed):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    rng = np.random.default_rng([seed, dims, transposed, 2])
+    options = random_options(rng, dims, transposed)
+    print(options)
+    name = f"Conv{'Transpose' if transposed else ''}{dims}d"
+    ours = getattr(nn, name)(**options).double()
+    theirs = getattr(torch.nn, name)(**options).double()
+    theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+    size = tuple(2 + n // 3 for n in SIZES[dims]) if transposed else SIZES[dims]
+    compare_second(ours, theirs, normal(2, options["in_channels"], *size))
+
+
+def test_depthwise(compare, normal):
+    compare(lambda lib: lib.Conv2d(6, 6, 3, padding=1, groups=6), normal(2, 6, 5, 7))
+    compare(lambda lib: lib.Conv2d(3, 6, 3, stride=2, groups=3), normal(2, 3, 7, 6))
+    compare(lambda lib: lib.ConvTranspose1d(4, 4, 3, groups=4), normal(2, 4, 5))
+
+
+def test_a_batch_that_goes_through_in_portions(compare, normal, monkeypatch):
+    """The columns of one image, of two, or of all at a time: the results are the same."""
+    for room in (1, 2 * 18 * 30 * 4, 1 << 22):
+        monkeypatch.setitem(convolution._ROOM, "numpy", room)
+        compare(lambda lib: lib.Conv2d(2, 3, 3, padding=1), normal(5, 2, 5, 6))
+        compare(lambda lib: lib.ConvTranspose2d(2, 3, 3, stride=2), normal(5, 2, 5, 6))
+
+
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")  # PyTorch's
 @pytest.mark.parametrize("dims", [1, 2, 3])
 @pytest.mark.parametrize("padding", ["same", "valid", 1])
@@ -88,7 +121,22 @@ def test_integers_and_the_node():
     assert out.grad_fn.name() == "ConvolutionBackward0"
 
 
-def test_the_output_size_of_a_transposed_convolution_is_chosen(compare, normal):
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_output_sizes_of_transposed_convolutions(compare, normal, dims):
+    """All that a stride can give."""
+    for extra in range(3):
+        size = tuple((n - 1) * 3 - 2 + 3 + extra for n in (4, 3, 2)[:dims])
+        for whole in (size, (2, 5, *size)):
+
+            def call(lib, whole=whole):
+                layer = getattr(lib, f"ConvTranspose{dims}d")(2, 5, 3, 3, padding=1)
+                layer.forward = functools.partial(layer.forward, output_size=whole)
+                return layer
+
+            compare(call, normal(2, 2, *(4, 3, 2)[:dims]), tolerance=3e-5)
+
+
+def test_the_output_size_of_a_transposed_convolution_is_chosen():
     layer = nn.ConvTranspose2d(3, 4, 3, stride=2)
     x = tl.zeros(1, 3, 5, 5)
     assert layer(x).shape == (1, 4, 11, 11)
@@ -132,3 +180,35 @@ def test_wrong_calls():
     ]:
         with pytest.raises(RuntimeError, match=message):
             call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda o, F: F.conv2d(o(5), o(4, 2, 3, 3)),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 3, 3, 3)),
+        lambda o, F: F.conv2d(o(1, 2, 2, 2), o(4, 2, 3, 3)),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), o(3)),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), stride=0),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), padding=-1),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), dilation=0),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), groups=0),
+        lambda o, F: F.conv2d(o(1, 4, 5, 5), o(3, 2, 3, 3), groups=2),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3).double()),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), padding="foo"),
+        lambda o, F: F.conv2d(o(1, 2, 5, 5), o(4, 2, 3, 3), padding="same", stride=2),
+        lambda o, F: F.conv1d(o(1, 2, 5), o(4, 2, 3), stride=(1, 2)),
+        lambda o, F: F.conv3d(o(1, 2, 5), o(4, 2, 3)),
+        lambda o, F: F.conv_transpose2d(o(1, 3, 5, 5), o(2, 4, 3, 3)),
+        lambda o, F: F.conv_transpose2d(o(1, 2, 5, 5), o(2, 4, 3, 3), output_padding=1),
+        lambda o, F: F.conv_transpose2d(o(1, 2, 1, 1), o(2, 4, 1, 1), padding=2),
+        lambda o, F: F.conv_transpose2d(o(1, 2, 5, 5), o(2, 4, 3, 3), o(3)),
+        lambda o, F: F.conv_transpose2d(o(2, 5), o(2, 4, 3, 3)),
+    ],
+)
+def test_wrong_calls_raise_what_pytorch_raises(call):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    with pytest.raises(Exception) as theirs:
+        call(torch.ones, torch.nn.functional)
+    with pytest.raises(theirs.type):
+        call(tl.ones, F)

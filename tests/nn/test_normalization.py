@@ -79,6 +79,74 @@ def test_local_response_norm(compare, normal, size, shape):
     compare(lambda lib: lib.LocalResponseNorm(size, 0.1, 0.5, 2.0), normal(*shape))
 
 
+@pytest.mark.parametrize("size", [1, 3, 5, 4])
+def test_cross_map_lrn(normal, size):
+    """Values only: PyTorch's gradient of this layer is not the derivative of what it computes."""
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    layer, theirs = (
+        nn.CrossMapLRN2d(size, 0.1, 0.5, 2.0),
+        torch.nn.CrossMapLRN2d(size, 0.1, 0.5, 2.0),
+    )
+    assert repr(layer) == repr(theirs)
+    x = normal(2, 9, 3, 4)
+    found = layer(tl.from_numpy(x)).numpy()
+    np.testing.assert_allclose(found, theirs(torch.tensor(x)).numpy(), rtol=1e-5)
+    few = tl.from_numpy(x[:1, :, :1, :2].astype(np.float64)).requires_grad_()
+    assert tl.autograd.gradcheck(layer, (few,))
+    with pytest.raises(ValueError, match="to be 4D, got 3D"):
+        layer(tl.ones(2, 3, 4))
+
+
+SHAPES = {"BatchNorm1d": (4, 3, 5), "BatchNorm2d": (2, 3, 4, 2), "BatchNorm3d": (2, 3, 2, 2, 2)}
+LAYERS = [
+    *(
+        lambda lib, n=n, o=o: getattr(lib, n)(3, **o)
+        for n in SHAPES
+        for o in ({}, {"affine": False})
+    ),
+    lambda lib: lib.InstanceNorm1d(3, affine=True),
+    lambda lib: lib.GroupNorm(3, 3),
+    lambda lib: lib.GroupNorm(1, 3, bias=False),
+    lambda lib: lib.LayerNorm((3, 5)),
+    lambda lib: lib.LayerNorm(5, bias=False),
+    lambda lib: lib.RMSNorm(5),
+    lambda lib: lib.LocalResponseNorm(2, 0.1),
+]
+
+
+@pytest.mark.parametrize("number", range(len(LAYERS)))
+@pytest.mark.parametrize("training", [True, False])
+def test_second_gradients(compare_second, normal, number, training):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    ours, theirs = (LAYERS[number](lib).double().train(training) for lib in (nn, torch.nn))
+    rng = np.random.default_rng(number)
+    state = {k: rng.random(tuple(v.shape)) + 0.5 for k, v in theirs.state_dict().items()}
+    ours.load_state_dict({k: tl.tensor(v) for k, v in state.items()})
+    theirs.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
+    shape = SHAPES.get(type(theirs).__name__, (4, 3, 5))
+    compare_second(ours, theirs, normal(*shape), tolerance=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("number", range(len(LAYERS) - 1))
+def test_half_precision_is_rounded_once(normal, dtype, number):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    theirs = LAYERS[number](torch.nn)
+    x = 3 * normal(*SHAPES.get(type(theirs).__name__, (4, 3, 5))) + 1
+    found = []
+    for lib, make in ((tl, tl.from_numpy), (torch, torch.tensor)):
+        layer = LAYERS[number](lib.nn).to(getattr(lib, dtype))
+        leaf = make(x).to(getattr(lib, dtype)).requires_grad_()
+        out = layer(leaf)
+        (out * make(np.cos(x)).to(out.dtype)).sum().backward()
+        assert leaf.grad.dtype is leaf.dtype
+        gradients = [leaf.grad, *(p.grad for p in layer.parameters())]
+        found.append([t.detach().to(lib.float32).numpy() for t in (out, *gradients)])
+    slack = 4e-3 if dtype == "float16" else 3e-2
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=slack, atol=5 * slack)
+
+
 def test_float64_and_half_precision(compare, normal):
     compare(lambda lib: lib.LayerNorm(4).double(), normal(3, 4, dtype=np.float64))
     x = tl.full((1, 4096), 300.0, dtype=tl.float16)  # the sum of squares is beyond float16

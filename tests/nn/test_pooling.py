@@ -74,6 +74,42 @@ def test_power_average_pooling(compare, normal, dims, p):
     compare(lambda lib: getattr(lib, f"LPPool{dims}d")(p, 3, stride=2, ceil_mode=True), x)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_second_gradients(compare_second, normal, dims):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    for name, options in (
+        ("MaxPool", {"kernel_size": 3, "stride": 2, "padding": 1}),
+        ("AvgPool", {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}),
+        ("AvgPool", {"kernel_size": 2, "count_include_pad": False}),
+        ("LPPool", {"norm_type": 3, "kernel_size": 2}),
+        ("AdaptiveAvgPool", {"output_size": 3}),
+        ("AdaptiveMaxPool", {"output_size": 2}),
+    ):
+        ours, theirs = (getattr(lib, f"{name}{dims}d")(**options) for lib in (tl.nn, torch.nn))
+        x = np.abs(normal(2, 2, *SIZES[dims])) + 0.1
+        compare_second(lambda x, f=ours: f(x**2), lambda x, f=theirs: f(x**2), x)
+
+
+def test_many_places_in_a_window(compare_functions, normal):
+    x = normal(1, 2, 40, 41)
+    compare_functions(lambda lib, x: lib.max_pool2d(x, 17, 3, 8, return_indices=True), x)
+    x[:, :, 3, 5] = x[:, :, 30, 12] = np.nan
+    compare_functions(lambda lib, x: lib.max_pool2d(x, 16, 3, return_indices=True), x)
+
+
+def test_what_was_pooled_may_be_changed_but_not_what_it_came_from():
+    """As in PyTorch: the gradient needs the input, and not the output."""
+    x = tl.tensor([[[1.0, 3.0, 2.0, 5.0]]], requires_grad=True)
+    y = x * 1
+    F.max_pool1d(y, 2).relu_().sum().backward()
+    assert x.grad.tolist() == [[[0, 1, 0, 1]]]
+    y = x * 1
+    pooled = F.max_pool1d(y, 2)
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        pooled.sum().backward()
+
+
 def test_nan_and_infinity(compare_functions):
     x = np.array([[[1, np.nan, 2, -np.inf, -np.inf, 3]]], np.float32)
     compare_functions(lambda lib, x: lib.max_pool1d(x, 2, return_indices=True), x)
@@ -111,3 +147,38 @@ def test_integers():
 def test_wrong_calls(call, message):
     with pytest.raises(RuntimeError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda o, F: F.max_pool2d(o(1, 2, 5, 5), 3, padding=2),
+        lambda o, F: F.max_pool2d(o(1, 2, 5, 5), 3, padding=-1),
+        lambda o, F: F.max_pool2d(o(1, 2, 2, 2), 3),
+        lambda o, F: F.max_pool2d(o(5), 3),
+        lambda o, F: F.max_pool2d(o(1, 2, 0, 5), 3),
+        lambda o, F: F.max_pool2d(o(1, 2, 5, 5), 2, 0),
+        lambda o, F: F.max_pool2d(o(1, 2, 5, 5), 0),
+        lambda o, F: F.max_pool2d(o(1, 2, 5, 5), 2, dilation=0),
+        lambda o, F: F.max_pool2d(o(1, 2, 5, 5), (1, 2, 3)),
+        lambda o, F: F.max_pool1d(o(2, 5), 6),
+        lambda o, F: F.max_pool3d(o(2, 5), 6),
+        lambda o, F: F.avg_pool1d(o(5), 2),
+        lambda o, F: F.avg_pool2d(o(1, 2, 5, 5), 2, divisor_override=0),
+        lambda o, F: F.avg_pool2d(o(1, 2, 5, 5), 2, 0),
+        lambda o, F: F.avg_pool2d(o(1, 2, 5, 5), 2, padding=2),
+        lambda o, F: F.avg_pool3d(o(1, 2, 5, 5), 6),
+        lambda o, F: F.adaptive_avg_pool2d(o(5), 3),
+        lambda o, F: F.adaptive_avg_pool2d(o(1, 2, 0, 5), 3),
+        lambda o, F: F.adaptive_avg_pool2d(o(1, 2, 5, 5), (3, 2, 1)),
+        lambda o, F: F.adaptive_avg_pool2d(o(1, 2, 5, 5), -1),
+        lambda o, F: F.adaptive_max_pool1d(o(5), 3),
+        lambda o, F: F.adaptive_max_pool3d(o(1, 2, 5), 3),
+    ],
+)
+def test_wrong_calls_raise_what_pytorch_raises(call):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    with pytest.raises(Exception) as theirs:
+        call(torch.ones, torch.nn.functional)
+    with pytest.raises(theirs.type):
+        call(tl.ones, F)
