@@ -59,7 +59,7 @@ def lay_out(image, top, left, stride_h, stride_w, height, line, step, out):
     the quotients; a channel's phases are `step` apart. What is outside is not written: zero before.
     """
     channels, rows, columns = image.shape
-    zero = np.float32(0)
+    zero = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
     if stride_h == 1 and stride_w == 1:  # the same, without a division for every row
         skip = max(0, -left)
         count = min(columns, line - left) - skip
@@ -142,7 +142,7 @@ def take_rows(found, line, out, top, left, stride_h, stride_w, bias):
 def columns_of(image, line, room, out):
     """out[p, o] = image[o] at pixel p of rows as long as `line`, zero at the ends of the rows."""
     channels, rows, columns = image.shape
-    zero = np.float32(0)
+    zero = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
     for o in range(channels):
         for i in range(rows):
             target = o * room.shape[1] + i * line

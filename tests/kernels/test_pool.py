@@ -1,0 +1,82 @@
+"""The max pooling kernels against the generic path, positions and nans included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tensorlab._op import OPS
+from tensorlab.kernels import threads
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+
+from tensorlab.kernels.cpu import pool
+
+
+@pytest.fixture(autouse=True, params=[1, 2])
+def thread_number(request, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "_count", request.param)
+    monkeypatch.setattr(pool, "FEWEST", 0)
+
+
+def both(name, *arguments):
+    op = OPS[name]
+    return op.kernels["cpu"](*arguments), op.forward(np, *arguments)
+
+
+def windows(rng):
+    dims = int(rng.integers(1, 3))
+    kernel = tuple(int(k) for k in rng.integers(1, 5, dims))
+    padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+    stride = tuple(int(s) for s in rng.integers(1, 4, dims))
+    dilation = tuple(int(d) for d in rng.integers(1, 3, dims))
+    size = tuple(
+        int(d * (k - 1) + 1 + rng.integers(0, 20)) for k, d in zip(kernel, dilation, strict=True)
+    )
+    return size, (kernel, stride, padding, dilation, bool(rng.integers(0, 2)))
+
+
+HALVING = [
+    ((6, 8), ((2, 2), (2, 2), (0, 0), (1, 1), False)),
+    ((7, 40), ((2, 2), (2, 2), (0, 0), (1, 1), False)),
+]
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["numbers", "nan and infinities"])
+@pytest.mark.parametrize("case", [None, *HALVING], ids=["random", "halving", "halving, odd"])
+def test_against_the_generic_path(rng, case, special):
+    for _ in range(25 if case is None else 4):
+        size, how = windows(rng) if case is None else case
+        # Few different values, so that there are ties.
+        x = rng.integers(-3, 3, (int(rng.integers(1, 4)), 3, *size)).astype(np.float32)
+        if special:
+            places = rng.random(x.shape)
+            x[places < 0.1], x[places > 0.9], x[(places > 0.6) & (places < 0.9)] = (
+                np.nan,
+                np.inf,
+                -np.inf,
+            )
+        found, generic = both("max_pool", x, *how)
+        np.testing.assert_array_equal(found, generic)
+        found, positions = both("max_pool_positions", x, generic, *how)
+        np.testing.assert_array_equal(found, positions)
+        g = rng.standard_normal(generic.shape, np.float32)
+        found, generic = both("pool_scatter", g, positions, size)
+        np.testing.assert_allclose(found, generic, rtol=1e-6, atol=1e-6)
+
+
+def test_the_sign_of_zero_stays():
+    x = np.full((1, 1, 4, 4), -0.0, np.float32)
+    found, _ = both("max_pool", x, (2, 2), (2, 2), (0, 0), (1, 1), False)
+    assert np.signbit(found).all()
+
+
+def test_a_place_outside_is_the_generic_path_s_error(rng):
+    g, places = rng.standard_normal((1, 2, 3), np.float32), np.array([[[0, 1, 2], [3, 4, 9]]])
+    assert OPS["pool_scatter"].kernels["cpu"](g, places, (5,)) is NotImplemented
+    assert (
+        OPS["max_pool"].kernels["cpu"](g.astype(np.float64), (2,), (1,), (0,), (1,), False)
+        is NotImplemented
+    )
+    assert OPS["max_pool"].kernels["cpu"](g, (2,), (1,), (2,), (1,), False) is NotImplemented
