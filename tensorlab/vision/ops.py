@@ -46,9 +46,10 @@ def box_area(boxes: Tensor) -> Tensor:
 
 def _overlap(boxes1: Tensor, boxes2: Tensor) -> tuple[Tensor, Tensor]:
     """The areas `(N, M)` that two boxes have in common and together."""
+    boxes1, boxes2 = _upcast(boxes1), _upcast(boxes2)
     left_top = maximum(boxes1[:, None, :2], boxes2[:, :2])
     right_bottom = minimum(boxes1[:, None, 2:], boxes2[:, 2:])
-    width, height = _upcast(right_bottom - left_top).clamp(min=0).unbind(2)
+    width, height = (right_bottom - left_top).clamp(min=0).unbind(2)
     common = width * height
     return common, box_area(boxes1)[:, None] + box_area(boxes2) - common
 
@@ -72,9 +73,10 @@ def generalized_box_iou(boxes1: Tensor, boxes2: Tensor) -> Tensor:
     https://arxiv.org/abs/1902.09630.
     """
     common, together = _overlap(_boxes(boxes1, "boxes1"), _boxes(boxes2, "boxes2"))
+    boxes1, boxes2 = _upcast(boxes1), _upcast(boxes2)
     left_top = minimum(boxes1[:, None, :2], boxes2[:, :2])
     right_bottom = maximum(boxes1[:, None, 2:], boxes2[:, 2:])
-    width, height = _upcast(right_bottom - left_top).clamp(min=0).unbind(2)
+    width, height = (right_bottom - left_top).clamp(min=0).unbind(2)
     around = width * height
     return common / together - (around - together) / around
 

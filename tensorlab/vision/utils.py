@@ -99,6 +99,7 @@ def _normalized(
     return stack([scaled(image) for image in images.unbind(0)], 0) if scale_each else scaled(images)
 
 
+@no_grad()
 def save_image(
     tensor: Tensor | list[Tensor],
     fp: str | os.PathLike[str] | Any,

@@ -270,9 +270,7 @@ class Small:
     [
         ("alexnet", 10, (2, 3, 80, 72)),
         ("vgg11", 16, (2, 3, 32, 40)),
-        ("vgg13_bn", 70, (2, 3, 32, 40)),
-        ("vgg16", 26, (1, 3, 32, 40)),
-        ("vgg19_bn", 112, (2, 3, 32, 40)),
+        ("vgg11_bn", 56, (2, 3, 32, 40)),
     ],
 )
 def test_alexnet_and_vgg_are_pytorchs(name, features, size, monkeypatch):
@@ -294,6 +292,19 @@ def test_alexnet_and_vgg_are_pytorchs(name, features, size, monkeypatch):
     assert len(ours.features.state_dict()) == features
     compare(ours, theirs, size)
     layers = sum(a * b + b for a, b in seen) + sum(p.numel() for p in ours.features.parameters())
+    assert layers == models.get_model_weights(name).DEFAULT.meta["num_params"]
+
+
+@pytest.mark.parametrize(
+    ("name", "features"), [("vgg13", 20), ("vgg13_bn", 70), ("vgg16", 26), ("vgg19_bn", 112)]
+)
+def test_other_vggs_have_the_published_number_of_parameters(name, features, no_draws, monkeypatch):
+    module = importlib.import_module("tensorlab.vision.models.vgg")
+    seen = []
+    monkeypatch.setattr(module, "nn", Small(tl.nn, seen))
+    model = getattr(module, name)()
+    assert len(model.features.state_dict()) == features
+    layers = sum(a * b + b for a, b in seen) + sum(p.numel() for p in model.features.parameters())
     assert layers == models.get_model_weights(name).DEFAULT.meta["num_params"]
 
 

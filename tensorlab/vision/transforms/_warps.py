@@ -217,7 +217,7 @@ def _covering(matrix: np.ndarray, height: int, width: int) -> tuple[int, int]:
     corners = np.array([[-width, -height], [-width, height], [width, height], [width, -height]])
     moved = corners * 0.5 @ np.linalg.inv(matrix[:2, :2]).T + np.array([width, height]) * 0.5
     # A corner that is on a pixel's edge but for rounding is on the edge.
-    low, high = (np.trunc(x / 1e-4) * 1e-4 for x in (moved.min(0), moved.max(0)))
+    low, high = (np.round(x, 4) for x in (moved.min(0), moved.max(0)))
     size = np.ceil(high) - np.floor(low)
     return int(size[1]), int(size[0])
 
@@ -237,8 +237,8 @@ def _sample(img: Tensor, points: np.ndarray, mode: InterpolationMode, fill: Any)
     channels, height, width = get_dimensions(img)
     colour = _colour(img, fill, channels)
     batch = as_float(img).reshape(-1, channels, height, width)
-    scaled = (points / (np.array([width, height]) * 0.5)).astype(batch.numpy().dtype)
-    grid = wrap(scaled).to(img.device).expand(len(batch), *scaled.shape)
+    scaled = wrap(points / (np.array([width, height]) * 0.5))
+    grid = scaled.to(img.device, batch.dtype).expand(len(batch), *scaled.shape)
     if colour is not None:  # a channel that says how much of a pixel comes from inside
         inside = ones((len(batch), 1, height, width), dtype=batch.dtype, device=img.device)
         batch = cat([batch, inside], 1)
