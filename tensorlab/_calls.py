@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -36,6 +37,11 @@ def positional(
 
 # As in PyTorch, NumPy's names are understood too: `x.sum(axis=1, keepdims=True)`.
 _NUMPY_NAMES = {"dim": "axis", "keepdim": "keepdims"}
+
+
+# Compiling is what importing the library spends most of its time on, and operations of the same
+# arguments have the same source.
+_compiled: dict[str, CodeType] = {}
 
 
 def make_function(
@@ -90,9 +96,16 @@ def make_function(
     if out:
         arguments += ["out=None"] if keyword_only else ["*", "out=None"]
         body = f"    if out is not None:\n        return out_to(out, {call})\n{body}"
-    source = f"def {name}({', '.join(arguments)}):\n{renamed}{body}"
-    exec(compile(source, f"<tensorlab op {name}>", "exec"), scope)
-    function = scope[name]
+    source = f"def function({', '.join(arguments)}):\n{renamed}{body}"
+    code = _compiled.get(source)
+    if code is None:
+        code = _compiled[source] = compile(source, "<tensorlab op>", "exec")
+    exec(code, scope)
+    function = scope["function"]
+    function.__name__ = function.__qualname__ = name
+    function.__code__ = function.__code__.replace(
+        co_name=name, co_qualname=name, co_filename=f"<tensorlab op {name}>"
+    )
     function.__doc__ = record.forward.__doc__
     function.__module__ = record.forward.__module__
     function.op = record
