@@ -7,8 +7,8 @@
 tensor([2., 4.])
 
 Importing it loads NumPy and nothing heavier. Neural networks (`tensorlab.nn`), optimizers
-(`optim`), data (`utils.data`), images (`vision`), devices (`cuda`) and the instruments
-(`inspect`, `testing`) are imported when they are first used.
+(`optim`), data (`utils.data`), images (`vision`), sound (`audio`), devices (`cuda`) and the
+instruments (`inspect`, `testing`) are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -174,6 +174,7 @@ from tensorlab.serialization import load, save
 if TYPE_CHECKING:
     bfloat16: dtype
     from tensorlab import (
+        audio,
         cuda,
         fft,
         inspect,
@@ -200,7 +201,7 @@ __all__ = [
     "amp", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
     "arctan2", "arctanh", "argmax", "argmin", "argsort", "argwhere", "as_strided",
     "as_strided_scatter", "as_tensor", "asarray", "asin", "asinh", "atan", "atan2", "atanh",
-    "atleast_1d", "atleast_2d", "atleast_3d", "autocast", "autocast_decrement_nesting",
+    "atleast_1d", "atleast_2d", "atleast_3d", "audio", "autocast", "autocast_decrement_nesting",
     "autocast_increment_nesting", "autograd", "avg_pool1d", "baddbmm", "bartlett_window",
     "bernoulli", "binary_cross_entropy_with_logits", "bincount", "bitwise_and",
     "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor",
@@ -279,6 +280,7 @@ _AUTOCAST = (
     "set_autocast_enabled",
 )
 _PACKAGES = (
+    "audio",
     "amp",
     "cuda",
     "fft",

@@ -30,7 +30,7 @@ LAYERS = {
     "cuda": 5, "fft": 5, "kernels": 5, "linalg": 5, "signal": 5, "special": 5,
     "_pickle_reader": 5, "_pickle_writer": 5, "_rebuild": 5, "safetensors": 5, "serialization": 5,
     "": 5,  # "import tensorlab" itself: the public face of everything up to here
-    "vision": 6,
+    "audio": 6, "vision": 6,
     "inspect": 7,
     "learn": 8,
     "__main__": 9, "_cli": 9, "_doctor": 9, "cli": 9, "jupyter": 9,
@@ -61,7 +61,7 @@ def _loaded_after(code: str) -> set[str]:
     "code",
     [
         "import tensorlab",
-        "import tensorlab.nn, tensorlab.optim, tensorlab.utils.data, tensorlab.vision.datasets",
+        "import tensorlab.nn, tensorlab.optim, tensorlab.utils.data, tensorlab.vision.datasets, tensorlab.audio",
         "import tensorlab.learn",
         "import tensorlab.inspect",
         "from tensorlab.cli import main\ntry:\n    main(['--help'])\nexcept SystemExit:\n    pass",
