@@ -3,6 +3,8 @@
 Nothing in it is claimed. Each operation is run on its own samples in every dtype, its gradients
 are compared with finite differences, and its in-place form, operators and kernels are looked up
 where they are registered. Functions that are made of operations follow with their first line.
+
+With `--nn` it is the table of modules, losses, optimizers and schedulers instead (`coverage`).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from tensorlab._files import write_text
 from tensorlab._op import OPS, Op, Sample
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import GradcheckError, gradcheck, gradgradcheck
+from tensorlab.testing import coverage
 from tensorlab.testing.opcheck import arrays_of, differentiable_samples, map_inputs, samples_of
 
 #: Modules whose public functions are listed, in this order.
@@ -232,6 +235,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the table, or write it to a file."""
     parser = argparse.ArgumentParser(prog="python -m tensorlab.testing.table", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="OPERATION", help="only these; default: all")
+    parser.add_argument(
+        "--nn", action="store_true", help="networks and optimizers, against PyTorch's names"
+    )
     parser.add_argument("-o", "--output", type=Path, help="write there; default: print")
     options = parser.parse_args(arguments)
     tensorlab.ops  # noqa: B018 (all operations are declared once it is imported)
@@ -243,7 +249,10 @@ def main(arguments: list[str] | None = None) -> int:
         hint = f"; did you mean {close[0]!r}?" if close else ""
         print(f"there is no operation {unknown[0]!r}{hint}", file=sys.stderr)
         return 2
-    text = markdown(measure(OPS[n]) for n in (options.names or list(OPS)))
+    if options.nn:
+        text = coverage.markdown(coverage.entries())
+    else:
+        text = markdown(measure(OPS[n]) for n in (options.names or list(OPS)))
     if options.output is None:
         print(text, end="")
     else:

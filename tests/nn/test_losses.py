@@ -633,6 +633,17 @@ def test_a_deprecated_reduction():
         assert nn.functional.mse_loss(tl.ones(2), tl.zeros(2), reduction="elementwise_mean") == 1
 
 
+def test_the_old_name_of_nll_loss():
+    reprs = []
+    for lib in (tl, torch):
+        with pytest.warns(FutureWarning, match="NLLLoss"):
+            reprs.append(repr(lib.nn.NLLLoss2d(reduction="sum")))
+    assert reprs[0] == reprs[1]
+    with pytest.warns(FutureWarning):
+        loss = nn.NLLLoss2d()
+    assert loss(tl.zeros(1, 2, 1, 1), tl.zeros(1, 1, 1, dtype=tl.int64)).item() == 0
+
+
 def test_weights_are_buffers():
     for name in ("CrossEntropyLoss", "NLLLoss", "BCELoss", "MultiMarginLoss", "MultiLabelSoftMarginLoss"):  # fmt: skip
         loss = getattr(nn, name)(weight=tl.ones(3))
