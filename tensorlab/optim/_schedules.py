@@ -15,6 +15,12 @@ __all__ = ["CosineAnnealingWarmRestarts", "PolynomialLR", "ReduceLROnPlateau"]
 class PolynomialLR(LRScheduler):
     """The rate falls to 0 in `total_iters` epochs as `(1 - t / total_iters) ** power`.
 
+    Args:
+        optimizer: see `LRScheduler`.
+        total_iters: a number of epochs.
+        power: 1 for a straight line.
+        last_epoch: see `LRScheduler`.
+
     >>> import tensorlab
     >>> from tensorlab import optim
     >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=1.0)

@@ -36,7 +36,8 @@ class Adam(FusedOptimizer):
         amsgrad: divide by the largest `v` so far, so that steps never grow again.
         maximize: go up the gradient instead of down.
         decoupled_weight_decay: decay as AdamW does.
-        foreach, fused, capturable: accepted for PyTorch's sake; every step is one fused pass.
+        foreach, fused: accepted for PyTorch's sake; every step is one fused pass.
+        capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
         differentiable: not supported.
 
     Raises:

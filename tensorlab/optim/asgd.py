@@ -32,7 +32,8 @@ class ASGD(FusedOptimizer):
         t0: `t₀`, the step after which the mean is taken; before, `a` is the parameter.
         weight_decay: an L2 penalty added to the gradient.
         maximize: go up the gradient instead of down.
-        foreach, capturable: accepted for PyTorch's sake; every step is one fused pass.
+        foreach: accepted for PyTorch's sake; every step is one fused pass.
+        capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
         differentiable: not supported.
 
     Raises:

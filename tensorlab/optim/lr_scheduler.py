@@ -135,6 +135,12 @@ class MultiplicativeLR(LambdaLR):
 class StepLR(LRScheduler):
     """The rate times `gamma` every `step_size` epochs.
 
+    Args:
+        optimizer: see `LRScheduler`.
+        step_size: a number of epochs.
+        gamma: a factor.
+        last_epoch: see `LRScheduler`.
+
     >>> import tensorlab
     >>> from tensorlab import optim
     >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=8.0)
@@ -166,7 +172,26 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """The rate times `gamma` at each epoch of `milestones`."""
+    """The rate times `gamma` at each epoch of `milestones`.
+
+    Args:
+        optimizer: see `LRScheduler`.
+        milestones: epochs; one that is there twice counts twice.
+        gamma: a factor.
+        last_epoch: see `LRScheduler`.
+
+    >>> import tensorlab
+    >>> from tensorlab import optim
+    >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=8.0)
+    >>> scheduler = MultiStepLR(optimizer, milestones=[1, 3], gamma=0.5)
+    >>> rates = []
+    >>> for epoch in range(5):
+    ...     rates += scheduler.get_last_lr()
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> rates
+    [8.0, 4.0, 4.0, 2.0, 2.0]
+    """
 
     def __init__(
         self,
@@ -191,7 +216,29 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """The rate times `factor` for the first `total_iters` epochs."""
+    """The rate times `factor` for the first `total_iters` epochs.
+
+    Args:
+        optimizer: see `LRScheduler`.
+        factor: from 0 to 1.
+        total_iters: after how many epochs the rate is what it was.
+        last_epoch: see `LRScheduler`.
+
+    Raises:
+        ValueError: `factor` is out of range.
+
+    >>> import tensorlab
+    >>> from tensorlab import optim
+    >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=8.0)
+    >>> scheduler = ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> rates = []
+    >>> for epoch in range(4):
+    ...     rates += scheduler.get_last_lr()
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> rates
+    [4.0, 4.0, 8.0, 8.0]
+    """
 
     def __init__(
         self,
@@ -220,7 +267,30 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """A warm-up: the rate goes from `start_factor` to `end_factor` in `total_iters` equal steps."""
+    """A warm-up: the rate goes from `start_factor` to `end_factor` in `total_iters` equal steps.
+
+    Args:
+        optimizer: see `LRScheduler`.
+        start_factor: what the rate is multiplied by at first; above 0, at most 1.
+        end_factor: what it is multiplied by in the end; from 0 to 1.
+        total_iters: a number of epochs.
+        last_epoch: see `LRScheduler`.
+
+    Raises:
+        ValueError: a factor is out of range.
+
+    >>> import tensorlab
+    >>> from tensorlab import optim
+    >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=8.0)
+    >>> scheduler = LinearLR(optimizer, start_factor=0.5, total_iters=2)
+    >>> rates = []
+    >>> for epoch in range(4):
+    ...     rates += scheduler.get_last_lr()
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> rates
+    [4.0, 6.0, 8.0, 8.0]
+    """
 
     def __init__(
         self,
@@ -258,7 +328,25 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """The rate times `gamma` every epoch."""
+    """The rate times `gamma` every epoch.
+
+    Args:
+        optimizer: see `LRScheduler`.
+        gamma: a factor.
+        last_epoch: see `LRScheduler`.
+
+    >>> import tensorlab
+    >>> from tensorlab import optim
+    >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=8.0)
+    >>> scheduler = ExponentialLR(optimizer, gamma=0.5)
+    >>> rates = []
+    >>> for epoch in range(4):
+    ...     rates += scheduler.get_last_lr()
+    ...     optimizer.step()
+    ...     scheduler.step()
+    >>> rates
+    [8.0, 4.0, 2.0, 1.0]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma

@@ -31,7 +31,8 @@ class RAdam(FusedOptimizer):
         weight_decay: an L2 penalty added to the gradient.
         decoupled_weight_decay: shrink the parameter by `lr · weight_decay` instead, as AdamW does.
         maximize: go up the gradient instead of down.
-        foreach, capturable: accepted for PyTorch's sake; every step is one fused pass.
+        foreach: accepted for PyTorch's sake; every step is one fused pass.
+        capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
         differentiable: not supported.
 
     Raises:

@@ -30,7 +30,8 @@ class RMSprop(FusedOptimizer):
         momentum: `μ`; 0 keeps no buffer.
         centered: divide by the standard deviation instead.
         maximize: go up the gradient instead of down.
-        foreach, capturable: accepted for PyTorch's sake; every step is one fused pass.
+        foreach: accepted for PyTorch's sake; every step is one fused pass.
+        capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
         differentiable: not supported.
 
     Raises:

@@ -28,7 +28,8 @@ class Rprop(FusedOptimizer):
         etas: `(η₋, η₊)`.
         step_sizes: the smallest and the largest step size.
         maximize: go up the gradient instead of down.
-        foreach, capturable: accepted for PyTorch's sake; every step is one fused pass.
+        foreach: accepted for PyTorch's sake; every step is one fused pass.
+        capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
         differentiable: not supported.
 
     Raises:
