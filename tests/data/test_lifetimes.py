@@ -407,10 +407,11 @@ def test_workers_compute_in_one_thread():
             with open(f"/proc/self/task/{task}/stat") as file:
                 fields = file.read().rpartition(") ")[2].split()
             busy += int(fields[11]) + int(fields[12]) > 0  # ticks of a hundredth of a second
-        return busy
+        return busy, tl.get_num_threads()
 
-    (busy,) = DataLoader([0], None, num_workers=1, collate_fn=count)
+    ((busy, allowed),) = DataLoader([0], None, num_workers=1, collate_fn=count)
     assert busy <= 1
+    assert allowed == 1
 
 
 def test_threads_of_the_parent_stay():

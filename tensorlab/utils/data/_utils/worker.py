@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._random import manual_seed
+from tensorlab.kernels import set_num_threads
 from tensorlab.utils.data._utils.channel import Channel, Frame, Tag
 from tensorlab.utils.data._utils.errors import ExceptionWrapper
 from tensorlab.utils.data._utils.fetch import create_fetcher
@@ -125,6 +126,8 @@ def _settle() -> None:
     # What the parent made stays as it is: collecting garbage would copy every page of it, and
     # could run the finalizers of the parent's objects here.
     gc.freeze()
+    # The processors are shared by the workers and the parent.
+    set_num_threads(1)
     limit_threads()
 
 
