@@ -1,8 +1,8 @@
-"""Helpers for gradients and parameters."""
+"""Helpers for gradients, parameters and whole modules."""
 
 from __future__ import annotations
 
-from tensorlab.nn.utils import parametrizations, parametrize, rnn
+from tensorlab.nn.utils import parametrizations, parametrize, prune, rnn, stateless
 from tensorlab.nn.utils.clip_grad import (
     clip_grad_norm_,
     clip_grad_value_,
@@ -10,6 +10,13 @@ from tensorlab.nn.utils.clip_grad import (
     get_total_norm,
 )
 from tensorlab.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from tensorlab.nn.utils.fusion import (
+    fuse_conv_bn_eval,
+    fuse_conv_bn_weights,
+    fuse_linear_bn_eval,
+    fuse_linear_bn_weights,
+)
+from tensorlab.nn.utils.init import skip_init
 from tensorlab.nn.utils.spectral_norm import remove_spectral_norm, spectral_norm
 from tensorlab.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
@@ -17,14 +24,21 @@ __all__ = [
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
+    "fuse_conv_bn_eval",
+    "fuse_conv_bn_weights",
+    "fuse_linear_bn_eval",
+    "fuse_linear_bn_weights",
     "get_total_norm",
     "parameters_to_vector",
     "parametrizations",
     "parametrize",
+    "prune",
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
+    "skip_init",
     "spectral_norm",
+    "stateless",
     "vector_to_parameters",
     "weight_norm",
 ]

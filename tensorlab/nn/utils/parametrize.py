@@ -93,10 +93,10 @@ class ParametrizationList(ModuleList):
                 f"{type(new).__name__}"
             )
         self.is_tensor = isinstance(new, Tensor)
-        parts: list[Any] = [new] if isinstance(new, Tensor) else list(new)
+        parts: Any = [new] if self.is_tensor else list(new)
         self.ntensors = len(parts)
         if self.is_tensor:
-            (single,) = parts
+            single: Any = parts[0]
             for what in ("dtype", "device"):
                 if getattr(original, what) != getattr(single, what):
                     raise ValueError(
