@@ -284,6 +284,7 @@ _PACKAGES = (
     "amp",
     "cuda",
     "fft",
+    "func",
     "inspect",
     "learn",
     "nn",
