@@ -94,9 +94,9 @@ class ParametrizationList(ModuleList):
             )
         self.is_tensor = isinstance(new, Tensor)
         parts: Any = [new] if self.is_tensor else list(new)
+        single: Any = parts[0] if parts else None
         self.ntensors = len(parts)
         if self.is_tensor:
-            single: Any = parts[0]
             for what in ("dtype", "device"):
                 if getattr(original, what) != getattr(single, what):
                     raise ValueError(
@@ -142,7 +142,7 @@ class ParametrizationList(ModuleList):
             raise ValueError(
                 f"'right_inverse' must return a sequence of tensors. Got {type(new).__name__}."
             )
-        parts = [new] if self.is_tensor else list(new)
+        parts: Any = [new] if self.is_tensor else list(new)
         if len(parts) != self.ntensors:
             raise ValueError(
                 f"'right_inverse' must return a sequence of tensors of length {self.ntensors}. Got a sequence "
