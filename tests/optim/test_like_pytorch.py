@@ -312,3 +312,73 @@ def test_steps_with_a_closure_and_hooks(name):
     assert (p.detach() != 1).all()
     assert (frozen == 1).all()
     assert list(optimizer.state) == [p] or name in ("SGD", "Adagrad")
+
+
+def hooked_events(library, load_returns):
+    """What happens, in order, when an optimizer with all hooks steps, saves and loads."""
+    events = []
+    p = library.ones(2, requires_grad=True)
+    p.grad = library.ones(2)
+    optimizer = library.optim.SGD([p], lr=0.1)
+    note = events.append
+    optimizer.register_step_pre_hook(lambda o, a, k: note(("pre", len(a), dict(k))))
+    optimizer.register_step_pre_hook(
+        lambda o, a, k: ((o, *a[1:]), {"closure": lambda: note("run")})
+    )
+    removed = optimizer.register_step_post_hook(lambda o, a, k: note("never"))
+    removed.remove()
+    optimizer.register_step_post_hook(lambda o, a, k: note(("post", sorted(k))))
+    for first in (False, True):
+        optimizer.register_state_dict_pre_hook(
+            lambda o, first=first: note(("before saving", first)), prepend=first
+        )
+        optimizer.register_state_dict_post_hook(
+            lambda o, sd, first=first: {**sd, "note": (sd.get("note"), first)}, prepend=first
+        )
+        optimizer.register_load_state_dict_pre_hook(
+            lambda o, sd, first=first: note((first, sd.get("note"))) or load_returns(sd, first),
+            prepend=first,
+        )
+        optimizer.register_load_state_dict_post_hook(
+            lambda o, first=first: note(("loaded", first, o.param_groups[0]["lr"])), prepend=first
+        )
+    optimizer.step()
+    saved = optimizer.state_dict()
+    note(saved["note"])
+    optimizer.load_state_dict(saved)
+    note(sorted(saved))
+    return events
+
+
+def test_hooks_run_in_pytorchs_order():
+    def louder(state_dict, first):
+        if not first:
+            return None
+        groups = [{**g, "lr": 0.7} for g in state_dict["param_groups"]]
+        return {**state_dict, "param_groups": groups, "note": "replaced"}
+
+    assert hooked_events(tl, louder) == hooked_events(torch, louder)
+    assert hooked_events(tl, louder)[-2] == ("loaded", False, 0.7)
+
+
+def test_parameters_that_come_and_go(rng):
+    """Frozen for a while, added later, with settings changed on the way: as PyTorch."""
+    ours, theirs = pairs(shapes=[(3, 4), (2,), (5, 5), (4,)])
+    optimizer, reference = make("Adam", ours[:2], theirs[:2], lr=0.05)
+    for i in range(30):
+        for k, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            g = rng.standard_normal(p.shape).astype(np.float32)
+            active = (i // 5 + k) % 3 != 0
+            p.grad = tl.from_numpy(g.copy()) if active else None
+            q.grad = torch.tensor(g) if active else None
+        if i == 10:
+            for made, params in ((optimizer, ours), (reference, theirs)):
+                made.add_param_group({"params": params[2:], "lr": 0.01, "betas": (0.5, 0.9)})
+        if i == 20:
+            for made in (optimizer, reference):
+                made.param_groups[0]["amsgrad"] = False
+                made.param_groups[1]["weight_decay"] = 0.1
+        optimizer.step()
+        reference.step()
+    assert_same(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert optimizer.state_dict()["param_groups"] == reference.state_dict()["param_groups"]
