@@ -460,6 +460,14 @@ def test_image_folder(folder):
     )
 
 
+def test_image_folder_in_worker_processes(folder):
+    data = datasets.ImageFolder(folder, transform=transforms.ToTensor())
+    here = [x for x, _ in DataLoader(data, batch_size=3)]
+    there = [x for x, _ in DataLoader(data, batch_size=3, num_workers=2)]
+    for a, b in zip(here, there, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
 def test_dataset_folder(folder):
     data = datasets.DatasetFolder(folder, os.path.basename, (".png",))
     assert list(data) == [("1.png", 0), ("b.png", 1)]

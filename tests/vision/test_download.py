@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import tarfile
+import threading
 import zipfile
 
 import numpy as np
@@ -240,6 +241,33 @@ def test_two_at_once_do_not_disturb_each_other(server, data, tmp_path):
     with _download._alone(str(tmp_path / "x.part")):
         download([f"{server.url}/x"], tmp_path / "x", md5=md5(data), progress=False)
         assert (tmp_path / "x").read_bytes() == data
+        server.cut_after = [1000, 0, 0, 0, 0]
+        with pytest.raises(DownloadError):
+            download([f"{server.url}/x"], tmp_path / "y", md5=md5(data), progress=False)
+        with _download._alone(str(tmp_path / "y.part")), pytest.raises(DownloadError):
+            download([f"{server.url}/z"], tmp_path / "y", md5=md5(data), progress=False)
+        assert sorted(os.listdir(tmp_path)) == ["x", "x.part", "y.part"]
+
+
+def test_many_at_once(server, data, tmp_path):
+    server.files["x"] = data
+    server.cut_after = [100_000] * 6
+    failures = []
+
+    def load():
+        try:
+            download([f"{server.url}/x"], tmp_path / "x", md5=md5(data), progress=False)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert (tmp_path / "x").read_bytes() == data
+    assert os.listdir(tmp_path) == ["x"]
 
 
 # Archives -------------------------------------------------------------------------------------

@@ -207,6 +207,11 @@ def test_resnet18_from_the_functions_alone(tmp_path):
         report = model.load_state_dict(tl.load(path))
         assert str(report) == "<All keys matched successfully>"
         close(model(tl.from_numpy(images.numpy())), network(images), 1e-4, "output")
+    # The oldest published files do not count the batches.
+    old = {key: v for key, v in state.items() if not key.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "old.pth")
+    assert len(old) == 102
+    model.load_state_dict(tl.load(tmp_path / "old.pth"))
     tl.save(model.state_dict(), tmp_path / "back.pth")
     back = torch.load(tmp_path / "back.pth", weights_only=True)
     assert list(back) == list(state)
@@ -219,6 +224,31 @@ def test_a_whole_picture():
         out = model(tl.randn(1, 3, 224, 224))
     assert out.shape == (1, 1000)
     assert bool(out.isfinite().all())
+
+
+def test_transfer_learning_with_a_frozen_body(rng):
+    tl.manual_seed(0)
+    model = models.resnet18().eval()
+    for p in model.parameters():
+        p.requires_grad = False
+    model.fc = tl.nn.Linear(model.fc.in_features, 2)
+    frozen = {key: v.clone() for key, v in model.state_dict().items() if not key.startswith("fc.")}
+    x = tl.from_numpy(rng.standard_normal((8, 3, 32, 32)).astype(np.float32))
+    y = tl.tensor([0, 1] * 4)
+    x[1::2] += 1.0
+    optimizer = tl.optim.SGD(
+        [p for p in model.parameters() if p.requires_grad], lr=0.05, momentum=0.9
+    )
+    losses = []
+    for _ in range(30):
+        loss = tl.nn.functional.cross_entropy(model(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1
+    assert all(bool((model.state_dict()[key] == v).all()) for key, v in frozen.items())
+    assert all(p.grad is None for p in model.layer1.parameters())
 
 
 def test_mobilenet_is_pytorchs():

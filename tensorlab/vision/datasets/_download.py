@@ -14,6 +14,7 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -94,7 +95,7 @@ def download(
                 return
         useful = known and part.seek(0, os.SEEK_END) > 0
         name = part.name
-    if not useful:
+    if not useful and os.path.exists(name):
         os.unlink(name)
     raise DownloadError(
         f"{os.path.basename(target)} could not be downloaded:\n  " + "\n  ".join(reasons)
@@ -145,18 +146,22 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
 @contextmanager
 def _alone(name: str) -> Iterator[IO[bytes]]:
-    """The file of what has come so far, for this process alone.
+    """The file of what has come so far, for this download alone.
 
-    Another process that is loading the same file is not disturbed: this one then uses a file with
-    a name of its own.
+    Another one of the same file that is under way is not disturbed: this one then uses a file with
+    a name of its own, which does not outlive it.
     """
-    file = open(name, "a+b")  # noqa: SIM115 - closed below, whichever of the two it is
-    if not _lock(file):
-        file.close()
-        name = f"{name.removesuffix('.part')}.{os.getpid()}.part"
-        file = open(name, "w+b")  # noqa: SIM115
-    with file:
-        yield file
+    with open(name, "a+b") as file:
+        if _lock(file):
+            yield file
+            return
+    own = f"{name.removesuffix('.part')}.{os.getpid()}-{threading.get_ident()}.part"
+    try:
+        with open(own, "w+b") as file:
+            yield file
+    finally:
+        if os.path.exists(own):
+            os.unlink(own)
 
 
 def _lock(file: IO[bytes]) -> bool:
@@ -168,10 +173,10 @@ def _lock(file: IO[bytes]) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
-    # The process that had the lock may have renamed the file just now.
-    return os.path.exists(file.name) and os.path.samestat(
-        os.fstat(file.fileno()), os.stat(file.name)
-    )
+    try:  # whoever had the lock may have renamed the file just now
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(file.name))
+    except FileNotFoundError:
+        return False
 
 
 def _fetch_checked(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import pickle
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tensorlab._pickle_reader import DAMAGED, Global, Stateful, load_pickle
+from tensorlab._pickle_reader import DAMAGED, PLAIN, Global, Stateful, load_pickle
 from tensorlab.vision._pillow import pillow
 from tensorlab.vision.datasets.utils import check_integrity, download_and_extract_archive
 from tensorlab.vision.datasets.vision import VisionDataset
@@ -201,12 +200,9 @@ def read_batch(path: str) -> dict[str, Any]:
     Raises `pickle.UnpicklingError` if the file wants anything else, `RuntimeError` if it is
     damaged.
     """
-    from tensorlab._pickle_reader import PLAIN
-
-    with open(path, "rb") as file:
-        data = io.BytesIO(file.read())
     try:
-        found = load_pickle(data, {**PLAIN, **_NAMES}, strings=_text)
+        with open(path, "rb") as file:
+            found = load_pickle(file, {**PLAIN, **_NAMES}, strings=_text)
         if not isinstance(found, dict):
             raise ValueError(f"it holds a {type(found).__name__}")
     except pickle.UnpicklingError as error:
