@@ -123,6 +123,7 @@ def _install() -> None:
 
     _apply._observed = cast_and_observed
     _autocast.cast_arguments = cast_arguments
+    _autocast.is_on = lambda: any(state.enabled.values())
 
 
 _install()

@@ -293,6 +293,9 @@ def test_gradients_of_gradients():
     [
         lambda: nn.LSTM(4, 6, num_layers=2, batch_first=True),
         lambda: nn.GRU(4, 6),
+        lambda: nn.RNN(4, 6, bidirectional=True),
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.PReLU(), nn.LSTM(3, 2)),
+        lambda: nn.Sequential(nn.Linear(4, 3), nn.GRU(3, 2)),
         lambda: nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
         lambda: nn.Sequential(nn.Conv1d(5, 3, 2), nn.BatchNorm1d(3), nn.ReLU()),
     ],

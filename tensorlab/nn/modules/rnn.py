@@ -7,6 +7,7 @@ import numbers
 import warnings
 from typing import Any
 
+from tensorlab._autocast import autocast_is_on
 from tensorlab.nn import functional as F
 from tensorlab.nn import init
 from tensorlab.nn.modules.module import Module
@@ -251,7 +252,7 @@ class RNNBase(Module):
 
     def _check_input(self, data: Any, dims: int) -> None:
         weight: Any = getattr(self, self._all_weights[0][0])
-        if data.dtype != weight.dtype:
+        if data.dtype != weight.dtype and not autocast_is_on():
             raise ValueError(
                 f"RNN input dtype ({data.dtype}) does not match weight dtype ({weight.dtype}). "
                 f"Convert input: input.to({weight.dtype}), or convert model: model.to({data.dtype})"
