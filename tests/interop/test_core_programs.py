@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tests.interop.test_one_liners import described, same
+
+from .test_one_liners import described, same
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
 

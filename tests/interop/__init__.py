@@ -1,0 +1,1 @@
+"""Working together with NumPy, PyTorch and files."""
