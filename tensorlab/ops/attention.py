@@ -177,7 +177,8 @@ def _attention(
     highest[highest == -math.inf] = 0  # a query that sees no key: all its exponentials are 0
     scores -= highest
     weights = xp.exp(scores, out=scores)
-    total = weights.sum(axis=-1, keepdims=True)
+    # A product with ones sums rows several times faster than `sum` does.
+    total = xp.matmul(weights, xp.ones((weights.shape[-1], 1), weights.dtype))
     normaliser = xp.log(total.astype(np.float64)) + highest
     total[total == 0] = 1
     if dropout is not None:
@@ -250,7 +251,8 @@ def _attention_backward(
     by_scores = xp.matmul(g, _wide(value).swapaxes(-1, -2))
     if dropout is not None:
         by_scores *= dropout
-    by_scores -= (g * output).sum(axis=-1, keepdims=True) - by_normaliser[..., None].astype(g.dtype)
+    along = xp.einsum("...ld,...ld->...l", g, output) - by_normaliser.astype(g.dtype)
+    by_scores -= along[..., None]
     by_scores *= weights
     by_key = _product(xp, by_scores.swapaxes(-1, -2), scaled, key)
     by_query = _product(xp, by_scores, wide_key, query)
