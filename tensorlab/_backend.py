@@ -175,7 +175,11 @@ def sum_to(array: Any, shape: tuple[int, ...]) -> Any:
     axes = tuple(range(lead)) + tuple(
         lead + i for i, n in enumerate(shape) if n == 1 and array.shape[lead + i] != 1
     )
-    return array.sum(axis=axes, keepdims=True, dtype=array.dtype).reshape(shape)
+    kind = array.dtype
+    # As `tensorlab.sum`: numbers of float16 are added in float32, and an overflow is no warning.
+    wide = np.dtype(np.float32) if kind == np.float16 else kind
+    out = backend_of(array).xp.add.reduce(array, axes, wide, None, True)
+    return (out if wide is kind else out.astype(kind)).reshape(shape)
 
 
 def describe_devices(arrays: Iterable[Any]) -> str:

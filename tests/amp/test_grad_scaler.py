@@ -76,6 +76,29 @@ def test_small_gradients_survive_float16():
         assert bool(model.weight.grad.item()) is alive
 
 
+def test_an_overflow_is_found_and_no_warning():
+    """In the gradient of a bias, which is a sum over the batch; warnings are errors here."""
+    model = nn.Linear(4, 2)
+    optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
+    scaler = GradScaler("cpu", init_scale=2.0**16)
+    before = model.bias.tolist()
+    with tl.autocast("cpu", dtype=tl.float16):
+        loss = model(tl.full((8, 4), 9.0)).square().sum()
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert model.bias.tolist() == before
+    assert scaler.get_scale() == 2.0**15
+
+
+def test_sums_of_float16_gradients_are_exact():
+    b = tl.zeros(1, dtype=tl.float16, requires_grad=True)
+    ((b + tl.zeros(4096, dtype=tl.float16)) * 0.1003).sum().backward()
+    q = torch.zeros(1, dtype=torch.float16, requires_grad=True)
+    ((q + torch.zeros(4096, dtype=torch.float16)) * 0.1003).sum().backward()
+    assert b.grad.item() == q.grad.item()
+
+
 def test_two_optimizers_of_which_one_overflows():
     p, q = tl.ones(1, requires_grad=True), tl.ones(1, requires_grad=True)
     first, second = tl.optim.SGD([p], lr=1.0), tl.optim.SGD([q], lr=1.0)
