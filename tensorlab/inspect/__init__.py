@@ -15,6 +15,7 @@ from tensorlab.inspect.backward_steps import (
     step_backward,
 )
 from tensorlab.inspect.description import Description, describe
+from tensorlab.inspect.gradient_recorder import GradientRecorder, gradients
 from tensorlab.inspect.graph_records import (
     Graph,
     GraphEdge,
@@ -23,6 +24,7 @@ from tensorlab.inspect.graph_records import (
     GraphRepeat,
     SavedValue,
 )
+from tensorlab.inspect.health import Flag
 from tensorlab.inspect.module_summary import ModuleRow, Summary, summary
 from tensorlab.inspect.profiler import OUTSIDE, ProfileEvent, ProfileRow, profile
 from tensorlab.inspect.recording import Source, recording
@@ -32,6 +34,8 @@ __all__ = [
     "BackwardStep",
     "BackwardSteps",
     "Description",
+    "Flag",
+    "GradientRecorder",
     "Graph",
     "GraphEdge",
     "GraphModule",
@@ -45,6 +49,7 @@ __all__ = [
     "Source",
     "Summary",
     "describe",
+    "gradients",
     "graph",
     "profile",
     "recording",

@@ -296,7 +296,8 @@ WORDS: dict[str, str] = {
     ),
     "binary_cross_entropy_with_logits": "input: g · (sigmoid(input) − target) / n; target: −g · input / n",
     "multi_margin_loss": (
-        "input: ±p · g · weight · (margin violated)^(p − 1) / n: plus at each violating class, minus their sum at the target"
+        "input: p · g · weight · (margin violated)^(p − 1) / n at each violating class, "
+        "minus their sum at the target"
     ),
     "multilabel_margin_loss": "input: g · (violations at a wrong class, minus those at a target) / n",
     "ctc_loss": "log_probs: g · (exp(input) − the share of the alignments that pass there)",

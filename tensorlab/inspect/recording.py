@@ -116,6 +116,7 @@ class ModuleStack(threading.local):
 
     def __init__(self) -> None:
         self.running: list[tuple[Module, Running]] = []
+        self.calls = 0  # of outermost modules
         self._children: dict[tuple[int, int], tuple[Any, Any, str]] = {}
 
     @property
@@ -126,6 +127,7 @@ class ModuleStack(threading.local):
         """A forward pre-hook."""
         kind = type(module).__name__
         if not self.running:
+            self.calls += 1
             self.running.append((module, Running(ref(module), "", (kind,))))
             return
         parent, above = self.running[-1]

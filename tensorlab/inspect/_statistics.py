@@ -1,0 +1,100 @@
+"""Numbers about one array, cheap enough to be taken in the middle of a training loop."""
+
+from __future__ import annotations
+
+from math import gcd, isfinite, nan, sqrt
+from typing import Any
+
+import numpy as np
+
+from tensorlab._backend import backend_of, to_numpy
+
+__all__ = ["EDGES", "count_nonfinite", "dot", "histogram", "moments", "norm", "sample"]
+
+#: Histograms and moments look at no more elements than this, evenly spread over the array.
+MOST_ELEMENTS = 8192
+
+# Bins of magnitude: powers of 4 from 2^-40 (about 1e-12) to 2^10, for each sign, with one bin for
+# what is larger and one in the middle for zero and what is smaller.
+_LOW, _HIGH, _STEP = -40, 10, 2
+_PER_SIGN = (_HIGH - _LOW) // _STEP + 1
+_BINS = 2 * _PER_SIGN + 1
+_MAGNITUDES = tuple(2.0**e for e in range(_LOW, _HIGH + 1, _STEP))
+#: Edges of the histogram's bins, ascending; bin i lies between EDGES[i] and EDGES[i + 1].
+EDGES: tuple[float, ...] = (
+    float("-inf"), *(-m for m in reversed(_MAGNITUDES)), *_MAGNITUDES, float("inf")
+)  # fmt: skip
+
+
+def _bin_of_codes() -> np.ndarray:
+    """The bin of each sign and exponent of a float32 (its upper nine bits); `_BINS` for nan and inf."""
+    table = np.empty(512, np.int64)
+    for code in range(512):
+        exponent = (code & 0xFF) - 127
+        if code & 0xFF == 0xFF:
+            table[code] = _BINS
+            continue
+        place = 0 if exponent < _LOW else min((exponent - _LOW) // _STEP + 1, _PER_SIGN)
+        table[code] = _PER_SIGN + (-place if code >> 8 else place)
+    return table
+
+
+_TABLE = _bin_of_codes()
+
+
+def norm(array: Any) -> float:
+    """The 2-norm: the square root of the sum of squares."""
+    total = dot(array, array)
+    return sqrt(total) if total >= 0 else nan
+
+
+def dot(first: Any, second: Any) -> float:
+    """The sum of the products; low precision is raised to float32 first."""
+    a, b = (_wide(each).reshape(-1) for each in (first, second))
+    if a.dtype.kind == "c":
+        return float(backend_of(a).xp.vdot(a, b).real)
+    total = float(a @ b)
+    if isfinite(total) or a.dtype.itemsize > 4:
+        return total
+    # The squares may have overflowed where the numbers had not.
+    return float(a.astype(np.float64) @ b.astype(np.float64))
+
+
+def count_nonfinite(array: Any) -> int:
+    """How many elements are nan or infinite."""
+    wide = _wide(array)
+    return int(wide.size - int(backend_of(wide).xp.isfinite(wide).sum()))
+
+
+def sample(array: Any) -> Any:
+    """At most `MOST_ELEMENTS` of the elements, evenly spread, in one dimension; real, float32 or wider."""
+    flat = array.reshape(-1)
+    if flat.size > MOST_ELEMENTS:
+        step = -(-flat.size // MOST_ELEMENTS)
+        while gcd(step, array.shape[-1]) > 1:  # else it would see only some of the columns
+            step += 1
+        flat = flat[::step]
+    flat = _wide(flat)
+    return backend_of(flat).xp.abs(flat) if flat.dtype.kind == "c" else flat
+
+
+def moments(values: Any) -> tuple[float, float]:
+    """Mean and standard deviation (dividing by n) of a sample."""
+    if values.size == 0:
+        return nan, nan
+    return float(values.mean()), float(values.std())
+
+
+def histogram(values: Any) -> np.ndarray:
+    """How many of a sample's elements lie in each bin of `EDGES`; nan and infinity are left out."""
+    xp = backend_of(values).xp
+    narrow = xp.ascontiguousarray(values.astype(xp.float32, copy=False))
+    codes = to_numpy(xp.bincount(narrow.view(xp.uint32) >> 23, minlength=512))
+    return np.bincount(_TABLE, weights=codes, minlength=_BINS + 1)[:_BINS].astype(np.int32)
+
+
+def _wide(array: Any) -> Any:
+    """As it is if its precision is at least single, else as float32."""
+    if array.dtype.kind in "fc" and array.dtype.itemsize >= 4:
+        return array
+    return array.astype(np.float32)

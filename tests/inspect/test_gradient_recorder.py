@@ -1,0 +1,362 @@
+"""inspect.gradients: what is recorded, and that nothing else changes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+from tensorlab import _apply, nn
+from tensorlab.inspect import gradients
+from tensorlab.inspect._statistics import EDGES, histogram
+from tensorlab.nn import functional as F
+from tensorlab.nn.modules import _hooks
+from tensorlab.optim import SGD, Adam
+from tensorlab.optim import optimizer as optimizers
+
+
+def model_and_data():
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    return model, tl.randn(32, 6), tl.randint(0, 3, (32,))
+
+
+def global_norm(norms: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.square(norms).sum(axis=1))
+
+
+def test_numbers_are_those_of_the_gradients() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    expected = {
+        "norm": [],
+        "mean": [],
+        "std": [],
+        "zeros": [],
+        "update_ratio": [],
+        "weight_norm": [],
+    }
+    losses = []
+    with gradients(model, every=1) as recorder:
+        for _ in range(4):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            losses.append(loss.item())
+            loss.backward()
+            grads = [p.grad.numpy().copy() for p in model.parameters()]
+            before = [p.detach().numpy().copy() for p in model.parameters()]
+            optimizer.step()
+            after = [p.detach().numpy() for p in model.parameters()]
+            expected["norm"].append([np.linalg.norm(g) for g in grads])
+            expected["mean"].append([g.mean() for g in grads])
+            expected["std"].append([g.std() for g in grads])
+            expected["zeros"].append([(g == 0).mean() for g in grads])
+            expected["weight_norm"].append([np.linalg.norm(w) for w in before])
+            expected["update_ratio"].append(
+                [np.linalg.norm(b - a) / np.linalg.norm(a) for a, b in zip(before, after, strict=True)]
+            )  # fmt: skip
+    assert recorder.names == ("0.weight", "0.bias", "2.weight", "2.bias")
+    assert recorder.sizes == (48, 8, 24, 3)
+    assert recorder.steps.tolist() == [0, 1, 2, 3]
+    for name, rows in expected.items():
+        np.testing.assert_allclose(recorder.series(name), rows, rtol=1e-4, atol=1e-7, err_msg=name)
+    np.testing.assert_allclose(recorder.series("raw_norm"), expected["norm"], rtol=1e-5)
+    np.testing.assert_allclose(recorder.losses, losses, rtol=1e-6)
+    assert (np.nansum(recorder.series("ascent"), axis=1) < 0).all()
+    assert recorder.histograms.shape == (4, 4, len(EDGES) - 1)
+    assert recorder.histograms.sum(axis=2).tolist() == [list(recorder.sizes)] * 4
+    assert recorder.activations == ("1",)
+    assert recorder.activation_series("mean").shape == (4, 1)
+    with pytest.raises(KeyError, match="no statistic 'size'"):
+        recorder.series("size")
+
+
+def test_training_is_the_same_with_it() -> None:
+    found = []
+    for watch in (False, True):
+        tl.manual_seed(5)
+        model, x, y = model_and_data()
+        model.append(nn.Dropout(0.3))
+        optimizer = Adam(model.parameters(), lr=0.01)
+        recorder = gradients(model, every=2) if watch else None
+        for _ in range(6):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        if recorder is not None:
+            recorder.remove()
+            assert recorder.steps.tolist() == [0, 2, 4]
+            assert recorder.count == 6
+        found.append([p.detach().numpy() for p in model.parameters()])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def nothing_left(model: nn.Module) -> bool:
+    return not (
+        _apply.observers
+        or _hooks.global_forward_hooks
+        or _hooks.global_forward_pre_hooks
+        or optimizers._global_pre_hooks
+        or optimizers._global_post_hooks
+        or any(p._node is not None and p._node.hooks is not None for p in model.parameters())
+    )
+
+
+def test_it_goes_without_a_trace() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    recorder = gradients(model, every=1)
+    assert not recorder.removed
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    assert not nothing_left(model)
+    recorder.remove()
+    recorder.remove()
+    assert recorder.removed
+    assert nothing_left(model)
+    F.cross_entropy(model(x), y).backward()
+    optimizer.step()
+    assert recorder.count == 1
+    assert recorder.flags() == []
+    with pytest.raises(ZeroDivisionError), gradients(model):
+        raise ZeroDivisionError
+    assert nothing_left(model)
+
+
+def test_between_sampled_steps_nothing_is_in_the_way() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with gradients(model, every=3):
+        for step in range(6):
+            watched = bool(_apply.observers)
+            assert watched == (step % 3 == 0)
+            assert any(p._node is not None and p._node.hooks for p in model.parameters()) == watched
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+
+
+def test_hooks_of_the_user_stay() -> None:
+    model, x, y = model_and_data()
+    calls = []
+    model[0].weight.register_post_accumulate_grad_hook(lambda p: calls.append(p))
+    gradients(model, every=1).remove()
+    F.cross_entropy(model(x), y).backward()
+    assert calls == [model[0].weight]
+
+
+def test_accumulated_gradients() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with gradients(model, every=1) as recorder:
+        for _ in range(5):
+            optimizer.zero_grad()
+            total = 0.0
+            for part in range(4):
+                rows = slice(8 * part, 8 * part + 8)
+                loss = F.cross_entropy(model(x[rows]), y[rows]) / 4
+                total += loss.item()
+                loss.backward()
+            whole = [np.linalg.norm(p.grad.numpy()) for p in model.parameters()]
+            optimizer.step()
+            np.testing.assert_allclose(recorder.series("norm")[-1], whole, rtol=1e-5)
+            np.testing.assert_allclose(recorder.series("raw_norm")[-1], whole, rtol=1e-5)
+            assert recorder.losses[-1] == pytest.approx(total, rel=1e-5)
+    assert recorder.count == 5
+    assert recorder.activations == ("1",)
+    assert recorder.flags() == []
+
+
+@pytest.mark.parametrize("how", ["scaler", "number"])
+def test_loss_scaling_and_clipping(how: str) -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    scaler = tl.amp.GradScaler("cpu", init_scale=2.0**16) if how == "scaler" else 2.0**16
+    with gradients(model, every=1, scaler=scaler) as recorder:
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            grads = tl.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+            plain = [np.linalg.norm(g.numpy()) for g in grads]
+            if how == "scaler":
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
+            else:
+                (loss * scaler).backward()
+                for p in model.parameters():
+                    p.grad.div_(scaler)
+            nn.utils.clip_grad_norm_(model.parameters(), 0.01)
+            if how == "scaler":
+                scaler.step(optimizer)
+                scaler.update()
+            else:
+                optimizer.step()
+            np.testing.assert_allclose(recorder.series("raw_norm")[-1], plain, rtol=1e-4)
+            assert recorder.losses[-1] == pytest.approx(loss.item(), rel=1e-5)
+    np.testing.assert_allclose(global_norm(recorder.series("norm")), 0.01, rtol=1e-3)
+    assert recorder.flags() == []
+
+
+def test_a_step_that_the_scaler_skips_is_no_step() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.1)
+    scaler = tl.amp.GradScaler("cpu", init_scale=2.0**10)
+    losses = []
+    with np.errstate(all="ignore"), gradients(model, every=1, scaler=scaler) as recorder:
+        for step in range(6):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            scaler.scale(loss).backward()
+            if step == 2:
+                model[0].weight.grad[0, 0] = float("inf")  # what an overflow leaves
+            else:
+                losses.append(loss.item())
+            scaler.step(optimizer)
+            scaler.update()
+    assert recorder.count == 5
+    np.testing.assert_allclose(recorder.losses, losses, rtol=1e-5)
+    assert recorder.flags() == []
+
+
+def test_two_optimizers_and_a_stranger() -> None:
+    model, x, y = model_and_data()
+    other = nn.Linear(6, 3)
+    first, second = SGD(model[0].parameters(), lr=0.1), SGD(model[2].parameters(), lr=0.1)
+    stranger = SGD(other.parameters(), lr=0.1)
+    with gradients(model, every=1) as recorder:
+        for _ in range(4):
+            for optimizer in (first, second, stranger):
+                optimizer.zero_grad()
+            (F.cross_entropy(model(x), y) + F.cross_entropy(other(x), y)).backward()
+            for optimizer in (stranger, first, second):
+                optimizer.step()
+    assert recorder.count == 8
+    known = ~np.isnan(recorder.series("norm"))
+    assert known[0].tolist() == [True, True, False, False]
+    assert known[1].tolist() == [False, False, True, True]
+    assert [flag.kind for flag in recorder.flags()] == []
+
+
+def test_an_update_by_hand() -> None:
+    model, x, y = model_and_data()
+    with gradients(model, every=2) as recorder:
+        for _ in range(5):
+            model.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            recorder.step()
+            with tl.no_grad():
+                for p in model.parameters():
+                    p -= 0.1 * p.grad
+    assert recorder.steps.tolist() == [0, 2, 4]
+    assert np.isfinite(recorder.series("norm")).all()
+    assert recorder.losses.shape == (3,)
+    assert np.isfinite(recorder.losses).all()
+
+
+def test_memory_is_bounded_and_the_whole_run_is_covered() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    with gradients(model, every=1, most=16, activations=False) as recorder:
+        for _ in range(200):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    steps = recorder.steps
+    assert len(steps) <= 16
+    assert steps[0] == 0
+    assert steps[-1] == 199
+    assert (np.diff(steps) > 0).all()
+    assert recorder.series("norm").shape == (len(steps), 4)
+    assert recorder.histograms.shape[0] == len(recorder.losses) == len(steps)
+
+
+def test_without_a_number_it_looks_early_and_then_rarely(monkeypatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    model, x, y = model_and_data()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    with gradients(model) as recorder:
+        for _ in range(400):
+            clock[0] += 2.0 if _apply.observers else 1.0  # looking doubles a step's time
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    steps = recorder.steps.tolist()
+    assert steps[0] == 0
+    assert steps[1] < 8
+    assert 4 <= len(steps) <= 0.05 * 400
+    assert max(np.diff(steps)) <= 60
+    assert recorder.count == 400
+
+
+def test_histogram_bins() -> None:
+    values = np.array([0.0, 1e-30, 0.5, 0.9, -3.0, 1e9, -1e9, np.inf, np.nan], np.float32)
+    counts = histogram(values)
+    assert len(counts) == len(EDGES) - 1
+    for i, count in enumerate(counts):
+        inside = [v for v in values if np.isfinite(v) and EDGES[i] <= v < EDGES[i + 1]]
+        inside += [v for v in values if v < 0 and v == EDGES[i + 1]]  # nearer to zero on both sides
+        assert count == len(inside), (EDGES[i], EDGES[i + 1])
+    assert counts.sum() == 7
+    assert histogram(values[:6].astype(np.float64)).sum() == 6
+    rng = np.random.default_rng(0)
+    many = rng.normal(size=5000).astype(np.float32)
+    np.testing.assert_array_equal(histogram(many)[::-1], histogram(-many))
+    expected = np.histogram(many, bins=np.clip(EDGES, -1e38, 1e38))[0]
+    np.testing.assert_array_equal(histogram(many), expected)
+
+
+@pytest.mark.parametrize("dtype", [tl.float16, tl.bfloat16, tl.float64])
+def test_other_types(dtype) -> None:
+    model, x, y = model_and_data()
+    model.to(dtype)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with gradients(model, every=1) as recorder:
+        for _ in range(5):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x.to(dtype)), y).backward()
+            optimizer.step()
+    assert np.isfinite(recorder.series("norm")).all()
+    assert recorder.flags() == []
+
+
+def test_a_large_gradient_is_sampled_over_all_its_columns() -> None:
+    model = nn.Linear(4096, 16)
+    optimizer = SGD(model.parameters(), lr=0.1)
+    with gradients(model, every=1) as recorder:
+        model(tl.randn(8, 4096)).square().mean().backward()
+        optimizer.step()
+    assert recorder.histograms[0, 0].sum() <= 8192
+    g = model.weight.grad.numpy()
+    assert recorder.series("norm")[0, 0] == pytest.approx(np.linalg.norm(g), rel=1e-5)
+    assert recorder.series("std")[0, 0] == pytest.approx(g.std(), rel=0.1)
+
+
+def test_to_dict() -> None:
+    model, x, y = model_and_data()
+    optimizer = SGD(model[0].parameters(), lr=0.1)
+    with gradients(model, every=1) as recorder:
+        for _ in range(4):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+    document = json.loads(json.dumps(recorder.to_dict(), allow_nan=False))
+    assert document["schema"] == "tensorlab.gradients/1"
+    assert document["statistics"]["norm"][0][2] is None
+    assert len(document["edges"]) == len(EDGES) - 2
+    assert document["activations"]["names"] == ["1"]
+    assert [flag["kind"] for flag in document["flags"]] == ["frozen"]
+    with gradients(model) as untouched:
+        assert untouched.to_dict()["steps"] == []
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(TypeError, match="expects a module, got int"):
+        gradients(3)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="every must be"):
+        gradients(nn.Linear(1, 1), every=0)
+    with pytest.raises(ValueError, match="at least 8"):
+        gradients(nn.Linear(1, 1), most=2)
