@@ -28,6 +28,7 @@ functions are made in `_calls`.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._apply import apply
+from tensorlab._backend import backend_of
 from tensorlab._calls import is_reflected, make_function, operator, positional, reflected, spread
 from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES, Plan
 from tensorlab._tensor import Tensor
@@ -141,6 +143,7 @@ class Op:
         self.rules: dict[str, Callable[..., Any]] = {}
         self.joint: Callable[..., Any] | None = None
         self.kernels: dict[str, Callable[..., Any]] = {}
+        self.backward_kernels: list[tuple[str | None, str, Callable[..., Any]]] = []
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.
         self.simple = not (view or variadic or named_tuple or self.promoted) and result is not None
@@ -200,6 +203,13 @@ class Op:
         ]
         drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
         joint = None if self.joint is None else (self.joint, reads(self.joint))
+        for name, kind, kernel in self.backward_kernels:
+            drafts = [
+                (i, _with_kernel(rule, kind, kernel) if self.inputs[i] == name else rule, where)
+                for i, rule, where in drafts
+            ]
+            if joint is not None and name is None:
+                joint = (_with_kernel(joint[0], kind, kernel), joint[1])
         found = Plan(
             tuple(saves),
             tuple((i, rule, resolve(p)) for i, rule, p in drafts),
@@ -264,6 +274,8 @@ def op(
         function.vjp = record.vjp  # type: ignore[attr-defined]
         record.call = function
         OPS[record.name] = record
+        for use in _waiting.pop(record.name, ()):
+            use(record)
         if method:
             as_method = function if varargs is None else spread(function, varargs, record)
             for n in (record.name, *aliases):
@@ -283,6 +295,17 @@ def op(
     return declare
 
 
+#: Kernels of operations that are not declared yet: their files are imported when they are needed.
+_waiting: dict[str, list[Callable[[Op], None]]] = {}
+
+
+def _when_declared(name: str, use: Callable[[Op], None]) -> None:
+    if name in OPS:
+        use(OPS[name])
+    else:
+        _waiting.setdefault(name, []).append(use)
+
+
 def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Use the decorated function as the fast path of operation `name` on device type `kind`.
 
@@ -291,7 +314,44 @@ def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Call
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
-        OPS[name].kernels[kind] = kernel
+        def use(op: Op) -> None:
+            op.kernels[kind] = kernel
+
+        _when_declared(name, use)
         return kernel
 
     return register
+
+
+def register_backward_kernel(
+    name: str, kind: str, input: str | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Use the decorated function as the fast path of a gradient rule on arrays of device type `kind`.
+
+    input: the input whose rule it is; None for a joint rule. The kernel takes what the rule takes,
+    in the same order, and may return `NotImplemented`. Under `create_graph` gradients are tensors,
+    and the rule itself runs.
+    """
+
+    def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
+        _when_declared(name, lambda op: op.backward_kernels.append((input, kind, kernel)))
+        return kernel
+
+    return register
+
+
+def _with_kernel(
+    rule: Callable[..., Any], kind: str, kernel: Callable[..., Any]
+) -> Callable[..., Any]:
+    """A gradient rule that asks the kernel first, if the gradients are arrays of its device."""
+
+    @functools.wraps(rule)  # the plan reads the rule's parameters
+    def run(g: Any, *values: Any) -> Any:
+        first = g[0] if type(g) is tuple else g
+        if not isinstance(first, Tensor) and backend_of(first).kind == kind:
+            found = kernel(g, *values)
+            if found is not NotImplemented:
+                return found
+        return rule(g, *values)
+
+    return run

@@ -8,7 +8,6 @@ import numpy as np
 
 from tensorlab._op import register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
-from tensorlab.ops.convolution import window_count
 
 #: Below this many products of numbers the generic path is as fast.
 FEWEST = 20_000
@@ -31,6 +30,8 @@ def _convolution(
         return NotImplemented
     if bias is not None and bias.shape != (weight.shape[0],):
         return NotImplemented
+    from tensorlab.ops.convolution import window_count
+
     count = window_count(input.shape[2:], weight.shape[2:], stride, padding, dilation)
     if min(count) < 1 or input.shape[0] * weight.size * int(np.prod(count)) < FEWEST:
         return NotImplemented

@@ -8,7 +8,6 @@ import numpy as np
 
 from tensorlab._op import register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
-from tensorlab.ops.pool import output_size
 
 #: Below this many results the generic path is as fast.
 FEWEST = 2_000
@@ -16,6 +15,8 @@ FEWEST = 2_000
 
 def _count(x: Any, how: tuple[Any, ...]) -> Any:
     """The size of the result, if the kernel is made for the case; else None."""
+    from tensorlab.ops.pool import output_size
+
     kernel, stride, padding, dilation, ceil_mode = how
     dims = len(kernel)
     if (

@@ -1,0 +1,44 @@
+"""Activations in float32 that take several passes over memory generically."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.cpu.loading import all_float32, native
+
+#: Below this many numbers the generic path is as fast.
+FEWEST = 4_096
+
+
+def _kernels(*arrays: Any) -> Any:
+    """The compiled activations, if they suit these arrays."""
+    if arrays[0].size < FEWEST or not all_float32(*arrays):
+        return None
+    if any(a.shape != arrays[0].shape for a in arrays):
+        return None
+    return native("activation")
+
+
+@register_kernel("relu", "cpu")
+def _relu(input: Any) -> Any:
+    found = _kernels(input)
+    return NotImplemented if found is None else found.relu(input)
+
+
+@register_backward_kernel("relu", "cpu", "input")
+def _relu_backward(g: Any, out: Any) -> Any:
+    found = _kernels(g, out)
+    return NotImplemented if found is None else found.relu_backward(g, out)
+
+
+@register_kernel("gelu", "cpu")
+def _gelu(input: Any, approximate: str) -> Any:
+    found = _kernels(input) if approximate in ("none", "tanh") else None
+    return NotImplemented if found is None else found.gelu(input, approximate)
+
+
+@register_backward_kernel("gelu", "cpu", "input")
+def _gelu_backward(g: Any, input: Any, approximate: str) -> Any:
+    found = _kernels(g, input)
+    return NotImplemented if found is None else found.gelu_backward(g, input, approximate)

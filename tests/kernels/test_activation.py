@@ -1,0 +1,105 @@
+"""Activation kernels against the generic path, and their elementary functions against float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+from tensorlab import _apply
+from tensorlab._op import _waiting
+from tensorlab.kernels import threads
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+
+import numba
+
+from tensorlab.kernels.cpu import activation
+from tensorlab.kernels.cpu.native import activation as native
+from tensorlab.kernels.cpu.native import maths
+
+SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 88.8, -104.5], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("name", "ulps"), [("exp", 1.0), ("tanh", 1.6), ("erf", 1.0), ("sigmoid", 2.5)]
+)
+def test_elementary_functions(name, ulps):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle, in float64")
+    function = getattr(maths, name)
+
+    @numba.njit
+    def run(x, out):
+        for i in range(len(out)):
+            out[i] = function(x[i])
+
+    span = (-87, 88) if name != "exp" else (-103, 88.7)
+    parts = [np.linspace(*span, 200_001), np.linspace(-2, 2, 200_001)]
+    x = np.concatenate(parts).astype(np.float32)
+    out = np.empty_like(x)
+    run(x, out)
+    exact = getattr(torch, name)(torch.from_numpy(x).double()).numpy()
+    unit = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+    assert (np.abs(out - exact) / unit).max() <= ulps
+    few = np.empty_like(SPECIAL)
+    run(SPECIAL, few)
+    with np.errstate(over="ignore"):
+        exact = getattr(torch, name)(torch.from_numpy(SPECIAL).double()).numpy().astype(np.float32)
+    np.testing.assert_allclose(few, exact, rtol=1e-6, atol=1e-44)
+    assert np.array_equal(np.signbit(few[3:5]), np.signbit(exact[3:5]))
+
+
+@pytest.fixture(params=[1, 2])
+def thread_number(request, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "_count", request.param)
+    monkeypatch.setattr(activation, "FEWEST", 0)
+    monkeypatch.setattr(_apply, "SMALL", -1)
+
+
+PROGRAMS = {
+    "relu": lambda x: tl.nn.functional.relu(x),
+    "gelu": lambda x: tl.nn.functional.gelu(x),
+    "gelu, tanh": lambda x: tl.nn.functional.gelu(x, approximate="tanh"),
+}
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (7, 3), (5, 100, 9)])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_values_and_gradients(rng, thread_number, monkeypatch, name, shape):
+    calls = []
+    for n in ("relu", "relu_backward", "gelu", "gelu_backward"):
+        real = getattr(native, n)
+        monkeypatch.setattr(native, n, lambda *a, f=real: calls.append(f.__name__) or f(*a))
+    data = rng.standard_normal(shape, np.float32) * 3
+    data.reshape(-1)[: SPECIAL.size - 4] = SPECIAL[: min(data.size, SPECIAL.size - 4)]
+    seed = rng.standard_normal(shape, np.float32)
+    results = []
+    for dtype in (tl.float32, tl.float64):  # the kernels, and the generic path
+        x = tl.from_numpy(data).to(dtype).requires_grad_()
+        with np.errstate(all="ignore"):
+            y = PROGRAMS[name](x)
+            y.backward(tl.from_numpy(seed).to(dtype))
+        results.append((y.detach().numpy(), x.grad.numpy()))
+    assert len(calls) == 2
+    for found, generic in zip(*results, strict=True):
+        np.testing.assert_allclose(found, generic, rtol=3e-6, atol=1e-5)
+    if name == "relu":
+        assert np.array_equal(*(np.signbit(y) for y, _ in results))
+
+
+def test_second_gradients_take_the_rule(rng):
+    x = tl.from_numpy(rng.standard_normal((100, 100), np.float32)).requires_grad_()
+    (g,) = tl.autograd.grad(tl.nn.functional.gelu(x).sum(), x, create_graph=True)
+    (h,) = tl.autograd.grad(g.sum(), x)
+    assert h is not None
+    density = np.exp(-(x.detach().numpy() ** 2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(h.numpy(), density * (2 - x.detach().numpy() ** 2), atol=1e-5)
+
+
+def test_every_kernel_has_its_operation():
+    """Kernels register by name: a name that no operation has would never be used."""
+    import tensorlab.nn
+    import tensorlab.vision  # noqa: F401 (all files of operations are loaded then)
+
+    assert not _waiting
