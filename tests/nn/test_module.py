@@ -373,3 +373,46 @@ def test_module_is_callable_with_any_arguments():
             return x * factor + sum(more)
 
     assert Weighted()(2, 3, 4, factor=10) == 27
+
+
+def test_arguments_go_on_to_the_next_class():
+    class Named:
+        def __init__(self, name="nobody"):
+            self.name = name
+
+    class Both(nn.Module, Named):
+        call_super_init = True
+
+        def __init__(self, name):
+            super().__init__(name=name)
+
+    assert Both("Ada").name == "Ada"
+
+
+def test_shared_memory_keeps_the_numbers():
+    layer = nn.BatchNorm1d(2)
+    before = {k: v.clone() for k, v in layer.state_dict().items()}
+    assert layer.share_memory() is layer
+    assert all(tl.equal(v, before[k]) for k, v in layer.state_dict().items())
+
+
+# What PyTorch's modules have besides: other devices, compilation, and parts of its own machinery.
+ABSENT = {
+    "compile", "ipu", "mtia", "xpu", "dump_patches", "T_destination", "_call_impl", "_compiled_call_impl",
+    "_get_backward_hooks", "_get_backward_pre_hooks", "_maybe_warn_non_full_backward_hook",
+    "_replicate_for_data_parallel", "_slow_forward", "_wrapped_call_impl",
+}  # fmt: skip
+
+
+def test_modules_have_all_that_pytorchs_have():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
+    assert set(dir(torch.nn.Module)) - set(dir(nn.Module)) == ABSENT
+    for name in ("Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"):
+        theirs = {n for n in dir(getattr(torch.nn, name)) if not n.startswith("_")}
+        assert theirs - set(dir(getattr(nn, name))) <= ABSENT, name
+    missing = set(torch.nn.utils.__all__) - set(dir(nn.utils))
+    assert missing == {
+        "clip_grad_norm",  # deprecated for clip_grad_norm_
+        "convert_conv2d_weight_memory_format",  # there is one memory format
+        "convert_conv3d_weight_memory_format",
+    }

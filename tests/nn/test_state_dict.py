@@ -179,3 +179,16 @@ def test_old_keys_can_be_renamed_by_the_module():
     net.load_state_dict({"0.kernel": tl.full((1, 1), 4.0)})
     assert net[0].weight.item() == 4
     assert net.state_dict()._metadata["0"] == {"version": 2}
+
+
+def test_the_older_hook_may_return_another_dict():
+    def renamed(module, state, prefix, local_metadata):
+        return {f"model.{name}": value for name, value in state.items()}
+
+    net = nn.Sequential(nn.Linear(1, 1))
+    net[0]._register_state_dict_hook(renamed)
+    assert list(net.state_dict()) == ["0.weight", "0.bias"]  # of a child it does not count
+    handle = net._register_state_dict_hook(renamed)
+    assert list(net.state_dict()) == ["model.0.weight", "model.0.bias"]
+    handle.remove()
+    assert list(net.state_dict()) == ["0.weight", "0.bias"]

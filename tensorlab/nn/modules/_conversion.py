@@ -108,6 +108,10 @@ class Conversion:
         """Make all floating-point numbers float64."""
         return self.to(dtype=float64)
 
+    def share_memory(self: Self) -> Self:
+        """Move all parameters and buffers to memory that other processes can share; see `Tensor.share_memory_`."""
+        return self._apply(lambda tensor: tensor.share_memory_())
+
     def type(self: Self, dst_type: DType) -> Self:
         """Make all parameters and buffers `dst_type`, integers included."""
         return self._apply(lambda tensor: tensor.to(dst_type))

@@ -44,6 +44,16 @@ class WithModule:
         return self.hook(self.module, *args)
 
 
+class MayReturn:
+    """A hook whose result counts."""
+
+    def __init__(self, hook: Callable[..., Any]) -> None:
+        self.hook = hook
+
+    def __call__(self, *args: Any) -> Any:
+        return self.hook(*args)
+
+
 class StateDict:
     """The part of `Module` that gives its numbers out and takes them in.
 
@@ -96,10 +106,14 @@ class StateDict:
                 module.state_dict(
                     destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars
                 )
+        result: Any = destination
         for hook in self._state_dict_hooks.values():
-            if hook(self, destination, prefix, metadata) is not None:
-                raise RuntimeError("state_dict post-hook must return None")
-        return destination
+            changed = hook(self, result, prefix, metadata)
+            if changed is not None:
+                if not isinstance(hook, MayReturn):
+                    raise RuntimeError("state_dict post-hook must return None")
+                result = changed
+        return result
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
@@ -288,6 +302,11 @@ class StateDict:
     def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata)` after; it may change the dict."""
         return _add(self._state_dict_hooks, hook)
+
+    def _register_state_dict_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """The older form in wide use: of the module that `state_dict` was called on, the hook may also return
+        another dict."""
+        return _add(self._state_dict_hooks, MayReturn(hook))
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(module, state_dict, prefix, local_metadata, strict, missing_keys,

@@ -94,14 +94,16 @@ class Module(Traversal, Conversion, StateDict, Hooks):
     """
 
     training: bool
+    #: Set it in a subclass to hand the arguments of `__init__` on to the next class: for mixtures of classes.
+    call_super_init = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if kwargs:
+        if kwargs and not self.call_super_init:
             raise TypeError(
                 f"{type(self).__name__}.__init__() got an unexpected keyword argument "
                 f"'{next(iter(kwargs))}'"
             )
-        if args:
+        if args and not self.call_super_init:
             raise TypeError(
                 f"{type(self).__name__}.__init__() takes 1 positional argument but "
                 f"{len(args) + 1} were given"
@@ -115,6 +117,8 @@ class Module(Traversal, Conversion, StateDict, Hooks):
         for name in _HOOK_DICTS:
             fields[name] = OrderedDict()
         fields["_modules"] = {}
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
 
     # Every subclass writes its own. An attribute and not a method, so that type checkers let the
     # subclass choose the arguments.
