@@ -23,7 +23,12 @@ def _step(library: ModuleType, name: str, shapes: list[tuple[int, ...]], **setti
         params.append(p)
     optimizer = getattr(library.optim, name)(params, lr=1e-4, **settings)
 
+    group = optimizer.param_groups[0]
+
     def run() -> Any:
+        # Up and down in turn: with one gradient for ever, running means would come so near to it
+        # that the difference is denormal, and those are slow.
+        group["maximize"] = not group["maximize"]
         optimizer.step()
         return params[0].detach()
 
