@@ -54,12 +54,21 @@ BANNED = {"binary_cross_entropy"}
 #: arguments are cast before. What to, by type of device.
 ARGUMENTS = {
     "cpu": {
+        "addbmm": "lower",
         "binary_cross_entropy": "full",
         "grid_sample": "full",
+        "nanquantile": "full",
+        "prelu": "lower",
+        "quantile": "full",
+        "scaled_dot_product_attention": "lower",
+        "vecdot": "lower",
+    },
+    "cuda": {
+        "addbmm": "lower",
         "prelu": "lower",
         "scaled_dot_product_attention": "lower",
+        "vecdot": "lower",
     },
-    "cuda": {"prelu": "lower", "scaled_dot_product_attention": "lower"},
 }
 
 _FULL_LOSSES = (

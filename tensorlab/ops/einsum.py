@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from tensorlab._autocast import autocasts
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops._out import with_out
@@ -277,6 +278,7 @@ def vdot(input: Any, other: Any) -> Any:
     return tensordot(conj(input), other, 1)
 
 
+@autocasts
 @with_out
 def vecdot(x: Any, y: Any, *, dim: int = -1) -> Any:
     """The dot products along `dim`, the first operand conjugated, with broadcasting.
@@ -392,6 +394,7 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: float = 1, alpha: float = 1)
     return input * beta + outer(vec1, vec2) * alpha
 
 
+@autocasts
 @with_out
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """`beta · input` plus `alpha` times the sum over the batch of the products of matrices.

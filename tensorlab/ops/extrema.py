@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import return_types
+from tensorlab._autocast import autocasts
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
@@ -478,6 +479,7 @@ def _quantile(
     return out
 
 
+@autocasts
 @with_out
 @numpy_names
 def quantile(
@@ -500,6 +502,7 @@ def quantile(
     return _quantile("quantile", input, q, dim, keepdim, interpolation)
 
 
+@autocasts
 @with_out
 @numpy_names
 def nanquantile(
