@@ -8,6 +8,7 @@ from typing import Any
 from tensorlab._tensor import Tensor
 from tensorlab.nn import functional as F
 from tensorlab.nn.init import constant_
+from tensorlab.nn.modules.attention import MultiheadAttention
 from tensorlab.nn.modules.module import Module
 from tensorlab.nn.parameter import Parameter
 from tensorlab.ops.creation import empty
@@ -25,6 +26,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
+    "MultiheadAttention",
     "PReLU",
     "RReLU",
     "ReLU",
