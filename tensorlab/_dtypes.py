@@ -177,23 +177,23 @@ def default_of_category(category: int) -> dtype:
 _promotions: dict[tuple[dtype, dtype], dtype] = {}
 
 
-def promote_types(a: dtype, b: dtype) -> dtype:
+def promote_types(type1: dtype, type2: dtype) -> dtype:
     """The smallest type that a value of either type promotes to.
 
     >>> import tensorlab
     >>> tensorlab.promote_types(tensorlab.int64, tensorlab.float16)
     tensorlab.float16
     """
-    if a is b:
-        return a
-    found = _promotions.get((a, b))
+    if type1 is type2:
+        return type1
+    found = _promotions.get((type1, type2))
     if found is None:
-        low, high = sorted((a, b), key=lambda d: d.category)
+        low, high = sorted((type1, type2), key=lambda d: d.category)
         if low.category < high.category and low.category < FLOATING:
             found = high  # an integer or bool never widens a float: where NumPy and PyTorch differ
         else:
-            found = _BY_NUMPY[np.promote_types(a.numpy, b.numpy)]
-        _promotions[a, b] = found
+            found = _BY_NUMPY[np.promote_types(type1.numpy, type2.numpy)]
+        _promotions[type1, type2] = found
     return found
 
 
@@ -228,16 +228,16 @@ def _combine(higher: dtype | None, lower: dtype) -> dtype:
     return lower
 
 
-def can_cast(source: dtype, target: dtype) -> bool:
-    """Whether an in-place result of type `source` may be stored in `target`.
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Whether an in-place result of type `from_` may be stored in `to`.
 
     >>> import tensorlab
     >>> tensorlab.can_cast(tensorlab.float32, tensorlab.int64)
     False
     """
-    if source.category > target.category:
+    if from_.category > to.category:
         return False
-    return not (source.category > BOOL and target.category == BOOL)
+    return not (from_.category > BOOL and to.category == BOOL)
 
 
 class finfo:

@@ -180,8 +180,11 @@ class Tensor:
         """The address of the first element in memory."""
         return address(self._data)
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in row-major order without gaps."""
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in memory in row-major order without gaps.
+
+        `memory_format` is accepted for PyTorch's sake: there is one order here.
+        """
         return bool(self._data.flags.c_contiguous)
 
     def is_floating_point(self) -> bool:

@@ -114,8 +114,10 @@ class Tensor:
     def data_ptr(self) -> int:
         """The address of the first element in memory."""
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in memory in row-major order without gaps."""
+    def is_contiguous(self, memory_format: Any=...) -> bool:
+        """Whether the elements lie in memory in row-major order without gaps.
+
+`memory_format` is accepted for PyTorch's sake: there is one order here."""
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is float16, bfloat16, float32 or float64."""
@@ -632,10 +634,10 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def backward(self, gradient: Any=..., retain_graph: Any=..., create_graph: Any=..., inputs: Any=...) -> None:
         """Add the gradients of this tensor to the `.grad` of its leaves; see `autograd.backward`."""
 
-    def baddbmm(self, mat1: Any, mat2: Any, *, beta: Any=..., alpha: Any=..., out: Any=...) -> Tensor:
+    def baddbmm(self, batch1: Any, batch2: Any, *, beta: Any=..., alpha: Any=..., out: Any=...) -> Tensor:
         """beta · input + alpha · (batch1 · batch2) for batches of matrices."""
 
-    def baddbmm_(self, mat1: Any, mat2: Any, *, beta: Any=..., alpha: Any=...) -> Tensor:
+    def baddbmm_(self, batch1: Any, batch2: Any, *, beta: Any=..., alpha: Any=...) -> Tensor:
         """In-place version of `baddbmm`."""
 
     def bernoulli(self, p: Any=..., *, generator: Any=..., out: Any=...) -> Tensor:
@@ -686,7 +688,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def bitwise_xor_(self, other: Any) -> Tensor:
         """In-place version of `bitwise_xor`."""
 
-    def bmm(self, other: Any, *, out: Any=...) -> Tensor:
+    def bmm(self, mat2: Any, *, out: Any=...) -> Tensor:
         """The products of two batches of matrices: (b, n, m) · (b, m, p) → (b, n, p)."""
 
     def bool(self, memory_format: Any=...) -> Tensor:
@@ -767,8 +769,8 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def contiguous(self, memory_format: Any=...) -> Tensor:
         """This tensor if its elements lie in row-major order without gaps, else a copy that does."""
 
-    def copy_(self, src: Any) -> Tensor:
-        """In-place version of `copy`."""
+    def copy_(self, src: Any, non_blocking: Any=...) -> Tensor:
+        """In-place version of `copy`: overwrite with `src`, broadcast and converted. `non_blocking` has no effect."""
 
     def copysign(self, other: Any, *, out: Any=...) -> Tensor:
         """The size of `input` with the sign of `other`."""
@@ -875,7 +877,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def divide_(self, other: Any, *, rounding_mode: Any=...) -> Tensor:
         """In-place version of `div`."""
 
-    def dot(self, other: Any, *, out: Any=...) -> Tensor:
+    def dot(self, tensor: Any, *, out: Any=...) -> Tensor:
         """The dot product of two vectors: Σ xᵢ·yᵢ."""
 
     def double(self, memory_format: Any=...) -> Tensor:
@@ -1379,7 +1381,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def minimum(self, other: Any, *, out: Any=...) -> Tensor:
         """The smaller of two elements, with broadcasting. nan where either is. Equal elements share the gradient."""
 
-    def mm(self, other: Any, *, out: Any=...) -> Tensor:
+    def mm(self, mat2: Any, *, out: Any=...) -> Tensor:
         """The product of two matrices: (n, m) · (m, p) → (n, p); no broadcasting."""
 
     def mode(self, dim: Any=..., keepdim: Any=..., *, axis: Any=..., keepdims: Any=..., out: Any=...) -> Any:
@@ -1409,7 +1411,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def multiply_(self, other: Any) -> Tensor:
         """In-place version of `mul`."""
 
-    def mv(self, other: Any, *, out: Any=...) -> Tensor:
+    def mv(self, vec: Any, *, out: Any=...) -> Tensor:
         """The product of a matrix and a vector: (n, m) · (m) → (n)."""
 
     def mvlgamma(self, p: Any) -> Any:
@@ -1599,7 +1601,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def repeat(self, *args: Any, **kwargs: Any) -> Tensor:
         """The tensor repeated that many times along each dimension (copied; `expand` does not copy)."""
 
-    def repeat_interleave(self, repeats: Any, dim: Any=...) -> Any:
+    def repeat_interleave(self, repeats: Any=..., dim: Any=..., *, output_size: Any=...) -> Any:
         """Each element (or slice along `dim`) repeated, one after the other; without `dim` flattened."""
 
     def reshape(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -1783,14 +1785,14 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def svd(self, some: Any=..., compute_uv: Any=...) -> Any:
         """The singular value decomposition under its older name: with V, not its conjugate transpose."""
 
-    def swapaxes(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
-        """A view with two dimensions exchanged."""
+    def swapaxes(self, axis0: Any, axis1: Any) -> Any:
+        """`transpose` under NumPy's name."""
 
-    def swapaxes_(self, dim0: Any, dim1: Any) -> Tensor:
-        """In-place version of `transpose`."""
+    def swapaxes_(self, axis0: Any, axis1: Any) -> Tensor:
+        """In-place version of `swapaxes`."""
 
-    def swapdims(self, dim0: Any, dim1: Any, *, out: Any=...) -> Tensor:
-        """A view with two dimensions exchanged."""
+    def swapdims(self, dim0: Any, dim1: Any) -> Any:
+        """`transpose` under another name."""
 
     def swapdims_(self, dim0: Any, dim1: Any) -> Tensor:
         """In-place version of `transpose`."""

@@ -24,6 +24,16 @@ def numpy_names(function: F) -> F:
     return renamed  # type: ignore[return-value]
 
 
+def named_size(function: F) -> F:
+    """Let a function that takes a shape as `*size` take it as `size=` too."""
+
+    @functools.wraps(function)
+    def made(*args: Any, size: Any = None, **kwargs: Any) -> Any:
+        return function(*args, **kwargs) if size is None else function(*args, size, **kwargs)
+
+    return made  # type: ignore[return-value]
+
+
 def as_dim(name: str, dim: Any, ndim: int) -> int:
     """`dim` counted from the front; `TypeError` if it is no integer."""
     # Most dims are plain ints, and asking for a protocol is slow.

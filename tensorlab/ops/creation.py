@@ -12,7 +12,8 @@ from tensorlab import _backend, _dtypes
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype as DType
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab._tensor import Size, Tensor, wrap
+from tensorlab._tensor import Size, Tensor, shares_storage, wrap
+from tensorlab.ops._dims import named_size
 from tensorlab.ops._out import with_out
 
 # From data --------------------------------------------------------------------------------
@@ -60,10 +61,35 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     return _finish(array, device, False)
 
 
-asarray = as_tensor
+def asarray(
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`as_tensor` with a choice: copy=True always copies, False never (`ValueError` if it had to).
+
+    >>> import tensorlab
+    >>> x = tensorlab.ones(2)
+    >>> tensorlab.asarray(x) is x, tensorlab.asarray(x, copy=True) is x
+    (True, False)
+    """
+    out = as_tensor(obj, dtype, device)
+    shared = isinstance(obj, (Tensor, np.ndarray)) and shares_storage(
+        out._data, obj._data if isinstance(obj, Tensor) else obj
+    )
+    if copy is False and not shared:
+        raise ValueError(
+            f"can't alias the memory of a {type(obj).__name__} with this dtype and device: leave copy=None to copy it"
+        )
+    if copy and shared:
+        out = out.clone()  # type: ignore[attr-defined]
+    return out.requires_grad_() if requires_grad else out
 
 
-def from_numpy(array: np.ndarray) -> Tensor:
+def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor on the memory of a NumPy array: a change of either is a change of both.
 
     Raises `TypeError` for other objects and for dtypes that tensors do not have.
@@ -72,21 +98,21 @@ def from_numpy(array: np.ndarray) -> Tensor:
     >>> tensorlab.from_numpy(numpy.arange(3))
     tensor([0, 1, 2])
     """
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
-    if not array.dtype.isnative:
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    if not ndarray.dtype.isnative:
         raise ValueError(
-            "given numpy array has byte order different from the native byte order: convert it with "
-            "array.astype(array.dtype.newbyteorder('='))"
+            "given numpy ndarray has byte order different from the native byte order: convert it with "
+            "ndarray.astype(ndarray.dtype.newbyteorder('='))"
         )
-    _dtypes.from_numpy_dtype(array.dtype)
-    if any(s < 0 for s in array.strides):
+    _dtypes.from_numpy_dtype(ndarray.dtype)
+    if any(s < 0 for s in ndarray.strides):
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "At least one stride in the given numpy ndarray is negative, and tensors with negative "
             "strides are not currently supported. (You can probably work around this by making a "
-            "copy of your array with array.copy().)"
+            "copy of your ndarray with ndarray.copy().)"
         )
-    return wrap(_dtypes.held(array))
+    return wrap(_dtypes.held(ndarray))
 
 
 def scalar_tensor(
@@ -258,6 +284,7 @@ def _made(
     return _finish(array, device, requires_grad)
 
 
+@named_size
 def zeros(
     *size: Any,
     out: Any = None,
@@ -276,6 +303,7 @@ def zeros(
     return _made(0, _size(size), dtype, device, requires_grad, out)
 
 
+@named_size
 def ones(
     *size: Any,
     out: Any = None,
@@ -293,6 +321,7 @@ def ones(
     return _made(1, _size(size), dtype, device, requires_grad, out)
 
 
+@named_size
 def empty(
     *size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None,
@@ -501,6 +530,7 @@ def _new(self: Tensor, dtype: Any, device: Any) -> dict[str, Any]:
     return _like(self, dtype, device)
 
 
+@named_size
 def new_zeros(
     self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -508,6 +538,7 @@ def new_zeros(
     return zeros(*size, requires_grad=requires_grad, **_new(self, dtype, device))
 
 
+@named_size
 def new_ones(
     self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
@@ -515,6 +546,7 @@ def new_ones(
     return ones(*size, requires_grad=requires_grad, **_new(self, dtype, device))
 
 
+@named_size
 def new_empty(
     self: Tensor, *size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:

@@ -71,7 +71,7 @@ def _errors(r: Any) -> list[ErrorSample]:
     ref=lambda x: np.linalg.solve(x, np.broadcast_to(np.eye(x.shape[-1]), x.shape)), torch="linalg.inv", result=None,
     node_name="LinalgInvEx",
 )  # fmt: skip
-def inv(xp, input, /):
+def inv(xp, A, /):
     """The inverse of square matrices. Raises `linalg.LinAlgError` if one is singular.
 
     >>> import tensorlab as tl
@@ -79,16 +79,16 @@ def inv(xp, input, /):
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    _matrices("inv", input)
+    _matrices("inv", A)
     try:
-        return xp.linalg.inv(input)
+        return xp.linalg.inv(A)
     except np.linalg.LinAlgError:
         raise LinAlgError(
             "linalg.inv: The inversion could not be completed because the input matrix is singular."
         ) from None
 
 
-inv.vjp(input=lambda g, out: -matmul(matmul(_h(out), g), _h(out)))
+inv.vjp(A=lambda g, out: -matmul(matmul(_h(out), g), _h(out)))
 
 
 @op(
@@ -97,18 +97,18 @@ inv.vjp(input=lambda g, out: -matmul(matmul(_h(out), g), _h(out)))
     method=True,
     node_name="LinalgDet",
 )  # fmt: skip
-def det(xp, input, /):
+def det(xp, A, /):
     """The determinant of square matrices. Its gradient needs them to be invertible.
 
     >>> import tensorlab as tl
     >>> tl.det(tl.tensor([[2., 0.], [0., 4.]]))
     tensor(8.)
     """
-    _matrices("det", input)
-    return xp.linalg.det(input)
+    _matrices("det", A)
+    return xp.linalg.det(A)
 
 
-det.vjp(input=lambda g, input, out: unsqueeze(unsqueeze(g * _conj(out), -1), -1) * _h(inv(input)))
+det.vjp(A=lambda g, A, out: unsqueeze(unsqueeze(g * _conj(out), -1), -1) * _h(inv(A)))
 
 
 @op(
@@ -117,28 +117,28 @@ det.vjp(input=lambda g, input, out: unsqueeze(unsqueeze(g * _conj(out), -1), -1)
     named_tuple=return_types.slogdet,
     node_name="LinalgSlogdet",
 )  # fmt: skip
-def slogdet(xp, input, /):
+def slogdet(xp, A, /):
     """The sign of the determinant and the logarithm of its size, which does not overflow.
 
     >>> import tensorlab as tl
     >>> tl.slogdet(tl.tensor([[1., 2.], [3., 4.]])).logabsdet
     tensor(0.6931)
     """
-    _matrices("slogdet", input)
-    sign, size = xp.linalg.slogdet(input)
+    _matrices("slogdet", A)
+    sign, size = xp.linalg.slogdet(A)
     return xp.asarray(sign), xp.asarray(size)
 
 
-def _slogdet_backward(g, input, out):
+def _slogdet_backward(g, A, out):
     slope = g[1]
     sign = out[0]
     if getattr(sign, "_data", sign).dtype.kind == "c":
         # The sign of a complex determinant is a phase, which turns as the matrix changes.
         slope = slope + 1j * imag(g[0] * conj(sign))
-    return unsqueeze(unsqueeze(slope, -1), -1) * _h(inv(input))
+    return unsqueeze(unsqueeze(slope, -1), -1) * _h(inv(A))
 
 
-slogdet.vjp(input=_slogdet_backward)
+slogdet.vjp(A=_slogdet_backward)
 
 
 def logdet(input: Any) -> Any:
@@ -401,10 +401,11 @@ _svd.vjp(input=_svd_backward)
 
 
 @with_out
-def svd(A: Any, full_matrices: bool = True) -> Any:
+def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None) -> Any:
     """The singular value decomposition: U, S, Vᴴ with U diag(S) Vᴴ = A, S in descending order.
 
     full_matrices: whether U and Vᴴ are square, or only have as many columns (rows) as S.
+    driver: accepted for PyTorch's sake, which has several on GPUs.
 
     >>> import tensorlab as tl
     >>> tl.linalg.svd(tl.tensor([[3., 0.], [0., 4.]])).S
@@ -414,7 +415,7 @@ def svd(A: Any, full_matrices: bool = True) -> Any:
 
 
 @with_out
-def svdvals(A: Any) -> Any:
+def svdvals(A: Any, *, driver: str | None = None) -> Any:
     """The singular values, in descending order.
 
     >>> import tensorlab as tl

@@ -232,6 +232,14 @@ copy.op.backward_name = "CopyBackwards"
 copy.vjp(input=lambda g: fill(g, 0.0), src=lambda g: g)
 
 
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """In-place version of `copy`: overwrite with `src`, broadcast and converted. `non_blocking` has no effect."""
+    return apply_inplace(copy.op, (self, src), ())
+
+
+Tensor.copy_ = copy_  # type: ignore[attr-defined]
+
+
 def _covered(item: Any) -> int:
     """How many dimensions one item of a key takes up."""
     if item is None or item is Ellipsis or isinstance(item, bool):

@@ -252,13 +252,22 @@ def tile(input: Any, *dims: Any) -> Any:
 
 
 @numpy_names
-def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
+def repeat_interleave(
+    input: Any, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Any:
     """Each element (or slice along `dim`) repeated, one after the other; without `dim` flattened.
+
+    With `repeats` alone: 0 that many times, then 1, and so on. output_size: how many there will be,
+    checked; PyTorch needs it to avoid waiting for a GPU.
 
     >>> import tensorlab as tl
     >>> tl.repeat_interleave(tl.tensor([1, 2]), 2)
     tensor([1, 1, 2, 2])
     """
+    if repeats is None:
+        from tensorlab.ops.creation import arange
+
+        return repeat_interleave(arange(input.shape[0]), input)
     if dim is None:
         input, dim = reshape(input, (-1,)), 0
     n = input.shape[as_dim("repeat_interleave", dim, len(input.shape))]
@@ -270,6 +279,11 @@ def repeat_interleave(input: Any, repeats: Any, dim: int | None = None) -> Any:
             f"repeats must have the same size as input along dim, but got {counts.shape[0]} and {n}"
         )
     positions = np.repeat(np.arange(n), np.broadcast_to(counts, (n,)))
+    if output_size is not None and output_size != positions.size:
+        raise RuntimeError(
+            f"repeat_interleave: allocated size does not match required size: output_size={output_size}, "
+            f"but the repeats add up to {positions.size}"
+        )
     key = (slice(None),) * (dim % len(input.shape)) + (positions,)
     from tensorlab.ops.index import index
 

@@ -132,80 +132,90 @@ def _require_dims(name: str, **arrays: tuple[Any, int]) -> None:
             )
 
 
-def _exact_dims(
-    name: str, dims: tuple[int, int], ref: Any, doc: str, samples: Any, errors: Any
-) -> Any:
+def _product(xp: Any, name: str, dims: tuple[int, int], a: Any, b: Any) -> Any:
     """`mm`, `bmm`, `mv` and `dot` are `matmul` for operands of fixed dimensions."""
-
-    def forward(xp, input, other, /):
-        _require_dims(name, self=(input, dims[0]), mat2=(other, dims[1]))
-        _check_product(input, other)
-        if dims == (3, 3) and input.shape[0] != other.shape[0]:
-            raise RuntimeError(
-                f"Expected size for first two dimensions of batch2 tensor to be: "
-                f"[{input.shape[0]}, {input.shape[2]}] but got: [{other.shape[0]}, {other.shape[1]}]."
-            )
-        return xp.matmul(input, other)
-
-    forward.__name__ = name
-    forward.__doc__ = doc
-    declared = op(samples=samples, errors=errors, ref=ref, result=None, method=True, name=name)(
-        forward
-    )
-    declared.vjp(_matmul_backward)
-    return declared
+    _require_dims(name, self=(a, dims[0]), mat2=(b, dims[1]))
+    _check_product(a, b)
+    if dims == (3, 3) and a.shape[0] != b.shape[0]:
+        raise RuntimeError(
+            f"Expected size for first two dimensions of batch2 tensor to be: "
+            f"[{a.shape[0]}, {a.shape[2]}] but got: [{b.shape[0]}, {b.shape[1]}]."
+        )
+    return xp.matmul(a, b)
 
 
-mm = _exact_dims(
-    "mm", (2, 2), np.matmul,
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(3, 4)), Sample(r(0, 3), r(3, 2))],
+    errors=lambda r: [
+        ErrorSample(r(2), r(2, 3), error=RuntimeError, match="2-D"), *_matmul_errors(r)[:1],
+    ],
+    ref=np.matmul, result=None, method=True,
+)  # fmt: skip
+def mm(xp, input, mat2, /):
     """The product of two matrices: (n, m) · (m, p) → (n, p); no broadcasting.
 
     >>> import tensorlab
     >>> tensorlab.mm(tensorlab.ones(1, 2), tensorlab.ones(2, 1))
     tensor([[2.]])
-    """,
-    lambda r: [Sample(r(2, 3), r(3, 4)), Sample(r(0, 3), r(3, 2))],
-    lambda r: [ErrorSample(r(2), r(2, 3), error=RuntimeError, match="2-D"), *_matmul_errors(r)[:1]],
+    """
+    return _product(xp, "mm", (2, 2), input, mat2)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 2, 3), r(2, 3, 4)), Sample(r(0, 2, 3), r(0, 3, 1))],
+    errors=lambda r: [
+        ErrorSample(r(2, 3), r(2, 3, 1), error=RuntimeError, match="3-D"),
+        ErrorSample(r(1, 2, 3), r(2, 3, 1), error=RuntimeError, match="batch2"),
+    ],
+    ref=np.matmul, result=None, method=True,
 )  # fmt: skip
-bmm = _exact_dims(
-    "bmm", (3, 3), np.matmul,
+def bmm(xp, input, mat2, /):
     """The products of two batches of matrices: (b, n, m) · (b, m, p) → (b, n, p).
 
     >>> import tensorlab
     >>> tensorlab.bmm(tensorlab.ones(2, 1, 3), tensorlab.ones(2, 3, 1)).shape
     tensorlab.Size([2, 1, 1])
-    """,
-    lambda r: [Sample(r(2, 2, 3), r(2, 3, 4)), Sample(r(0, 2, 3), r(0, 3, 1))],
-    lambda r: [
-        ErrorSample(r(2, 3), r(2, 3, 1), error=RuntimeError, match="3-D"),
-        ErrorSample(r(1, 2, 3), r(2, 3, 1), error=RuntimeError, match="batch2"),
-    ],
+    """
+    return _product(xp, "bmm", (3, 3), input, mat2)
+
+
+@op(
+    samples=lambda r: [Sample(r(2, 3), r(3)), Sample(r(0, 3), r(3))],
+    errors=lambda r: [ErrorSample(r(2, 3), r(2, 3), error=RuntimeError, match="1-D")],
+    ref=np.matmul, result=None, method=True,
 )  # fmt: skip
-mv = _exact_dims(
-    "mv", (2, 1), np.matmul,
+def mv(xp, input, vec, /):
     """The product of a matrix and a vector: (n, m) · (m) → (n).
 
     >>> import tensorlab
     >>> tensorlab.mv(tensorlab.eye(2), tensorlab.tensor([3.0, 4.0]))
     tensor([3., 4.])
-    """,
-    lambda r: [Sample(r(2, 3), r(3)), Sample(r(0, 3), r(3))],
-    lambda r: [ErrorSample(r(2, 3), r(2, 3), error=RuntimeError, match="1-D")],
+    """
+    return _product(xp, "mv", (2, 1), input, vec)
+
+
+@op(
+    samples=lambda r: [Sample(r(3), r(3)), Sample(r(0), r(0))],
+    errors=lambda r: [
+        ErrorSample(r(2, 3), r(3), error=RuntimeError, match="1-D"),
+        ErrorSample(r(2), r(3), error=RuntimeError, match="size"),
+    ],
+    ref=np.dot, result=None, method=True,
 )  # fmt: skip
-dot = _exact_dims(
-    "dot", (1, 1), np.dot,
+def dot(xp, input, tensor, /):
     """The dot product of two vectors: Σ xᵢ·yᵢ.
 
     >>> import tensorlab
     >>> tensorlab.dot(tensorlab.tensor([1.0, 2.0]), tensorlab.tensor([3.0, 4.0]))
     tensor(11.)
-    """,
-    lambda r: [Sample(r(3), r(3)), Sample(r(0), r(0))],
-    lambda r: [
-        ErrorSample(r(2, 3), r(3), error=RuntimeError, match="1-D"),
-        ErrorSample(r(2), r(3), error=RuntimeError, match="size"),
-    ],
-)  # fmt: skip
+    """
+    return _product(xp, "dot", (1, 1), input, tensor)
+
+
+mm.vjp(lambda g, input, mat2, needs: _matmul_backward(g, input, mat2, needs))
+bmm.vjp(lambda g, input, mat2, needs: _matmul_backward(g, input, mat2, needs))
+mv.vjp(lambda g, input, vec, needs: _matmul_backward(g, input, vec, needs))
+dot.vjp(lambda g, input, tensor, needs: _matmul_backward(g, input, tensor, needs))
 
 
 @op(
@@ -231,56 +241,74 @@ outer.vjp(
 )
 
 
-def _add_product(name: str, dims: int, doc: str) -> Any:
-    def forward(xp, input, mat1, mat2, /, *, beta=1, alpha=1):
-        _require_dims(name, mat1=(mat1, dims), mat2=(mat2, dims))
-        _check_product(mat1, mat2)
-        product = xp.matmul(mat1, mat2)
-        if alpha != 1:
-            product = alpha * product
-        if beta == 0:  # as in BLAS, NaN in `input` is then ignored
-            return product
-        return product + (input if beta == 1 else beta * input)
-
-    forward.__name__ = name
-    forward.__doc__ = doc
-    batch = (2,) if dims == 3 else ()
-    declared = op(
-        samples=lambda r: [
-            Sample(r(*batch, 2, 4), r(*batch, 2, 3), r(*batch, 3, 4)),
-            Sample(r(4), r(*batch, 2, 3), r(*batch, 3, 4), beta=0.5, alpha=2.0),
-        ],
-        errors=lambda r: [ErrorSample(r(4), r(3), r(3, 4), error=RuntimeError, match="-D tensor")],
-        ref=lambda x, a, b, beta=1, alpha=1: beta * x + alpha * np.matmul(a, b),
-        result="same", method=True, inplace=True, name=name,
-    )(forward)  # fmt: skip
-    declared.vjp(
-        input=lambda g, beta: g * beta,
-        mat1=lambda g, mat2, alpha: matmul(g, _h(mat2)) * alpha,
-        mat2=lambda g, mat1, alpha: matmul(_h(mat1), g) * alpha,
-    )
-    return declared
+def _add_product(
+    xp: Any, name: str, dims: int, input: Any, a: Any, b: Any, beta: float, alpha: float
+) -> Any:
+    _require_dims(name, mat1=(a, dims), mat2=(b, dims))
+    _check_product(a, b)
+    product = xp.matmul(a, b)
+    if alpha != 1:
+        product = alpha * product
+    if beta == 0:  # as in BLAS, NaN in `input` is then ignored
+        return product
+    return product + (input if beta == 1 else beta * input)
 
 
-addmm = _add_product(
-    "addmm", 2,
+def _add_product_samples(r: Any, *batch: int) -> list[Sample]:
+    return [
+        Sample(r(*batch, 2, 4), r(*batch, 2, 3), r(*batch, 3, 4)),
+        Sample(r(4), r(*batch, 2, 3), r(*batch, 3, 4), beta=0.5, alpha=2.0),
+    ]
+
+
+def _add_product_errors(r: Any) -> list[ErrorSample]:
+    return [ErrorSample(r(4), r(3), r(3, 4), error=RuntimeError, match="-D tensor")]
+
+
+def _add_product_reference(x: Any, a: Any, b: Any, beta: float = 1, alpha: float = 1) -> Any:
+    return beta * x + alpha * np.matmul(a, b)
+
+
+@op(
+    samples=_add_product_samples, errors=_add_product_errors, ref=_add_product_reference, method=True, inplace=True,
+)  # fmt: skip
+def addmm(xp, input, mat1, mat2, /, *, beta=1, alpha=1):
     """beta · input + alpha · (mat1 · mat2), `input` broadcasting to (n, p).
 
     >>> import tensorlab
     >>> tensorlab.addmm(tensorlab.ones(2), tensorlab.eye(2), tensorlab.eye(2))
     tensor([[2., 1.],
             [1., 2.]])
-    """,
+    """
+    return _add_product(xp, "addmm", 2, input, mat1, mat2, beta, alpha)
+
+
+addmm.vjp(
+    input=lambda g, beta: g * beta,
+    mat1=lambda g, mat2, alpha: matmul(g, _h(mat2)) * alpha,
+    mat2=lambda g, mat1, alpha: matmul(_h(mat1), g) * alpha,
+)
+
+
+@op(
+    samples=lambda r: _add_product_samples(r, 2), errors=_add_product_errors, ref=_add_product_reference, method=True,
+    inplace=True,
 )  # fmt: skip
-baddbmm = _add_product(
-    "baddbmm", 3,
+def baddbmm(xp, input, batch1, batch2, /, *, beta=1, alpha=1):
     """beta · input + alpha · (batch1 · batch2) for batches of matrices.
 
     >>> import tensorlab
     >>> tensorlab.baddbmm(tensorlab.zeros(1), tensorlab.ones(1, 1, 2), tensorlab.ones(1, 2, 1))
     tensor([[[2.]]])
-    """,
-)  # fmt: skip
+    """
+    return _add_product(xp, "baddbmm", 3, input, batch1, batch2, beta, alpha)
+
+
+baddbmm.vjp(
+    input=lambda g, beta: g * beta,
+    batch1=lambda g, batch2, alpha: matmul(g, _h(batch2)) * alpha,
+    batch2=lambda g, batch1, alpha: matmul(_h(batch1), g) * alpha,
+)
 
 
 @op(

@@ -41,7 +41,7 @@ _PADE_REACH = 5.4
     ],
     torch="linalg.matrix_exp", result=None, method=True, node_name="LinalgMatrixExp",
 )  # fmt: skip
-def matrix_exp(xp, input, /):
+def matrix_exp(xp, A, /):
     r"""The matrix exponential \(\sum_k A^k / k!\) of square matrices (…, n, n).
 
     By scaling, a Padé approximant of degree 13 and squaring (Higham 2005).
@@ -51,14 +51,14 @@ def matrix_exp(xp, input, /):
     tensor([[1., 1.],
             [0., 1.]])
     """
-    _matrices("matrix_exp", input, half=True)
-    if input.size == 0:
-        return input.copy()
-    wide = input.astype(np.complex128 if input.dtype.kind == "c" else np.float64)
+    _matrices("matrix_exp", A, half=True)
+    if A.size == 0:
+        return A.copy()
+    wide = A.astype(np.complex128 if A.dtype.kind == "c" else np.float64)
     norm = float(xp.abs(wide).sum(-2).max())
     squarings = max(0, math.ceil(math.log2(norm / _PADE_REACH))) if 0 < norm < math.inf else 0
     a = wide / 2**squarings
-    b, one = _PADE, xp.eye(input.shape[-1])
+    b, one = _PADE, xp.eye(A.shape[-1])
     a2 = a @ a
     a4 = a2 @ a2
     a6 = a4 @ a2
@@ -71,17 +71,17 @@ def matrix_exp(xp, input, /):
     out = xp.linalg.solve(even - odd, even + odd)
     for _ in range(squarings):
         out = out @ out
-    return out.astype(input.dtype)
+    return out.astype(A.dtype)
 
 
-def _matrix_exp_backward(g, input):
+def _matrix_exp_backward(g, A):
     # exp of [[Aᴴ, G], [0, Aᴴ]] has the derivative in direction G in its upper right corner.
-    a, n = _h(input), input.shape[-1]
+    a, n = _h(A), A.shape[-1]
     whole = cat([cat([a, g], -1), cat([g * 0.0, a], -1)], -2)
     return narrow(narrow(matrix_exp(whole), -2, 0, n), -1, n, n)
 
 
-matrix_exp.vjp(input=_matrix_exp_backward)
+matrix_exp.vjp(A=_matrix_exp_backward)
 
 
 def linalg_vander(x: Any, *, N: int | None = None) -> Any:

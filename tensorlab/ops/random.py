@@ -16,6 +16,7 @@ from tensorlab._backend import Device, to_device, to_numpy
 from tensorlab._random import Generator, default_generator
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import write
+from tensorlab.ops._dims import named_size
 from tensorlab.ops.creation import _size
 
 
@@ -59,6 +60,7 @@ def _count(shape: tuple[int, ...]) -> int:
     return count
 
 
+@named_size
 def rand(
     *size: Any, generator: Generator | None = None, out: Any = None, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
@@ -73,6 +75,7 @@ def rand(
     return _drawn(_random.uniform, size, generator, dtype, device, requires_grad, out)
 
 
+@named_size
 def randn(
     *size: Any, generator: Generator | None = None, out: Any = None, dtype: Any = None, layout: Any = None,
     device: Any = None, requires_grad: bool = False, pin_memory: bool = False,

@@ -51,6 +51,11 @@ def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
     return _become(self, transpose.op, (dim0, dim1))
 
 
+def swapaxes_(self: Tensor, axis0: int, axis1: int) -> Tensor:
+    """In-place version of `swapaxes`."""
+    return transpose_(self, axis0, axis1)
+
+
 def t_(self: Tensor) -> Tensor:
     """In-place version of `t`."""
     return _become(self, t.op, ())
@@ -160,4 +165,4 @@ def set_(
 
 for _method in (transpose_, t_, squeeze_, unsqueeze_, as_strided_, resize_, resize_as_, set_):
     setattr(Tensor, _method.__name__, _method)
-Tensor.swapaxes_ = Tensor.swapdims_ = transpose_  # type: ignore[attr-defined]
+Tensor.swapaxes_, Tensor.swapdims_ = swapaxes_, transpose_  # type: ignore[attr-defined]

@@ -175,7 +175,7 @@ view.vjp(input=lambda g, input_shape: reshape(g, input_shape))
     samples=lambda r: [Sample(r(2, 3), 0, 1), Sample(r(2, 3, 4), -1, 0), Sample(r(), 0, -1)],
     errors=lambda r: [ErrorSample(r(2), 0, 1, error=IndexError, match="Dimension out of range")],
     ref=lambda x, a, b: np.swapaxes(x, a, b) if x.ndim else x,
-    view=True, method=True, aliases=("swapaxes", "swapdims"),
+    view=True, method=True,
 )  # fmt: skip
 def transpose(xp, input, /, dim0, dim1):
     """A view with two dimensions exchanged.

@@ -194,10 +194,12 @@ def searchsorted(
     out_int32: bool = False,
     right: bool = False,
     side: str | None = None,
+    sorter: Any = None,
 ) -> Any:
     """Where each value would be inserted to keep the sequence in order, from the left unless `right`.
 
     sorted_sequence: ascending along its last dimension; its other dimensions are those of `input`.
+    sorter: indices that put the sequence in order, as `argsort` gives them, if it is not.
 
     >>> import tensorlab as tl
     >>> tl.searchsorted(tl.tensor([1, 3, 5]), tl.tensor([3, 6]))
@@ -208,6 +210,13 @@ def searchsorted(
             f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}"
         )
     where_ = "right" if right or side == "right" else "left"
+    if sorter is not None:
+        if sorter.shape != sorted_sequence.shape:
+            raise RuntimeError(
+                f"searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
+                f"{list(sorted_sequence.shape)} and got sorter tensor {list(sorter.shape)}"
+            )
+        sorted_sequence = sorted_sequence.gather(-1, sorter)
     sequence = sorted_sequence._data
     xp = backend_of(sequence).xp
     values = input._data if isinstance(input, Tensor) else xp.asarray(input)

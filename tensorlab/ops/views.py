@@ -485,17 +485,17 @@ def _pieces(input: Any, sizes: Sequence[int], dim: int) -> tuple[Any, ...]:
     ],
     view=True, method=True,
 )  # fmt: skip
-def split(xp, input, /, split_size_or_sections, dim=0):
+def split(xp, tensor, /, split_size_or_sections, dim=0):
     """Views of consecutive pieces along `dim`: all of one size (the last may be smaller), or of a list of sizes.
 
     >>> import tensorlab as tl
     >>> tl.split(tl.tensor([1, 2, 3]), 2)
     (tensor([1, 2]), tensor([3]))
     """
-    if input.ndim == 0:
+    if tensor.ndim == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
-    dim = as_dim("split", dim, input.ndim)
-    n = input.shape[dim]
+    dim = as_dim("split", dim, tensor.ndim)
+    n = tensor.shape[dim]
     if isinstance(split_size_or_sections, int):
         size = split_size_or_sections
         if size < 0 or (size == 0 and n):
@@ -511,11 +511,11 @@ def split(xp, input, /, split_size_or_sections, dim=0):
                 f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension "
                 f"{dim}), but got split_sizes={sizes}"
             )
-    return _pieces(input, sizes, dim)
+    return _pieces(tensor, sizes, dim)
 
 
 split.op.names = _names.pieces
-split.vjp(input=lambda g, dim: _joined(g, dim))
+split.vjp(tensor=lambda g, dim: _joined(g, dim))
 
 
 def _joined(g: Any, dim: int) -> Any:
@@ -754,4 +754,26 @@ def dsplit(input: Any, indices_or_sections: Any) -> tuple[Any, ...]:
 
 
 Tensor.hsplit, Tensor.vsplit, Tensor.dsplit = hsplit, vsplit, dsplit  # type: ignore[attr-defined]
-swapaxes = swapdims = transpose
+
+
+def swapaxes(input: Any, axis0: int, axis1: int) -> Any:
+    """`transpose` under NumPy's name.
+
+    >>> import tensorlab as tl
+    >>> tl.swapaxes(tl.zeros(2, 3), 0, 1).shape
+    tensorlab.Size([3, 2])
+    """
+    return transpose(input, axis0, axis1)
+
+
+def swapdims(input: Any, dim0: int, dim1: int) -> Any:
+    """`transpose` under another name.
+
+    >>> import tensorlab as tl
+    >>> tl.swapdims(tl.zeros(2, 3), 0, 1).shape
+    tensorlab.Size([3, 2])
+    """
+    return transpose(input, dim0, dim1)
+
+
+Tensor.swapaxes, Tensor.swapdims = swapaxes, swapdims  # type: ignore[attr-defined]
