@@ -313,8 +313,9 @@ _IN_PLACE = (
 )
 # Functions of networks that PyTorch has in its top namespace too.
 _FUNCTIONAL = (
-    "batch_norm", "bilinear", "celu_", "group_norm", "instance_norm", "layer_norm", "relu_",
-    "rms_norm", "threshold_",
+    "batch_norm", "bilinear", "celu_", "cosine_embedding_loss", "ctc_loss", "embedding_bag",
+    "group_norm", "hinge_embedding_loss", "instance_norm", "kl_div", "layer_norm",
+    "margin_ranking_loss", "poisson_nll_loss", "rms_norm", "threshold_", "triplet_margin_loss",
 )
 # fmt: on
 
