@@ -284,7 +284,11 @@ def test_odd_targets():
     """What counts nothing, one class number in a row of its own, and bytes."""
     F, G = nn.functional, torch.nn.functional
     for name in ("nll_loss", "cross_entropy"):
-        assert np.isnan(getattr(F, name)(tl.zeros(2, 3), tl.tensor([-100, -100])).item())
+        scores = tl.zeros(2, 3, requires_grad=True)
+        loss = getattr(F, name)(scores, tl.tensor([-100, -100]))
+        assert np.isnan(loss.item())
+        loss.backward()
+        assert scores.grad.tolist() == [[0.0] * 3] * 2
         for reduction in REDUCTIONS:
             ours = getattr(F, name)(tl.arange(3.0), tl.tensor([1]), reduction=reduction)
             theirs = getattr(G, name)(torch.arange(3.0), torch.tensor([1]), reduction=reduction)
