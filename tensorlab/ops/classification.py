@@ -20,6 +20,8 @@ from tensorlab.ops.softmax import log_softmax
 
 def _classes_last(xp: Any, x: Any) -> Any:
     """(N, C, d₁, …) as rows of C classes, one per prediction; (C) as one row."""
+    if x.ndim == 2:
+        return x
     return x.reshape(1, -1) if x.ndim == 1 else xp.moveaxis(x, 1, -1).reshape(-1, x.shape[1])
 
 
@@ -153,7 +155,7 @@ def nll_loss_backward(
     g = input.reshape(-1) if reduction == "none" else input
     rows = xp.zeros((safe.size, shape[1] if len(shape) > 1 else shape[0]), input.dtype)
     rows[xp.arange(safe.size), safe] = (-g * scale / total).astype(input.dtype)
-    if len(shape) == 1:
+    if len(shape) <= 2:
         return rows.reshape(shape)
     return xp.moveaxis(rows.reshape(shape[:1] + shape[2:] + shape[1:2]), -1, 1)
 
