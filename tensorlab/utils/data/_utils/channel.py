@@ -3,8 +3,9 @@
 An object is pickled with its arrays kept apart (PEP 574). A few kilobytes of arrays follow the
 pickle through the socket. More are written to a block of memory without a name, of which only the
 open file travels: nothing lies in /dev/shm that a killed process could leave behind, and the
-limit that containers put on that folder does not count. The receiver maps the block, so that a
-batch is never copied on the side that trains.
+limit that containers put on that folder does not count. The receiver maps what is large in it, so
+that it is never copied on the side that trains. Each array has memory of its own there: who keeps
+the labels of a batch does not keep its pictures.
 
 There are no locks: each worker has a socket of its own, and one that dies can block nobody.
 """
@@ -13,13 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import mmap
 import os
 import pickle
 import socket
 import struct
 import tempfile
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
@@ -32,16 +33,16 @@ __all__ = ["Channel", "Frame", "Tag"]
 
 # From here on a block of memory of its own is faster than the way through the socket.
 SHARED_FROM = 64 * 1024
-# From here on mapping a block is faster than reading it into memory that is at hand already.
+# From here on mapping an array is faster than reading it into memory that is at hand already.
 MAPPED_FROM = 1024 * 1024
 # Python keeps a file open for each map, and 1024 open files are a usual limit. Who holds more
-# large batches than this at a time gets copies.
+# large arrays than this at a time gets copies.
 MOST_MAPPED = 128
 _ALIGNMENT = 64  # a cache line, and the widest load of a processor
 
-# Three numbers that say what it is; the length of the pickle, how many arrays there are, their
-# bytes together, whether these come in a block of their own.
-_HEADER = struct.Struct("<qqqQQQ?")
+# Three numbers that say what it is; the length of the pickle, how many arrays there are, whether
+# these come in a block of their own. The arrays' sizes follow.
+_HEADER = struct.Struct("<qqqQQ?")
 _HAS_BLOCKS = os.name == "posix"
 
 _mapped: WeakSet[mmap.mmap] = WeakSet()
@@ -60,7 +61,7 @@ class Frame(NamedTuple):
 
     tag: Tag
     pickled: Any
-    arrays: list[memoryview]
+    arrays: list[Any]
 
     def load(self) -> Any:
         """The object. Raises what unpickling raises."""
@@ -87,31 +88,24 @@ class Channel:
         _Pickler(stream, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append).dump(value)
         pickled, arrays = stream.getbuffer(), [buffer.raw() for buffer in buffers]
         sizes = [array.nbytes for array in arrays]
-        starts, total = _layout(sizes)
-        in_block = _HAS_BLOCKS and total >= SHARED_FROM
-        header = _HEADER.pack(*tag, pickled.nbytes, len(arrays), total, in_block)
+        in_block = _HAS_BLOCKS and sum(sizes) >= SHARED_FROM
+        header = _HEADER.pack(*tag, pickled.nbytes, len(arrays), in_block)
         head = header + struct.pack(f"<{len(sizes)}Q", *sizes)
         if in_block:
-            block = _block_of(arrays, starts)
+            block = _block_of(arrays, _layout(sizes))
             try:
                 sent = socket.send_fds(self.socket, [head], [block])
             finally:
                 os.close(block)
             self.socket.sendall(b"".join([head[sent:], pickled]))
             return
-        message = bytearray(len(head) + pickled.nbytes + total)
-        message[: len(head)] = head
-        message[len(head) : len(head) + pickled.nbytes] = pickled
-        for start, array in zip(starts, arrays, strict=True):
-            start += len(message) - total
-            message[start : start + array.nbytes] = array
-        self.socket.sendall(message)
+        self.socket.sendall(b"".join([head, pickled, *arrays]))
 
     def receive(self) -> Frame:
         """The next message. `EOFError` or another `OSError` if the other side has gone."""
         header, block = self._receive_header()
         try:
-            *tag, length, count, total, in_block = _HEADER.unpack(header)
+            *tag, length, count, in_block = _HEADER.unpack(header)
             sizes = struct.unpack(f"<{count}Q", self._receive_exactly(8 * count))
             pickled = self._receive_exactly(length)
             if in_block and block is None:
@@ -119,13 +113,14 @@ class Channel:
                     "Too many open files: a batch could not be received. Raise the limit (ulimit -n), "
                     "or let go of files or batches that you hold."
                 )
-            memory = self._receive_exactly(total) if block is None else _memory_of(block, total)
+            if block is None:
+                arrays = [self._receive_exactly(size) for size in sizes]
+            else:
+                places = zip(_layout(sizes), sizes, strict=True)
+                arrays = [_memory_of(block, start, size) for start, size in places]
         finally:
             if block is not None:
                 os.close(block)
-        starts, _ = _layout(sizes)
-        whole = memoryview(memory)
-        arrays = [whole[s : s + size] for s, size in zip(starts, sizes, strict=True)]
         return Frame(Tag(*tag), pickled, arrays)
 
     def _receive_header(self) -> tuple[bytes | bytearray, int | None]:
@@ -161,11 +156,14 @@ class Channel:
         self.socket.close()
 
 
-def _layout(sizes: Any) -> tuple[list[int], int]:
-    """Where arrays of these sizes start when they lie one after the other, and where the last ends."""
-    padded = [-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]
-    starts = list(itertools.accumulate(padded, initial=0))
-    return starts[:-1], starts[-1]
+def _layout(sizes: Sequence[int]) -> list[int]:
+    """Where arrays of these sizes start in a block; large ones where a map can start."""
+    starts, end = [], 0
+    for size in sizes:
+        step = mmap.ALLOCATIONGRANULARITY if size >= MAPPED_FROM else _ALIGNMENT
+        starts.append(-(-end // step) * step)
+        end = starts[-1] + size
+    return starts
 
 
 def _block_of(arrays: list[memoryview], starts: list[int]) -> int:
@@ -180,25 +178,24 @@ def _block_of(arrays: list[memoryview], starts: list[int]) -> int:
             while array:
                 written = os.pwrite(block, array, start)
                 start, array = start + written, array[written:]
-        os.ftruncate(block, _layout([array.nbytes for array in arrays])[1])
     except BaseException:
         os.close(block)
         raise
     return block
 
 
-def _memory_of(block: int, size: int) -> Any:
-    """The content of an open file as writable memory that the caller may keep."""
+def _memory_of(block: int, start: int, size: int) -> Any:
+    """A part of an open file as writable memory that the caller may keep."""
     if size >= MAPPED_FROM and len(_mapped) < MOST_MAPPED:
         with contextlib.suppress(OSError):  # too many maps or files: a copy does as well
             flags = mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0)
-            mapped = mmap.mmap(block, size, flags)
+            mapped = mmap.mmap(block, size, flags, offset=start)
             _mapped.add(mapped)
             return mapped
     memory = np.empty(size, np.uint8)
     missing = memory.data
     while missing:
-        count = os.preadv(block, [missing], size - len(missing))
+        count = os.preadv(block, [missing], start + size - len(missing))
         if not count:
             raise EOFError
         missing = missing[count:]

@@ -109,9 +109,9 @@ class MultiProcessingIterator(_Iterator):
             for i in range(loader.num_workers)
         ]  # fmt: skip
         self._pool = Pool(jobs, loader.multiprocessing_context or default_context())
-        # When this iterator goes, by the end of the loop, a break, an error or the interpreter's
-        # end, so do its workers.
-        self._shutdown = weakref.finalize(self, self._pool.shutdown)
+        # When this iterator goes, by the end of the loop, a break or an error, so do its workers.
+        # At the interpreter's end the pool sees to it.
+        weakref.finalize(self, self._pool.shutdown).atexit = False
         self._epoch = 0
         self._begin()
 

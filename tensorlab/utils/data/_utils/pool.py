@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -14,6 +15,7 @@ from collections import deque
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 from tensorlab.utils.data._utils.channel import Channel, Frame, Tag
 from tensorlab.utils.data._utils.threads import quiet_forks
@@ -22,7 +24,7 @@ from tensorlab.utils.data._utils.worker import READY, Job, Parcel, work
 __all__ = ["Pool", "default_context"]
 
 PATIENCE = 5.0  # seconds that a worker has for the batch in hand before it is ended by force
-IMPATIENCE = 0.5  # the same after an error or an interrupt
+IMPATIENCE = 0.5  # the same after an error, an interrupt or the program's end
 CHECK_SECONDS = 5.0  # how often to ask whether all workers live, should the system not tell
 
 
@@ -66,6 +68,7 @@ class Pool:
         self.is_open = True
         self.method = context.get_start_method()
         self._ready: deque[int] = deque()
+        _pools.add(self)
         surroundings = quiet_forks() if self.method == "fork" else contextlib.nullcontext()
         try:
             with surroundings:
@@ -196,6 +199,16 @@ class Pool:
             worker.channel.close()
             with contextlib.suppress(ValueError):  # not even a kill has ended it
                 worker.process.close()
+
+
+_pools: WeakSet[Pool] = WeakSet()
+
+
+@atexit.register
+def _shutdown_all() -> None:
+    """End the workers of loops that the program has not finished: nobody waits for their batches."""
+    for pool in list(_pools):
+        pool.shutdown(IMPATIENCE)
 
 
 _HINTS = {

@@ -10,6 +10,7 @@ import pickle
 import random
 import signal
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -34,7 +35,7 @@ TASK, RESUME = range(2)
 DATA, ERROR, END, READY = range(4)
 
 CHECK_SECONDS = 1.0  # how often to look for the parent where the system can't tell of its end
-_DIED_WITH_PARENT = 1
+_DIED_WITH_PARENT, _DEAF = 1, 2  # exit codes
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,9 @@ def _listen(channel: Channel, tasks: SimpleQueue[Frame | None]) -> None:
         except (EOFError, OSError):  # the loader has hung up
             is_connected = False
             tasks.put(None)
+        except BaseException:  # no memory, perhaps: the loader reports the end, here stands why
+            traceback.print_exc()
+            os._exit(_DEAF)
     # Killed, or its notebook restarted: nobody is left to stop this worker.
     os._exit(_DIED_WITH_PARENT)
 
