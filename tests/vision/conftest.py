@@ -28,6 +28,7 @@ class Server(ThreadingHTTPServer):
         self.failures: list[int] = []  # answers to give first
         self.cut_after = []
         self.ranges = True
+        self.content_range = ""  # a wrong one to give once
         self.etag: str | None = '"1"'
         self.seen: list[tuple[str, str | None]] = []  # path and Range of each request
 
@@ -73,7 +74,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.end_headers()
                 return
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
+            right = f"bytes {begin}-{len(data) - 1}/{len(data)}"
+            self.send_header("Content-Range", server.content_range or right)
+            server.content_range = ""
         else:
             self.send_response(200)
         if server.etag:

@@ -500,6 +500,8 @@ def test_folder_functions(folder):
             make_dataset(folder, **both)
     with pytest.raises(ValueError, match="must have at least one entry"):
         make_dataset(folder, {}, (".png",))
+    backwards = make_dataset(folder, {"dog": 0, "cat": 1}, ".png")
+    assert relative(backwards, folder) == [("cat/1.png", 1), ("dog/b.png", 0)]
     assert relative(make_dataset(folder, {"dog": 5}, ".png"), folder) == [("dog/b.png", 5)]
 
 

@@ -79,8 +79,24 @@ def test_a_later_call_goes_on_if_the_checksum_is_known(server, data, tmp_path):
     assert (tmp_path / "x").read_bytes() == data
 
     (tmp_path / "x.part").write_bytes(data)  # all there, only the name was missing
+    server.seen.clear()
     download([f"{server.url}/x"], tmp_path / "x", md5=md5(data), progress=False)
+    assert server.seen == [("x", "bytes=1000000-")]
     assert (tmp_path / "x").read_bytes() == data
+
+
+def test_a_server_that_sends_another_part(server, data, tmp_path):
+    server.files["x"] = data
+    (tmp_path / "x.part").write_bytes(data[:400_000])
+    server.content_range = "bytes 300000-999999/1000000"
+    download([f"{server.url}/x"], tmp_path / "x", md5=md5(data), progress=False)
+    assert [wanted for _, wanted in server.seen] == ["bytes=400000-", None]
+    assert (tmp_path / "x").read_bytes() == data
+
+    (tmp_path / "x.part").write_bytes(data[:400_000])
+    server.content_range = "bytes 400000-900000/900001"
+    with pytest.raises(DownloadError, match="the server sent 1000000 bytes of 900001"):
+        download([f"{server.url}/x"], tmp_path / "x", md5=md5(data), progress=False)
 
 
 def test_a_later_call_starts_again_without_a_checksum(server, data, tmp_path):
@@ -197,7 +213,8 @@ def test_only_https(url, tmp_path, server):
     with pytest.raises(ValueError, match="only https is downloaded"):
         download_url(url, tmp_path, "x")
     server.redirects["x"] = url
-    with pytest.raises(DownloadError):
+    why = "it sends on to an unsafe address" if url.startswith(("http:", "ftp:")) else None
+    with pytest.raises(DownloadError, match=why):
         download_url(f"{server.url}/x", tmp_path)
     assert os.listdir(tmp_path) == []
 

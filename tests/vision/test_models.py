@@ -166,6 +166,22 @@ def test_resnets_are_pytorchs(option):
     compare(*both(module, OPTIONS[option]), (3, 3, 32, 40))
 
 
+def test_options_of_resnets(no_draws):
+    """The comparison above takes the same source for both: here is what it should say."""
+    dilated = models.resnet50(replace_stride_with_dilation=[False, True, True])
+    expected = {"layer2.0": (2, 1), "layer3.0": (1, 1), "layer3.1": (1, 2), "layer3.5": (1, 2)}
+    expected |= {"layer4.0": (1, 2), "layer4.1": (1, 4), "layer4.2": (1, 4)}
+    for name, (stride, dilation) in expected.items():
+        conv = dilated.get_submodule(f"{name}.conv2")
+        assert (conv.stride, conv.dilation, conv.padding) == ((stride,) * 2, *[(dilation,) * 2] * 2)
+    for make, last in [(models.resnet18, "bn2"), (models.resnet50, "bn3")]:
+        for zero in (False, True):
+            model = make(zero_init_residual=zero)
+            for block in ("layer1.0", "layer4.1"):
+                assert float(model.get_submodule(f"{block}.{last}").weight.max()) == (not zero)
+                assert float(model.get_submodule(f"{block}.bn1").weight.min()) == 1
+
+
 def test_resnet18_from_the_functions_alone(tmp_path):
     """A ResNet written down from the paper, on a state_dict that PyTorch saved."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")

@@ -100,6 +100,13 @@ def test_all_that_is_public_is_printed_somewhere():
     assert names == {text.split("(")[0] for _, text in REPRS}
 
 
+def test_module_paths():
+    from tensorlab.vision.transforms import transforms as module
+
+    assert {*module.__all__} == {*T.__all__} - {"functional"}
+    assert all(getattr(module, name) is getattr(T, name) for name in module.__all__)
+
+
 def image(rng, channels=3, size=(30, 40)):
     return tl.from_numpy(rng.integers(0, 256, (channels, *size), np.uint8))
 

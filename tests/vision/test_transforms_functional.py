@@ -478,13 +478,15 @@ def test_affine_is_where_the_points_go():
     t = tl.zeros(1, 101, 101)
     t[0, 70, 60] = 1.0  # 10 right and 20 down of the middle
     for angle, move, scale, shear in [
-        (90, (0, 0), 1.0, 0),
-        (0, (5, 7), 2.0, 0),
+        (90, (0, 0), 1.0, (0, 0)),
+        (0, (5, 7), 2.0, (0, 0)),
         (-30, (3, 0), 1.0, (20, 0)),
+        (10, (0, 0), 1.1, (15, -25)),
     ]:
         out = F.affine(t, angle, move, scale, shear, InterpolationMode.BILINEAR)
         x, y = 10.0, 20.0
-        x -= math.tan(math.radians(shear[0] if shear else 0)) * y
+        x -= math.tan(math.radians(shear[0])) * y
+        y -= math.tan(math.radians(shear[1])) * x
         x, y = x * scale, y * scale
         a = math.radians(angle)
         x, y = x * math.cos(a) - y * math.sin(a), x * math.sin(a) + y * math.cos(a)

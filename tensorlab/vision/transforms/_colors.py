@@ -157,7 +157,7 @@ def _rgb_to_hsv(img: Tensor) -> Tensor:
     is_green = (high == green) & ~is_red
     hue = where(is_red, b - g, where(is_green, 2.0 + r - b, 4.0 + g - r))
     hue = where(grey, 0.0, hue)
-    return stack([(hue / 6.0 + 1.0) % 1.0, saturation, high], -3)
+    return stack([(hue / 6.0) % 1.0, saturation, high], -3)
 
 
 def _hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:

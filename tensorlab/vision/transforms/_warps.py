@@ -262,4 +262,5 @@ def _colour(img: Tensor, fill: Any, channels: int) -> Tensor | None:
             "The number of elements in 'fill' cannot broadcast to match the number of channels of "
             f"the image ({len(values)} != {channels})"
         )
-    return tensor([float(v) for v in values], dtype=as_float(img).dtype).reshape(1, -1, 1, 1)
+    colour = tensor([float(v) for v in values], dtype=as_float(img).dtype, device=img.device)
+    return colour.reshape(1, -1, 1, 1)
