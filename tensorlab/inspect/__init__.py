@@ -25,6 +25,13 @@ from tensorlab.inspect.graph_records import (
     SavedValue,
 )
 from tensorlab.inspect.health import Flag
+from tensorlab.inspect.memory_profiler import memory
+from tensorlab.inspect.memory_records import (
+    MemoryEvent,
+    MemoryRow,
+    MemoryTensor,
+    live_tensors,
+)
 from tensorlab.inspect.module_summary import ModuleRow, Summary, summary
 from tensorlab.inspect.profiler import OUTSIDE, ProfileEvent, ProfileRow, profile
 from tensorlab.inspect.recording import Source, recording
@@ -41,6 +48,9 @@ __all__ = [
     "GraphModule",
     "GraphNode",
     "GraphRepeat",
+    "MemoryEvent",
+    "MemoryRow",
+    "MemoryTensor",
     "ModuleRow",
     "ProfileEvent",
     "ProfileRow",
@@ -51,6 +61,8 @@ __all__ = [
     "describe",
     "gradients",
     "graph",
+    "live_tensors",
+    "memory",
     "profile",
     "recording",
     "saved_values",

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlab import _apply
-from tensorlab._graph import leaf_node
 from tensorlab._tensor import Tensor
 from tensorlab.inspect._activations import Activations
+from tensorlab.inspect._leaf_hooks import on_gradient
 from tensorlab.inspect._pace import Pace
 from tensorlab.inspect._statistics import (
     EDGES,
@@ -145,10 +145,7 @@ class GradientRecorder:
                 self._activations.modules.hooked(stack)
                 self._activations.begin()
             for index, parameter in enumerate(self._parameters):
-                if parameter._requires_grad and parameter.is_leaf:
-                    stack.callback(_hook_off, parameter)
-                    hook = self._note_raw(index)
-                    stack.callback(parameter.register_post_accumulate_grad_hook(hook).remove)  # type: ignore[attr-defined]
+                on_gradient(stack, parameter, self._note_raw(index))
             self._armed = stack.pop_all()
         self._watch.begin()
         self._raw = {}
@@ -471,16 +468,6 @@ def gradients(
         (('weight', 'bias'), (3, 2), [])
     """
     return GradientRecorder(model, every, scaler=scaler, activations=activations, most=most)
-
-
-def _hook_off(parameter: Tensor) -> None:
-    """Without hooks a leaf's node needs no place for them, and the engine takes its short way again."""
-    node = parameter._node or leaf_node(parameter)
-    hooks = node.hooks
-    if hooks is not None and not (
-        hooks.tensor or hooks.retain or hooks.pre or hooks.post or hooks.accumulate
-    ):
-        node.hooks = None
 
 
 def _jsonable(array: np.ndarray) -> Any:

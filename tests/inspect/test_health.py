@@ -37,7 +37,7 @@ def kinds(recorder: GradientRecorder) -> list[str]:
     return [flag.kind for flag in flags]
 
 
-@pytest.mark.parametrize("repetition", range(3))
+@pytest.mark.parametrize("repetition", range(2))
 @pytest.mark.parametrize("kind", nets.HEALTHY)
 def test_healthy_nets_raise_no_flag(kind: str, repetition: int, rng) -> None:
     recorder = nets.healthy(kind, rng)

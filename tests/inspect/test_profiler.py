@@ -208,3 +208,73 @@ def test_a_gpu_is_waited_for_before_each_reading_of_the_clock(monkeypatch) -> No
         assert len(waits) == 3
     assert len(waits) == 4
     assert counts(p.by_op()) == {"mul": (2, 0)}
+
+
+def test_a_tree_of_modules_adds_up() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 2)))
+    with profile(names={"model": model}) as p:
+        model(tl.ones(2, 4)).sum().backward()
+    tree = {row.name: row for row in p.by_module_tree()}
+    assert list(tree) == sorted(tree)
+    assert set(tree) == {"model", "model.0", "model.1", "model.1.0", "model.1.1", OUTSIDE}
+    for name in ("calls", "bytes"):
+        below = getattr(tree["model.0"], name) + getattr(tree["model.1"], name)
+        assert getattr(tree["model"], name) == below
+        flat_sum = sum(getattr(row, name) for row in p.by_module())
+        assert getattr(tree["model"], name) + getattr(tree[OUTSIDE], name) == flat_sum
+    assert tree["model.1"].seconds == pytest.approx(
+        tree["model.1.0"].seconds + tree["model.1.1"].seconds
+    )
+
+
+def test_nodes_know_their_times() -> None:
+    w = tl.ones(4, requires_grad=True)
+    before = w * 2
+    with profile() as p:
+        loss = (before * 3).sum()
+        loss.backward()
+    times = p.node_times()
+    forward, backward = times[loss.grad_fn]
+    assert forward > 0
+    assert backward > 0
+    assert times[before.grad_fn][0] is None
+    assert times[before.grad_fn][1] > 0
+    count = len(times)
+    del times, loss
+    assert len(p.node_times()) < count  # it keeps no graph alive
+
+
+def test_everything_as_a_dict() -> None:
+    with profile() as p:
+        tl.ones(2, 3) * 2
+    document = json.loads(json.dumps(p.to_dict(), allow_nan=False))
+    assert document["schema"] == "tensorlab.profile/1"
+    assert document["by_op"][0]["name"] == "mul"
+    assert document["by_op"][0]["calls"] == 1
+    assert document["by_op"][0]["bytes"] == 24
+    assert document["events"][0]["shapes"] == [[2, 3]]
+
+
+def test_perfetto_can_read_the_trace() -> None:
+    """The parts of the Trace Event Format that its importer asks for."""
+    with profile() as p:
+        nn.Sequential(nn.Linear(2, 2), nn.ReLU())(tl.ones(1, 2)).sum().backward()
+    document = json.loads(p.chrome_trace())
+    assert document["displayTimeUnit"] in ("ms", "ns")
+    threads = {e["tid"] for e in document["traceEvents"] if e["ph"] == "M"}
+    for event in document["traceEvents"]:
+        assert event["ph"] in ("M", "X")
+        assert isinstance(event["pid"], int)
+        assert event["tid"] in threads
+        assert isinstance(event["name"], str)
+        if event["ph"] == "X":
+            assert isinstance(event["ts"], float)
+            assert isinstance(event["dur"], float)
+            assert isinstance(event["args"], dict)
+    spans = sorted((e["ts"], e["ts"] + e["dur"]) for e in document["traceEvents"] if e["ph"] == "X")
+    open_until = []  # complete events of one thread must nest
+    for start, end in spans:
+        while open_until and open_until[-1] <= start + 0.002:
+            open_until.pop()
+        assert not open_until or end <= open_until[-1] + 0.002
+        open_until.append(end)
