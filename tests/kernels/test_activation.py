@@ -22,7 +22,7 @@ SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 88.8, -10
 
 
 @pytest.mark.parametrize(
-    ("name", "ulps"), [("exp", 1.0), ("tanh", 1.6), ("erf", 1.0), ("sigmoid", 2.5)]
+    ("name", "ulps"), [("exp", 1.0), ("tanh", 2.0), ("erf", 1.0), ("sigmoid", 2.5)]
 )
 def test_elementary_functions(name, ulps):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle, in float64")
@@ -91,10 +91,12 @@ def test_values_and_gradients(rng, thread_number, monkeypatch, name, shape):
 def test_second_gradients_take_the_rule(rng):
     x = tl.from_numpy(rng.standard_normal((100, 100), np.float32)).requires_grad_()
     (g,) = tl.autograd.grad(tl.nn.functional.gelu(x).sum(), x, create_graph=True)
+    assert g is not None
     (h,) = tl.autograd.grad(g.sum(), x)
     assert h is not None
-    density = np.exp(-(x.detach().numpy() ** 2) / 2) / np.sqrt(2 * np.pi)
-    np.testing.assert_allclose(h.numpy(), density * (2 - x.detach().numpy() ** 2), atol=1e-5)
+    at = x.detach().numpy()
+    density = np.exp(-(at**2) / 2) / np.sqrt(2 * np.pi)
+    np.testing.assert_allclose(h.numpy(), density * (2 - at**2), atol=1e-5)
 
 
 def test_every_kernel_has_its_operation():

@@ -16,6 +16,7 @@ from tensorlab.nn.parameter import Parameter
 from tensorlab.nn.utils.rnn import PackedSequence
 from tensorlab.ops.creation import empty, zeros
 from tensorlab.ops.joining import cat, stack
+from tensorlab.ops.recurrent import lstm_sequence
 from tensorlab.ops.selecting import index_select
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
@@ -229,7 +230,15 @@ class RNNBase(Module):
         b_ih, b_hh = weights[2:4] if self.bias else (None, None)
         w_hr = weights[-1] if self.proj_size else None
         # What the input adds to the gates needs no state: one product for all steps.
-        gates = F.linear(data, w_ih, b_ih).split(sizes)
+        joined = F.linear(data, w_ih, b_ih)
+        if self.mode == "LSTM" and w_hr is None and sizes[0] == sizes[-1]:
+            of_one_type = {x.dtype for x in (joined, *initial, w_hh)}
+            if len(of_one_type) == 1:
+                steps = joined.reshape(len(sizes), sizes[0], -1)
+                hidden, cells, _ = lstm_sequence(steps, *initial, w_hh, b_hh, reverse=backward)
+                last = 0 if backward else -1
+                return hidden.reshape(-1, self.hidden_size), (hidden[last], cells[last])
+        gates = joined.split(sizes)
         count = sizes[-1] if backward else sizes[0]
         state = tuple(s[:count] for s in initial) if count < sizes[0] else initial
         outs, ended = [], []
