@@ -78,12 +78,23 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def relu_(input: Tensor) -> Tensor:
-    """`relu` in place."""
+    """`relu` in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([-2.0, 0.5, 4.0])
+    >>> relu_(x) is x
+    True
+    """
     return _call(_relu, True, input)
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """`min(max(0, x), 6)`."""
+    """`min(max(0, x), 6)`.
+
+    >>> import tensorlab
+    >>> relu6(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([0.0000, 0.5000, 4.0000])
+    """
     return _call(piecewise.hardtanh, inplace, input, 0.0, 6.0)
 
 
@@ -98,31 +109,59 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
-    """`threshold` in place."""
+    """`threshold` in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([0.5, 2.0])
+    >>> threshold_(x, 1.0, 20.0)
+    tensor([20.,  2.])
+    """
     return _call(piecewise.threshold, True, input, threshold, value)
 
 
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """`x` cut off below `min_val` and above `max_val`; `ValueError` if `min_val` is the larger one."""
+    """`x` cut off below `min_val` and above `max_val`; `ValueError` if `min_val` is the larger one.
+
+    >>> import tensorlab
+    >>> hardtanh(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
     if min_val > max_val:
         raise ValueError(f"min_val cannot be greater than max_val, got {min_val} and {max_val}")
     return _call(piecewise.hardtanh, inplace, input, min_val, max_val)
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """`hardtanh` in place."""
+    """`hardtanh` in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([-2.0, 0.5, 4.0])
+    >>> hardtanh_(x) is x
+    True
+    """
     return hardtanh(input, min_val, max_val, True)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """`x` above zero, `negative_slope · x` below."""
+    """`x` above zero, `negative_slope · x` below.
+
+    >>> import tensorlab
+    >>> leaky_relu(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-0.0200,  0.5000,  4.0000])
+    """
     return _call(piecewise.leaky_relu, inplace, input, negative_slope)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """`leaky_relu` in place."""
+    """`leaky_relu` in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([-2.0, 0.5, 4.0])
+    >>> leaky_relu_(x) is x
+    True
+    """
     return _call(piecewise.leaky_relu, True, input, negative_slope)
 
 
@@ -137,32 +176,63 @@ def rrelu(
 
     Raises:
         RuntimeError: `lower` is the larger one.
+
+    >>> import tensorlab
+    >>> rrelu(tensorlab.tensor([-4.0, 2.0]), 0.25, 0.75)
+    tensor([-2.,  2.])
     """
     return (rrelu_ if inplace else piecewise.rrelu)(input, lower, upper, training)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """`x` above zero, `alpha · (exp(x) - 1)` below."""
+    """`x` above zero, `alpha · (exp(x) - 1)` below.
+
+    >>> import tensorlab
+    >>> elu(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-0.8647,  0.5000,  4.0000])
+    """
     return _call(piecewise.elu, inplace, input, alpha, 1.0, 1.0)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """`elu` in place."""
+    """`elu` in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([-2.0, 0.5, 4.0])
+    >>> elu_(x) is x
+    True
+    """
     return elu(input, alpha, True)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """`x` above zero, `alpha · (exp(x / alpha) - 1)` below; `RuntimeError` if `alpha` is 0."""
+    """`x` above zero, `alpha · (exp(x / alpha) - 1)` below; `RuntimeError` if `alpha` is 0.
+
+    >>> import tensorlab
+    >>> celu(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-0.8647,  0.5000,  4.0000])
+    """
     return _call(piecewise.celu, inplace, input, alpha)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """`celu` in place."""
+    """`celu` in place.
+
+    >>> import tensorlab
+    >>> x = tensorlab.tensor([-2.0, 0.5, 4.0])
+    >>> celu_(x) is x
+    True
+    """
     return celu(input, alpha, True)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """`elu` with the constants that keep mean 0 and variance 1: Klambauer et al., arXiv:1706.02515."""
+    """`elu` with the constants that keep mean 0 and variance 1: Klambauer et al., arXiv:1706.02515.
+
+    >>> import tensorlab
+    >>> selu(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-1.5202,  0.5254,  4.2028])
+    """
     return (selu_ if inplace else piecewise.selu)(input)
 
 
@@ -170,22 +240,42 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """`x · sigmoid(x)`, also called swish."""
+    """`x · sigmoid(x)`, also called swish.
+
+    >>> import tensorlab
+    >>> silu(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-0.2384,  0.3112,  3.9281])
+    """
     return _call(smooth.silu, inplace, input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """`x · tanh(softplus(x))`."""
+    """`x · tanh(softplus(x))`.
+
+    >>> import tensorlab
+    >>> mish(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-0.2525,  0.3752,  3.9974])
+    """
     return _call(smooth.mish, inplace, input)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """`x / 6 + 1 / 2` limited to [0, 1]."""
+    """`x / 6 + 1 / 2` limited to [0, 1].
+
+    >>> import tensorlab
+    >>> hardsigmoid(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([0.1667, 0.5833, 1.0000])
+    """
     return _call(piecewise.hardsigmoid, inplace, input)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """`x · hardsigmoid(x)`."""
+    """`x · hardsigmoid(x)`.
+
+    >>> import tensorlab
+    >>> hardswish(tensorlab.tensor([-2.0, 0.5, 4.0]))
+    tensor([-0.3333,  0.2917,  4.0000])
+    """
     return _call(piecewise.hardswish, inplace, input)
 
 
@@ -229,7 +319,12 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 
 def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """The softmax of `-x`."""
+    """The softmax of `-x`.
+
+    >>> import tensorlab
+    >>> softmin(tensorlab.tensor([1.0, 2.0, 3.0]), dim=0)
+    tensor([0.6652, 0.2447, 0.0900])
+    """
     dim = _guess("softmin", input, _stacklevel) if dim is None else dim
     return softmax(-input, dim, dtype=dtype)
 
@@ -237,7 +332,12 @@ def softmin(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 def log_softmax(
     input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """The logarithm of the softmax, more exact than the two in turn."""
+    """The logarithm of the softmax, more exact than the two in turn.
+
+    >>> import tensorlab
+    >>> log_softmax(tensorlab.tensor([0.0, -1000.0]), dim=0)
+    tensor([    0., -1000.])
+    """
     dim = _guess("log_softmax", input, _stacklevel) if dim is None else dim
     return _log_softmax(input if dtype is None else input.to(dtype), dim)
 

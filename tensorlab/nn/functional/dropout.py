@@ -62,6 +62,11 @@ def dropout1d(
     """Zeroes whole channels of `(N, C, L)` or `(C, L)` with probability `p`, and scales the others.
 
     Args, errors: see `dropout`; `RuntimeError` for another number of dimensions.
+
+    >>> import tensorlab
+    >>> out = dropout1d(tensorlab.ones(2, 3, 4))
+    >>> bool((out == out[:, :, :1]).all())  # each channel is zero or not
+    True
     """
     _check(p)
     if input.dim() not in (2, 3):
@@ -93,6 +98,11 @@ def dropout2d(
     and not for a single image. Other numbers of dimensions give a warning, too.
 
     Args, errors: see `dropout`.
+
+    >>> import tensorlab
+    >>> out = dropout2d(tensorlab.ones(2, 3, 4, 4))
+    >>> bool((out == out[:, :, :1, :1]).all())
+    True
     """
     _check(p)
     if input.dim() not in (3, 4):
@@ -115,6 +125,11 @@ def dropout3d(
     """Zeroes whole channels of `(N, C, D, H, W)` or `(C, D, H, W)` with probability `p`, and scales the others.
 
     Other numbers of dimensions give a warning. Args, errors: see `dropout`.
+
+    >>> import tensorlab
+    >>> out = dropout3d(tensorlab.ones(2, 3, 4, 4, 4))
+    >>> bool((out == out[:, :, :1, :1, :1]).all())
+    True
     """
     _check(p)
     if input.dim() not in (4, 5):
@@ -128,6 +143,10 @@ def alpha_dropout(
     """Dropout that keeps mean 0 and variance 1 in networks of `selu`: Klambauer et al., arXiv:1706.02515.
 
     Args, errors: see `dropout`; `training` is False unless given.
+
+    >>> import tensorlab
+    >>> alpha_dropout(tensorlab.ones(2), training=False)
+    tensor([1., 1.])
     """
     _check(p)
     return (ops.alpha_dropout_ if inplace else ops.alpha_dropout)(input, p, training)
@@ -136,7 +155,12 @@ def alpha_dropout(
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """`alpha_dropout` of whole channels of `(N, C, …)`."""
+    """`alpha_dropout` of whole channels of `(N, C, …)`.
+
+    >>> import tensorlab
+    >>> feature_alpha_dropout(tensorlab.ones(1, 2), training=False)
+    tensor([[1., 1.]])
+    """
     _check(p)
     dropped = ops.feature_alpha_dropout_ if inplace else ops.feature_alpha_dropout
     return dropped(input, p, training)

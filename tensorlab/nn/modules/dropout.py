@@ -77,6 +77,11 @@ class Dropout2d(_DropoutNd):
     """`Dropout` of whole channels of `(N, C, H, W)`; see `Dropout1d`.
 
     As in PyTorch, 3 dimensions are taken for `(N, C, L)`, with a warning.
+
+    >>> import tensorlab
+    >>> out = Dropout2d()(tensorlab.ones(2, 3, 4, 4))
+    >>> bool((out == out[:, :, :1, :1]).all())
+    True
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -84,7 +89,13 @@ class Dropout2d(_DropoutNd):
 
 
 class Dropout3d(_DropoutNd):
-    """`Dropout` of whole channels of `(N, C, D, H, W)` or `(C, D, H, W)`; see `Dropout1d`."""
+    """`Dropout` of whole channels of `(N, C, D, H, W)` or `(C, D, H, W)`; see `Dropout1d`.
+
+    >>> import tensorlab
+    >>> out = Dropout3d()(tensorlab.ones(2, 3, 4, 4, 4))
+    >>> bool((out == out[:, :, :1, :1, :1]).all())
+    True
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.dropout3d(input, self.p, self.training, self.inplace)
@@ -108,7 +119,12 @@ class AlphaDropout(_DropoutNd):
 
 
 class FeatureAlphaDropout(_DropoutNd):
-    """`AlphaDropout` of whole channels of `(N, C, …)`."""
+    """`AlphaDropout` of whole channels of `(N, C, …)`.
+
+    >>> import tensorlab
+    >>> FeatureAlphaDropout().eval()(tensorlab.ones(1, 2))
+    tensor([[1., 1.]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.feature_alpha_dropout(input, self.p, self.training)

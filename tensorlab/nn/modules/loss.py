@@ -50,7 +50,12 @@ __all__ = [
 
 
 class L1Loss(_Loss):
-    """The mean absolute error `|x - y|`; see `functional.l1_loss`."""
+    """The mean absolute error `|x - y|`; see `functional.l1_loss`.
+
+    >>> import tensorlab
+    >>> L1Loss()(tensorlab.tensor([1.0, 2.0]), tensorlab.tensor([0.0, 4.0]))
+    tensor(1.5000)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.l1_loss(input, target, reduction=self.reduction)
@@ -214,6 +219,10 @@ class NLLLoss(_WeightedLoss):
 
     Shapes:
         input `(N, C, *)` or `(C,)`, target `(N, *)` or `()` with class numbers (int64).
+
+    >>> import tensorlab
+    >>> NLLLoss()(tensorlab.tensor([[-0.5, -1.0]]), tensorlab.tensor([1]))
+    tensor(1.)
     """
 
     def __init__(
@@ -298,6 +307,10 @@ class BCELoss(_WeightedLoss):
     Args:
         weight: a weight per element, broadcast to the input.
         reduction: "mean", "sum" or "none".
+
+    >>> import tensorlab
+    >>> BCELoss()(tensorlab.tensor([0.5, 0.9]), tensorlab.tensor([1.0, 1.0]))
+    tensor(0.3993)
     """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
@@ -312,6 +325,10 @@ class BCEWithLogitsLoss(_Loss):
         reduction: "mean", "sum" or "none".
         pos_weight: a weight of positive targets, broadcast to the input: above 1 it raises
             recall, below 1 precision.
+
+    >>> import tensorlab
+    >>> BCEWithLogitsLoss()(tensorlab.tensor([0.0]), tensorlab.tensor([1.0]))
+    tensor(0.6931)
     """
 
     weight: Tensor | None
