@@ -22,7 +22,7 @@ SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 88.8, -10
 
 
 @pytest.mark.parametrize(
-    ("name", "ulps"), [("exp", 1.0), ("tanh", 2.0), ("erf", 1.0), ("sigmoid", 2.5)]
+    ("name", "ulps"), [("exp", 1.0), ("tanh", 3.0), ("erf", 1.0), ("sigmoid", 2.5)]
 )
 def test_elementary_functions(name, ulps):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle, in float64")
@@ -80,6 +80,7 @@ def test_values_and_gradients(rng, thread_number, monkeypatch, name, shape):
         with np.errstate(all="ignore"):
             y = PROGRAMS[name](x)
             y.backward(tl.from_numpy(seed).to(dtype))
+        assert x.grad is not None
         results.append((y.detach().numpy(), x.grad.numpy()))
     assert len(calls) == 2
     for found, generic in zip(*results, strict=True):
