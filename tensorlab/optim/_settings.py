@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 
 __all__ = ["LATER", "as_number", "check_options", "check_rate", "check_settings"]
@@ -21,9 +22,14 @@ LATER: dict[str, Any] = {
 }
 
 
-def as_number(value: float | Tensor) -> float:
-    """A setting that may be a one-element tensor, as a Python number."""
-    return value.item() if isinstance(value, Tensor) else value
+def as_number(value: Any) -> Any:
+    """A setting that may be a one-element tensor, as a Python number.
+
+    In a step that is recorded, a tensor that requires grad stays one.
+    """
+    if not isinstance(value, Tensor):
+        return value
+    return value.reshape(()) if value.requires_grad and mode.grad else value.item()
 
 
 def check_rate(lr: float | Tensor, message: str = "Invalid learning rate: {}") -> None:
@@ -34,11 +40,10 @@ def check_rate(lr: float | Tensor, message: str = "Invalid learning rate: {}") -
         raise ValueError(message.format(lr))
 
 
-def check_settings(name: str, settings: dict[str, Any], *non_negative: str) -> None:
+def check_settings(settings: dict[str, Any], *non_negative: str) -> None:
     """Refuse settings that are out of range, as PyTorch does and in its words.
 
     Args:
-        name: the class of the optimizer, for the message.
         settings: all of them. `lr`, `betas`, `foreach`, `fused` and `differentiable` are always
             looked at.
         non_negative: which others must be 0 or more.
@@ -53,22 +58,15 @@ def check_settings(name: str, settings: dict[str, Any], *non_negative: str) -> N
         if not 0.0 <= as_number(beta) < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
     check_options(
-        name,
         settings.get("foreach"),
         settings.get("fused"),
         settings.get("differentiable", False),
     )
 
 
-def check_options(name: str, foreach: Any, fused: Any, differentiable: bool) -> None:
-    """Refuse what PyTorch refuses, and `differentiable`, which needs a step that autograd records."""
+def check_options(foreach: Any, fused: Any, differentiable: bool) -> None:
+    """Refuse ways to step that exclude each other."""
     if fused and differentiable:
         raise RuntimeError("`fused` does not support `differentiable`")
     if fused and foreach:
         raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-    if differentiable:
-        raise NotImplementedError(
-            f"{name}(differentiable=True) is not supported: the step runs on raw arrays, which "
-            "autograd does not record. Write the update with tensor operations instead, such as "
-            "p_new = p - lr * tensorlab.autograd.grad(loss, p, create_graph=True)[0]"
-        )

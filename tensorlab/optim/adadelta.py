@@ -31,7 +31,7 @@ class Adadelta(FusedOptimizer):
         maximize: go up the gradient instead of down.
         foreach: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -74,7 +74,7 @@ class Adadelta(FusedOptimizer):
             "foreach": foreach,
             "differentiable": differentiable,
         }
-        check_settings("Adadelta", defaults, "eps", "weight_decay")
+        check_settings(defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
     def make_update(

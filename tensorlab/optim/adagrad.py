@@ -32,7 +32,7 @@ class Adagrad(FusedOptimizer):
         eps: `ε`.
         maximize: go up the gradient instead of down.
         foreach, fused: accepted for PyTorch's sake; every step is one fused pass.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -76,9 +76,7 @@ class Adagrad(FusedOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        check_settings(
-            "Adagrad", defaults, "lr_decay", "weight_decay", "initial_accumulator_value", "eps"
-        )
+        check_settings(defaults, "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:

@@ -38,7 +38,7 @@ class Adam(FusedOptimizer):
         decoupled_weight_decay: decay as AdamW does.
         foreach, fused: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -86,7 +86,7 @@ class Adam(FusedOptimizer):
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
-        check_settings(type(self).__name__, defaults, "eps", "weight_decay")
+        check_settings(defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
     def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class Adamax(FusedOptimizer):
         maximize: go up the gradient instead of down.
         foreach: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -72,7 +72,7 @@ class Adamax(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        check_settings("Adamax", defaults, "eps", "weight_decay")
+        check_settings(defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
     def make_update(

@@ -34,7 +34,7 @@ class ASGD(FusedOptimizer):
         maximize: go up the gradient instead of down.
         foreach: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -80,7 +80,7 @@ class ASGD(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        check_settings("ASGD", defaults, "weight_decay")
+        check_settings(defaults, "weight_decay")
         super().__init__(params, defaults)
 
     def first_number(self, name: str, group: dict[str, Any]) -> float:

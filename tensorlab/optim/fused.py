@@ -31,6 +31,7 @@ from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 from tensorlab.optim._settings import LATER
 from tensorlab.optim.optimizer import Optimizer, run_closure
+from tensorlab.optim.recorded import recorded_step
 
 __all__ = ["FusedOptimizer", "number_dtype"]
 
@@ -89,10 +90,14 @@ class FusedOptimizer(Optimizer):
         plans: list[list[_Bucket]] = self.__dict__.setdefault("_plans", [])
         del plans[len(self.param_groups) :]
         for i, group in enumerate(self.param_groups):
-            params = [p for p in group["params"] if p._grad is not None]
-            names = self.buffer_names(group)
             if i == len(plans):
                 plans.append([])
+            if group.get("differentiable"):
+                plans[i] = []
+                recorded_step(self, group, number_dtype())
+                continue
+            params = [p for p in group["params"] if p._grad is not None]
+            names = self.buffer_names(group)
             if not _holds(plans[i], params, names, self.state):
                 plans[i] = self._make_plan(group, params, names)
             for bucket in plans[i]:

@@ -33,7 +33,7 @@ class RAdam(FusedOptimizer):
         maximize: go up the gradient instead of down.
         foreach: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -77,7 +77,7 @@ class RAdam(FusedOptimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
             "differentiable": differentiable,
         }
-        check_settings("RAdam", defaults, "eps", "weight_decay")
+        check_settings(defaults, "eps", "weight_decay")
         super().__init__(params, defaults)
 
     def make_update(

@@ -32,7 +32,7 @@ class RMSprop(FusedOptimizer):
         maximize: go up the gradient instead of down.
         foreach: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -75,7 +75,7 @@ class RMSprop(FusedOptimizer):
             "maximize": maximize,
             "differentiable": differentiable,
         }
-        check_settings("RMSprop", defaults, "eps", "momentum", "weight_decay", "alpha")
+        check_settings(defaults, "eps", "momentum", "weight_decay", "alpha")
         super().__init__(params, defaults)
 
     def buffer_names(self, group: dict[str, Any]) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ class Rprop(FusedOptimizer):
         maximize: go up the gradient instead of down.
         foreach: accepted for PyTorch's sake; every step is one fused pass.
         capturable: likewise, for parameters on CUDA; a step on the CPU refuses it, as PyTorch's.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is out of its range.
@@ -72,7 +72,7 @@ class Rprop(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        check_settings("Rprop", defaults)
+        check_settings(defaults)
         super().__init__(params, defaults)
 
     def make_update(

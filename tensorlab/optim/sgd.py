@@ -32,7 +32,7 @@ class SGD(FusedOptimizer):
         nesterov: look ahead along the velocity; needs momentum and no dampening.
         maximize: go up the gradient instead of down.
         foreach, fused: accepted for PyTorch's sake; every step is one fused pass.
-        differentiable: not supported.
+        differentiable: let autograd record the step; see `tensorlab.optim.recorded`.
 
     Raises:
         ValueError: a setting is negative, or `nesterov` without momentum or with dampening.
@@ -77,7 +77,7 @@ class SGD(FusedOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        check_settings("SGD", defaults, "momentum", "weight_decay")
+        check_settings(defaults, "momentum", "weight_decay")
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, defaults)

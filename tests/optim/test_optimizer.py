@@ -323,11 +323,6 @@ def test_repr_is_pytorchs():
             "cannot be `True` together",
         ),
         (
-            lambda: optim.SGD([filled(1)], differentiable=True),
-            NotImplementedError,
-            "create_graph=True",
-        ),
-        (
             lambda: optim.Adam([filled(1)], betas=(1.0, 0.9)),
             ValueError,
             "Invalid beta parameter at index 0",
