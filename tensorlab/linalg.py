@@ -96,6 +96,11 @@ def cross(input: Any, other: Any, *, dim: int = -1) -> Any:
     >>> tl.linalg.cross(tl.tensor([1., 0., 0.]), tl.tensor([0., 1., 0.]))
     tensor([0., 0., 1.])
     """
+    if len(input.shape) != len(other.shape):
+        raise RuntimeError(
+            "linalg.cross: inputs must have the same number of dimensions, got "
+            f"{len(input.shape)} and {len(other.shape)}"
+        )
     return _cross(input, other, dim)
 
 

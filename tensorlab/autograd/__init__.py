@@ -188,6 +188,11 @@ def _roots(
                 f"element {i} of tensors does not require grad and does not have a grad_fn"
             )
         if v is None:
+            if out.is_complex():
+                raise RuntimeError(
+                    f"grad can be implicitly created only for real scalar outputs but got {out.dtype}; "
+                    "pass the gradient, or take .real or .abs() first"
+                )
             if out._data.size != 1:
                 raise RuntimeError(
                     "grad can be implicitly created only for scalar outputs, this one has shape "

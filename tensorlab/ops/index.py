@@ -14,9 +14,21 @@ from tensorlab.ops import _names
 from tensorlab.ops.creation import fill
 
 
+def _is_old_tuple(index: Any) -> bool:
+    """Whether a list stands for a tuple, as it did in old NumPy: `x[[rows, columns]]` of two lists."""
+    return (
+        isinstance(index, list)
+        and len(index) < 32
+        and any(
+            i is None or i is Ellipsis or isinstance(i, (Tensor, list, tuple, range, slice))
+            for i in index
+        )
+    )
+
+
 def _key(index: Any, array: Any) -> tuple[Any, ...]:
     """An index as a tuple of ints, slices, None, Ellipsis and index arrays, checked."""
-    items = index if isinstance(index, tuple) else (index,)
+    items: Any = index if isinstance(index, tuple) or _is_old_tuple(index) else (index,)
     key: list[Any] = []
     item: Any
     for item in items:

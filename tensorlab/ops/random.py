@@ -210,6 +210,8 @@ def normal(
     >>> tensorlab.normal(0.0, 1.0, (2, 3)).shape
     tensorlab.Size([2, 3])
     """
+    if isinstance(std, (int, float)) and std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     if size is not None:
         drawn = randn(size, generator=generator, dtype=dtype, device=device)._data
         return _made(drawn * std + mean, drawn.shape, None, requires_grad, out)
@@ -218,7 +220,7 @@ def normal(
     m, s = (to_numpy(x._data) if isinstance(x, Tensor) else x for x in (mean, std))
     if np.any(np.asarray(s) < 0):
         raise RuntimeError("normal expects all elements of std >= 0.0")
-    like = mean if isinstance(mean, Tensor) else std
+    like: Any = mean if isinstance(mean, Tensor) else std
     shape = np.broadcast_shapes(np.shape(m), np.shape(s))
     drawn = _random.normal(_source(generator), _count(shape), like._data.dtype).reshape(shape)
     return _made((drawn * s + m).astype(like._data.dtype), shape, like.device, requires_grad, out)
@@ -347,6 +349,8 @@ def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Overwrite with normal numbers of this mean and standard deviation."""
+    if std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
     contiguous = self.is_contiguous()
     return _filled(
         self,

@@ -256,6 +256,10 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     tensor([0, 2, 0, 1])
     """
     array = input._data
+    if array.ndim == 1 and array.dtype.kind not in "iu":
+        raise NotImplementedError(
+            f"bincount() is not implemented for {input.dtype}: it counts integers"
+        )
     if array.ndim != 1 or array.dtype.kind not in "iu" or (array.size and int(array.min()) < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
