@@ -69,10 +69,10 @@ def tanh(x: Any) -> Any:
     """(1 − e⁻²ˣ) / (1 + e⁻²ˣ); near 0, where that loses digits, a polynomial."""
     size = abs(x)
     e = exp(-_TWO * size)
-    far = np.copysign((_ONE - e) / (_ONE + e), x)
+    far = (_ONE - e) / (_ONE + e)
     z = x * x
-    near = ((((_T4 * z + _T3) * z + _T2) * z + _T1) * z + _T0) * z * x + x
-    return near if size < _f(0.625) else far
+    near = ((((_T4 * z + _T3) * z + _T2) * z + _T1) * z + _T0) * z * size + size
+    return np.copysign(near if size < _f(0.625) else far, x)
 
 
 @_function
