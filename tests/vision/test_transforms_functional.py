@@ -183,10 +183,15 @@ def test_normalize(rng):
     assert F.normalize(t, mean, std, inplace=True) is t
     np.testing.assert_allclose(t.numpy(), wanted, rtol=1e-5, atol=1e-6)
     assert F.normalize(t.double(), [0.5], [0.5]).dtype is tl.float64
+    tensors = F.normalize(t, tl.tensor(mean), tl.tensor(std))
+    np.testing.assert_array_equal(tensors.numpy(), F.normalize(t, mean, std).numpy())
+    half = F.normalize(t.to(tl.bfloat16), mean, std)
+    assert half.dtype is tl.bfloat16
     for value, arguments, error, message in [
         (np.zeros((3, 4, 5)), (mean, std), TypeError, "img should be Tensor Image"),
         (t.to(tl.uint8), (mean, std), TypeError, "should be a float tensor. Got tensorlab.uint8"),
         (t[0, 0], (mean, std), ValueError, "tensor image of size"),
+        (t, (mean, (0.5, 1e-60, 1)), ValueError, "std evaluated to zero"),
         (t, (mean, (0.5, 0, 1)), ValueError, "std evaluated to zero after conversion"),
         (t, (mean[:2], std), RuntimeError, "one mean for each of the 3 channels, got 2"),
     ]:

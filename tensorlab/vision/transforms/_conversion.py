@@ -9,7 +9,6 @@ import numpy as np
 
 from tensorlab._dtypes import dtype, float32, float64, get_default_dtype, int32, int64, uint8
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.ops.creation import as_tensor
 from tensorlab.vision._pillow import is_pil_image, pillow
 from tensorlab.vision.transforms._images import get_dimensions, max_value
 
@@ -190,19 +189,26 @@ def normalize(
             "Expected tensor to be a tensor image of size (..., C, H, W). Got tensor.size() = "
             f"{tensor.size()}"
         )
-    means, stds = (as_tensor(x, dtype=tensor.dtype, device=tensor.device) for x in (mean, std))
-    if bool((stds == 0).any()):
+    channels = get_dimensions(tensor)[0]
+    means = _per_channel("mean", mean, tensor.dtype, channels)
+    stds = _per_channel("std", std, tensor.dtype, channels)
+    if not stds.all():
         raise ValueError(
             f"std evaluated to zero after conversion to {tensor.dtype}, leading to division by zero."
         )
-    channels = get_dimensions(tensor)[0]
-    for name, values in (("mean", means), ("std", stds)):
-        if values.ndim > 1 or values.numel() not in (1, channels):
-            raise RuntimeError(
-                f"normalize() needs one {name} for each of the {channels} channels, got "
-                f"{values.numel()}"
-            )
-    means, stds = (x.reshape(-1, 1, 1) for x in (means, stds))
+    means, stds = (wrap(x).to(tensor.device) for x in (means, stds))
     if not inplace:
         return (tensor - means).div_(stds)
     return tensor.sub_(means).div_(stds)
+
+
+def _per_channel(name: str, values: Any, kind: dtype, channels: int) -> np.ndarray:
+    """`(C, 1, 1)`, or `(1, 1, 1)`."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy()
+    array = np.asarray(values, kind.numpy)
+    if array.ndim > 1 or array.size not in (1, channels):
+        raise RuntimeError(
+            f"normalize() needs one {name} for each of the {channels} channels, got {array.size}"
+        )
+    return array.reshape(-1, 1, 1)
