@@ -11,7 +11,8 @@ For the gradient neither P nor the scores are kept, only the logarithm of each r
     by Q:   dS K · scale       with dS = P ∘ (G Vᵀ − rows of Σ G ∘ O)
     by K:   dSᵀ Q · scale
 
-So memory grows with the length of a sequence and not with its square. Dropout multiplies P by a mask of 0 and
+So what is kept grows with the length of a sequence and not with its square, and the scores themselves are
+computed for one part of the batch after the other where there are many. Dropout multiplies P by a mask of 0 and
 1 / (1 − p) before it meets V, in both directions.
 
 Sources: A. Vaswani et al., "Attention is all you need", arXiv:1706.03762, section 3.2.1; T. Dao et al.,
@@ -44,19 +45,19 @@ def _wide(array: Any) -> Any:
     return array.astype(np.float32) if array.dtype.itemsize < 4 else array
 
 
-def _causal(xp: Any, query: Any, key: Any) -> Any:
-    """The mask (L, S) that lets query i see the keys 0 … i: 0 there, −inf elsewhere."""
-    rows, columns = xp.arange(query.shape[-2]), xp.arange(key.shape[-2])
-    return xp.where(rows[:, None] >= columns, 0.0, -math.inf).astype(query.dtype)
+def _with_causal(xp: Any, mask: Any, query: Any, key: Any) -> Any:
+    """The mask with −inf, too, where a key stands behind its query's position."""
+    causal = xp.triu(xp.full((query.shape[-2], key.shape[-2]), -math.inf, query.dtype), 1)
+    return causal if mask is None else mask + causal
 
 
 def _scores(xp: Any, scaled: Any, key: Any, mask: Any, is_causal: bool) -> Any:
     """Q Kᵀ · scale + M of queries that are scaled already."""
     scores = xp.matmul(scaled, key.swapaxes(-1, -2))
+    if is_causal:
+        mask = _with_causal(xp, mask, scaled, key)
     if mask is not None:
         scores += mask
-    if is_causal:
-        scores += _causal(xp, scaled, key)
     return scores
 
 
@@ -68,6 +69,32 @@ def _like(xp: Any, pattern: Any, shape: tuple[int, ...]) -> Any:
     if len(shape) == pattern.ndim:
         return xp.empty_like(pattern, shape=shape)
     return xp.empty(shape, pattern.dtype)
+
+
+#: How many scores a CPU's core keeps in its cache, and how many (1 GiB) a GPU may be asked to hold.
+_FEW_SCORES, _MANY_SCORES = 1 << 18, 1 << 28
+
+
+def _is_large(xp: Any, query: Any, key: Any, value: Any) -> bool:
+    """Whether the scores are better computed for one part of the batch after the other.
+
+    On a CPU those of a part then stay in the cache; on a GPU it bounds the memory they take.
+    """
+    arrays = (query, key, value)
+    if any(x.ndim != query.ndim or x.ndim < 3 or len(x) != len(query) for x in arrays):
+        return False
+    lead = query.shape[:-2]
+    if np.broadcast_shapes(*(x.shape[:-2] for x in arrays)) != lead:
+        return False
+    scores = query.shape[-2] * key.shape[-2] * math.prod(lead)
+    return scores > (_FEW_SCORES if xp is np else _MANY_SCORES)
+
+
+def _part(x: Any, i: int, ndim: int) -> Any:
+    """Part `i` of an array along the first of `ndim` dimensions, along which it may be repeated."""
+    if x is None or x.ndim < ndim:
+        return x
+    return x[0 if len(x) == 1 else i]
 
 
 def _check(query: Any, key: Any, value: Any, mask: Any) -> None:
@@ -167,6 +194,15 @@ def _attention(
     """
     _check(query, key, value, mask)
     kind = query.dtype
+    if _is_large(xp, query, key, value):
+        out = _like(xp, query, (*query.shape[:-1], value.shape[-1]))
+        normaliser = xp.empty(query.shape[:-1])
+        if is_causal:  # once for all parts
+            mask, is_causal = _with_causal(xp, mask, _wide(query), key), False
+        for i in range(len(query)):
+            parts = (_part(x, i, query.ndim) for x in (query, key, value, mask, dropout))
+            out[i], normaliser[i] = _attention(*parts, is_causal, scale)
+        return out, normaliser
     query, key, value = _wide(query), _wide(key), _wide(value)
     scores = _scores(xp, query * query.dtype.type(scale), key, mask, is_causal)
     if scores.shape[-1] == 0:  # no key: nothing to take the mean of
@@ -242,6 +278,19 @@ def _attention_backward(
     `input` is the gradient of `output`. A kernel that takes this operation's place makes the backward pass fast;
     gradients of gradients, and those by mask and dropout, are made of other operations.
     """
+    if _is_large(xp, query, key, value):
+        found = tuple(_like(xp, x, x.shape) for x in (query, key, value))
+        if is_causal:
+            mask, is_causal = _with_causal(xp, mask, _wide(query), key), False
+        given = (input, by_normaliser, query, key, value, output, normaliser, mask, dropout)
+        for i in range(len(query)):
+            parts = [_part(x, i, query.ndim) for x in given]
+            parts[1], parts[6] = by_normaliser[i], normaliser[i]  # of one dimension less
+            for whole, part in zip(
+                found, _attention_backward(*parts, is_causal, scale), strict=True
+            ):
+                whole[i] = part
+        return found
     g, wide_key = _wide(input), _wide(key)
     scaled = _wide(query)
     scaled = scaled * scaled.dtype.type(scale)
@@ -271,7 +320,7 @@ def _by_operations(
     scores = scores if mask is None else scores + mask
     if is_causal:
         array = query._data if isinstance(query, Tensor) else query
-        scores = scores + _causal(backend_of(array).xp, array, key)
+        scores = scores + _with_causal(backend_of(array).xp, None, array, key)
     normaliser = where(normaliser == -math.inf, math.inf, normaliser)
     weights = exp(scores - cast(unsqueeze(normaliser, -1), kind))
     dropped = weights if dropout is None else weights * dropout

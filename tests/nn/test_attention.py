@@ -10,6 +10,7 @@ import pytest
 import tensorlab as tl
 from tensorlab import nn
 from tensorlab.nn import functional as F
+from tensorlab.testing import opcheck
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-9, "float16": 1e-2, "bfloat16": 8e-2}
 
@@ -77,6 +78,25 @@ def test_scaled_dot_product_attention(rng, dtype):
                 a.detach().double().numpy(), b.detach().double().numpy(),
                 rtol=TOLERANCE[dtype], atol=3 * TOLERANCE[dtype], err_msg=str((mask, options)),
             )  # fmt: skip
+
+
+@pytest.mark.parametrize("few", [1, 7, 20])
+def test_many_scores_are_computed_in_parts(monkeypatch, compare_functions, normal, few):
+    from tensorlab.ops import attention
+
+    monkeypatch.setattr(attention, "_FEW_SCORES", few)
+    for check in ("reference", "torch", "torch_gradients", "gradients", "second_gradients"):
+        opcheck("scaled_dot_product_attention", [check])
+    opcheck("scaled_dot_product_attention_backward", ["reference"])
+    arrays = (normal(2, 4, 3, 5), normal(2, 2, 6, 5, seed=1), normal(2, 2, 6, 5, seed=2))
+    for mask in (None, normal(3, 6), normal(2, 1, 3, 6), normal(4, 3, 6)):
+        compare_functions(
+            lambda lib, *x: lib.scaled_dot_product_attention(*x, enable_gqa=True), *arrays, mask
+        )
+    compare_functions(
+        lambda lib, *x: lib.scaled_dot_product_attention(*x, is_causal=True, enable_gqa=True),
+        *arrays,
+    )
 
 
 def test_grouped_queries_with_other_groups_of_values(compare_functions, normal):
