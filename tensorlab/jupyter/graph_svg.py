@@ -1,8 +1,6 @@
 """A still picture of an autograd graph: records in, SVG text out, with an outline in words.
 
-Layered drawing after Sugiyama, Tagawa and Toda (1981): put nodes on layers by their longest path,
-route long edges through invisible nodes, order each layer by the barycenter of its neighbours, and
-slide nodes towards their neighbours. Data flows downwards, from parameters to the output.
+Data flows downwards, from parameters to the output; `tensorlab.inspect.layered` places the boxes.
 
 The same records give the same text: no ids, no addresses, no clock. The picture brings its own
 background and ink, so that it reads the same in a dark theme, on GitHub and on paper.
@@ -12,10 +10,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 from tensorlab.inspect import Graph, GraphEdge, GraphNode
+from tensorlab.inspect._words import alternative, count, size
+from tensorlab.inspect.layered import Item, arrange
 
 from .report import escape
 
@@ -25,23 +23,9 @@ MOST_NODES = 300  # more boxes than this nobody reads; the nodes nearest the out
 
 _CHAR = 7.3  # width of one character of 12 px monospace, rounded up
 _HEIGHT = 38
-_GAP = 18  # between boxes of a layer
 _RISE = 26  # between layers
 _MARGIN = 16
 _LEGEND = 30
-_ORDER_SWEEPS = 8
-_PLACE_SWEEPS = 24
-
-
-@dataclass
-class _Item:
-    """A box on a layer, or the bend of a long edge (node is None)."""
-
-    node: GraphNode | None
-    layer: int
-    width: float
-    x: float = 0.0  # centre
-    order: int = 0
 
 
 def svg(graph: Graph, title: str = "autograd graph") -> str:
@@ -55,7 +39,7 @@ def svg(graph: Graph, title: str = "autograd graph") -> str:
     True
     """
     nodes, edges, hidden = _visible(graph)
-    items, paths = _arrange(nodes, edges)
+    items, paths = arrange(nodes, edges, _width, _MARGIN)
     width = max(item.x + item.width / 2 for item in items) + _MARGIN
     note = f"{hidden} earlier nodes are not shown" if hidden else ""
     width = max(width, 420.0, _CHAR * len(note) + 2 * _MARGIN)
@@ -82,15 +66,6 @@ def svg(graph: Graph, title: str = "autograd graph") -> str:
     return "".join(parts) + "</svg>"
 
 
-def alternative(graph: Graph) -> str:
-    """One sentence that says what the picture shows."""
-    operations, leaves = len(graph.operations), len(graph.leaves)
-    return (
-        f"{_count(operations, 'operation')}, {_count(leaves, 'leaf', 'leaves')}, "
-        f"{size(graph.saved_bytes)} saved for backward"
-    )
-
-
 def outline(graph: Graph, most_lines: int = MOST_NODES) -> str:
     """The graph in words: operations from the output back, each with its leaves indented below.
 
@@ -115,22 +90,8 @@ def outline(graph: Graph, most_lines: int = MOST_NODES) -> str:
         lines += [f"  {_line(source)}" for source in sources if source.is_leaf]
     left = len(lines) - most_lines
     return "\n".join(
-        [*lines[:most_lines], f"… and {_count(left, 'line')} more"] if left > 0 else lines
+        [*lines[:most_lines], f"… and {count(left, 'line')} more"] if left > 0 else lines
     )
-
-
-def size(count: int) -> str:
-    """Bytes in the largest unit that keeps the number at or above 1, powers of 1024.
-
-    >>> size(0), size(1023), size(1536)
-    ('0 B', '1023 B', '1.5 KiB')
-    """
-    if count < 1024:
-        return f"{count} B"
-    value, unit = count / 1024, 0
-    while value >= 1023.95 and unit < 3:  # what would be printed as 1024.0
-        value, unit = value / 1024, unit + 1
-    return f"{value:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[unit]}"
 
 
 def _line(node: GraphNode, sources: Sequence[GraphNode] = ()) -> str:
@@ -147,136 +108,12 @@ def _shapes(node: GraphNode) -> str:
     )
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one if number == 1 else many or one + 's'}"
-
-
 def _visible(graph: Graph) -> tuple[list[GraphNode], list[GraphEdge], int]:
     """The last `MOST_NODES` nodes by creation, and the edges among them."""
     hidden = max(0, len(graph.nodes) - MOST_NODES)
     nodes = list(graph.nodes[hidden:])
     edges = [edge for edge in graph.edges if edge.source >= hidden]
     return nodes, edges, hidden
-
-
-# Layout.
-
-
-def _arrange(
-    nodes: list[GraphNode], edges: list[GraphEdge]
-) -> tuple[list[_Item], list[list[_Item]]]:
-    """Boxes and bends with their places, and for each edge the items that it runs through."""
-    layer = _layers(nodes, edges)
-    item = {node.index: _Item(node, layer[node.index], _width(node)) for node in nodes}
-    items = list(item.values())
-    paths: list[list[_Item]] = []
-    for source, target in dict.fromkeys((edge.source, edge.target) for edge in edges):
-        start, end = item[source], item[target]
-        bends = [_Item(None, row, 4.0) for row in range(start.layer + 1, end.layer)]
-        items += bends
-        paths.append([start, *bends, end])
-    above: dict[int, list[_Item]] = defaultdict(list)
-    below: dict[int, list[_Item]] = defaultdict(list)
-    for path in paths:
-        for upper, lower in pairwise(path):
-            below[id(upper)].append(lower)
-            above[id(lower)].append(upper)
-    rows: list[list[_Item]] = [[] for _ in range(1 + max(layer.values()))]
-    for each in items:
-        rows[each.layer].append(each)
-    _order(rows, above, below)
-    _place(rows, above, below)
-    left = min(each.x - each.width / 2 for each in items)
-    for each in items:
-        each.x += _MARGIN - left
-    return items, paths
-
-
-def _layers(nodes: list[GraphNode], edges: list[GraphEdge]) -> dict[int, int]:
-    """The longest path from a source, then everything as low as what it feeds allows.
-
-    The second step puts a weight, and its transpose, next to the product that uses them.
-    """
-    layer = {node.index: 0 for node in nodes}
-    for edge in edges:  # sorted by target, so a source's layer is final when it is read
-        layer[edge.target] = max(layer[edge.target], layer[edge.source] + 1)
-    lowest: dict[int, int] = {}
-    for edge in sorted(edges, key=lambda edge: -edge.source):
-        below = lowest.get(edge.target, layer[edge.target]) - 1
-        lowest[edge.source] = min(lowest.get(edge.source, below), below)
-    return {**layer, **lowest}
-
-
-def _order(
-    rows: list[list[_Item]], above: dict[int, list[_Item]], below: dict[int, list[_Item]]
-) -> None:
-    """Fewer crossings: sort each row by the mean place of its neighbours, sweeping down and up."""
-
-    def renumber(row: list[_Item]) -> None:
-        for place, each in enumerate(row):
-            each.order = place
-
-    for row in rows:
-        renumber(row)
-    for sweep in range(_ORDER_SWEEPS):
-        neighbours = above if sweep % 2 == 0 else below
-        for row in rows if sweep % 2 == 0 else reversed(rows):
-            means = {
-                id(each): sum(n.order for n in found) / len(found)
-                if (found := neighbours[id(each)])
-                else float(each.order)
-                for each in row
-            }
-            row.sort(key=lambda each: (means[id(each)], each.order))
-            renumber(row)
-
-
-def _place(
-    rows: list[list[_Item]], above: dict[int, list[_Item]], below: dict[int, list[_Item]]
-) -> None:
-    """Slide every item towards the middle of its neighbours, as far as its row's order allows."""
-    for row in rows:
-        _spread(row, [0.0] * len(row))
-    for sweep in range(_PLACE_SWEEPS):
-        for row in rows if sweep % 2 == 0 else reversed(rows):
-            wanted = []
-            for each in row:
-                near = above[id(each)] + below[id(each)]
-                pull = [_pull(each, other) for other in near]
-                total = sum(weight * other.x for weight, other in zip(pull, near, strict=True))
-                wanted.append(total / sum(pull) if near else each.x)
-            _spread(row, wanted)
-
-
-def _pull(one: _Item, other: _Item) -> float:
-    """How much two neighbours want to stand in line: bends most (Gansner et al., 1993), leaves least."""
-    if one.node is None and other.node is None:
-        return 8.0
-    if one.node is None or other.node is None:
-        return 2.0
-    return 0.5 if one.node.is_leaf or other.node.is_leaf else 2.0
-
-
-def _spread(row: list[_Item], wanted: list[float]) -> None:
-    """Put a row's items as near to `wanted` as order and gaps allow, in the least-squares sense.
-
-    Subtracting each item's packed offset turns "keep the gaps" into "do not decrease", and the
-    best non-decreasing fit is isotonic regression: pool neighbours that are out of order. Leaves
-    count least: they make way, so that operations stand in line and long edges stay straight.
-    """
-    offsets = [0.0]
-    for left, right in pairwise(row):
-        offsets.append(offsets[-1] + (left.width + right.width) / 2 + _GAP)
-    pools: list[tuple[float, float, int]] = []  # weighted sum, weight, items
-    for each, want, offset in zip(row, wanted, offsets, strict=True):
-        weight = 8.0 if each.node is None else 1.0 if each.node.is_leaf else 6.0
-        pools.append((weight * (want - offset), weight, 1))
-        while len(pools) > 1 and pools[-2][0] / pools[-2][1] > pools[-1][0] / pools[-1][1]:
-            right, left = pools.pop(), pools.pop()
-            pools.append((left[0] + right[0], left[1] + right[1], left[2] + right[2]))
-    places = [total / weight for total, weight, items in pools for _ in range(items)]
-    for each, place, offset in zip(row, places, offsets, strict=True):
-        each.x = place + offset
 
 
 # Drawing.
@@ -320,7 +157,7 @@ def _frame(kind: str, x: float, y: float, width: float, height: float) -> str:
     return frame
 
 
-def _box(item: _Item, y: float) -> str:
+def _box(item: Item, y: float) -> str:
     node = item.node
     assert node is not None
     name, shapes = _labels(node)
@@ -336,7 +173,7 @@ def _box(item: _Item, y: float) -> str:
     )
 
 
-def _path(path: list[_Item], y: Callable[[int], float]) -> str:
+def _path(path: list[Item], y: Callable[[int], float]) -> str:
     """One edge: smooth curves between layers, straight past the boxes of the layers it crosses."""
     x, row = path[0].x, y(path[0].layer) + _HEIGHT
     steps = [f"M{_n(x)} {_n(row)}"]

@@ -14,9 +14,9 @@ import tensorlab
 from tensorlab import inspect
 from tensorlab._files import write_text
 from tensorlab.inspect import OUTSIDE, ModuleRow, ProfileRow
+from tensorlab.inspect._words import duration, size
 
 from . import graph_svg
-from .graph_svg import size
 from .notebook import Notebook
 from .report import Code, Items, Markup, Paragraph, Report, State, Table, escape
 
@@ -162,7 +162,9 @@ def profile(notebook: Notebook, args: Namespace, body: str) -> Iterator[object]:
         right=frozenset(range(1, 7)),
         total=_profile_row(total, in_ops),
     )
-    notes = [Paragraph(f"{_time(in_ops)} of {_time(measured.seconds)} were spent in operations.")]
+    notes = [
+        Paragraph(f"{duration(in_ops)} of {duration(measured.seconds)} were spent in operations.")
+    ]
     if len(rows) > args.top:
         notes.append(Paragraph(f"{len(rows) - args.top} more rows: --top {len(rows)} shows them."))
     if args.by == "module" and any(row.name == OUTSIDE for row in rows):
@@ -187,20 +189,12 @@ def _profile_row(row: ProfileRow, whole: float) -> tuple[str, ...]:
     return (
         row.name,
         f"{row.calls:,}",
-        _time(row.forward_seconds) if row.forward_calls else "–",
-        _time(row.backward_seconds) if row.backward_calls else "–",
-        _time(row.seconds),
+        duration(row.forward_seconds) if row.forward_calls else "–",
+        duration(row.backward_seconds) if row.backward_calls else "–",
+        duration(row.seconds),
         f"{share:.0%}",
         size(row.bytes) if row.bytes else "–",
     )
-
-
-def _time(seconds: float) -> str:
-    """A duration with three significant digits and its unit."""
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale:
-            return f"{seconds / scale:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} µs"
 
 
 def _save(name: str, ending: str, text: str) -> Path:
