@@ -7,7 +7,6 @@ that is there by a factor, so that several can act on one optimizer.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -16,6 +15,7 @@ from tensorlab.optim._combined import ChainedScheduler, SequentialLR
 from tensorlab.optim._cycles import CyclicLR, OneCycleLR
 from tensorlab.optim._schedule import LRScheduler, load_functions, saved_functions
 from tensorlab.optim._schedules import (
+    CosineAnnealingLR,
     CosineAnnealingWarmRestarts,
     PolynomialLR,
     ReduceLROnPlateau,
@@ -358,58 +358,3 @@ class ExponentialLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Any]:
         return [base * self.gamma**self.last_epoch for base in self.base_lrs]
-
-
-class CosineAnnealingLR(LRScheduler):
-    r"""The rate falls along half a cosine from the initial one to `eta_min` in `T_max` epochs.
-
-    In closed form `η = η_min + (η₀ - η_min)(1 + cos(π t / T_max)) / 2`; after `T_max` epochs it
-    rises again.
-
-    Args:
-        optimizer: see `LRScheduler`.
-        T_max: epochs to the minimum.
-        eta_min: the minimum.
-        last_epoch: see `LRScheduler`.
-
-    Source: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts",
-    ICLR 2017, arXiv:1608.03983, without the restarts.
-
-    >>> import tensorlab
-    >>> from tensorlab import optim
-    >>> optimizer = optim.SGD([tensorlab.zeros(1, requires_grad=True)], lr=1.0)
-    >>> scheduler = CosineAnnealingLR(optimizer, T_max=2)
-    >>> optimizer.step()
-    >>> scheduler.step()
-    >>> round(scheduler.get_last_lr()[0], 6)
-    0.5
-    """
-
-    def __init__(
-        self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1
-    ) -> None:
-        self.T_max = T_max
-        self.eta_min = eta_min
-        super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[Any]:
-        self._check_called_by_step()
-        t, half = self.last_epoch, self.T_max
-        if self._is_initial:
-            return self._rates()
-        if self._step_count == 1 and t > 0:
-            return self._get_closed_form_lr()
-        groups = self.optimizer.param_groups
-        if (t - 1 - half) % (2 * half) == 0:
-            # At the minimum the quotient below would be 0 / 0.
-            rise = (1 - math.cos(math.pi / half)) / 2
-            return [
-                group["lr"] + (base - self.eta_min) * rise
-                for base, group in zip(self.base_lrs, groups, strict=True)
-            ]
-        now, before = (1 + math.cos(math.pi * at / half) for at in (t, t - 1))
-        return [now / before * (group["lr"] - self.eta_min) + self.eta_min for group in groups]
-
-    def _get_closed_form_lr(self) -> list[Any]:
-        share = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
-        return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
