@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _backend, _dtypes
+from tensorlab import _backend, _dtypes, _settings
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype as DType
 from tensorlab._op import ErrorSample, Sample, op
@@ -241,6 +241,8 @@ def _check_sequence(data: Any, depth: int) -> None:
 
 
 def _finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
+    if device is None:
+        device = _settings.default_device
     if device is not None:
         array = _backend.to_device(array, Device(device))
     out = wrap(_dtypes.held(array))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _dtypes, _random
+from tensorlab import _dtypes, _random, _settings
 from tensorlab._backend import Device, to_device, to_numpy
 from tensorlab._random import Generator, default_generator
 from tensorlab._tensor import Tensor, wrap
@@ -36,6 +36,8 @@ def _made(
         out._data = _dtypes.held(array.astype(out._data.dtype))
         out._version_cell[0] += 1
         return out
+    if device is None:
+        device = _settings.default_device
     if device is not None:
         array = to_device(array, Device(device))
     made = wrap(_dtypes.held(array))
