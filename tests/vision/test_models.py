@@ -87,6 +87,7 @@ def twin(module):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
     source = Path(module.__file__).read_text("utf-8")
     assert source.count("from tensorlab import nn\n") == 1
+    source = source.replace("from tensorlab.ops.joining import", "from torch import")
     names = {"__name__": f"twin of {module.__name__}", "nn": torch.nn}
     known = _api._BUILDERS.copy(), _api._WEIGHTS.copy()
     _api._BUILDERS.clear()
@@ -288,6 +289,25 @@ def test_mobilenets_keys(no_draws):
     }
     assert {"features.2.conv.1.1.running_var", "features.17.conv.3.num_batches_tracked"} <= {*keys}
     assert keys[-2:] == ["classifier.1.weight", "classifier.1.bias"]
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_squeezenets_are_pytorchs(name):
+    module = importlib.import_module("tensorlab.vision.models.squeezenet")
+    make = lambda m: getattr(m, name)(num_classes=6, dropout=0.0)
+    ours, theirs = both(module, make)
+    compare(ours, theirs, (2, 3, 45, 52))
+    keys = list(ours.state_dict())
+    assert len(keys) == 52
+    pooled = [i for i, layer in enumerate(ours.features) if isinstance(layer, tl.nn.MaxPool2d)]
+    assert pooled == ([2, 6, 11] if name == "squeezenet1_0" else [2, 5, 8])
+    assert keys[2:4] == ["features.3.squeeze.weight", "features.3.squeeze.bias"]
+    assert keys[-4] == "features.12.expand3x3.weight"
+    assert keys[-2:] == ["classifier.1.weight", "classifier.1.bias"]
+    whole = sum(p.numel() for p in getattr(models, name)().parameters())
+    assert whole == models.get_model_weights(name).DEFAULT.meta["num_params"]
+    with pytest.raises(ValueError, match="Unsupported SqueezeNet version 2"):
+        models.SqueezeNet("2")
 
 
 class Small:
