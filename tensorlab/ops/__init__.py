@@ -4,8 +4,9 @@
 element · `compare` comparison, logic, choosing · `reduce` sums, means, variances · `scan`
 running sums · `extrema` and `sorting` · `shape` and `views` without copying · `joining` and
 repeating · `index` and `gathering` reading and writing elements · `linalg` matrix products ·
-`loss` and `activation` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex
-numbers · `creation` new tensors · `random` random ones · `convert` dtype and device.
+`activation`, `piecewise` and `softmax`, `loss`, `classification` and `ctc`, `dropout` and
+`distance` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex numbers ·
+`creation` new tensors · `random` random ones · `convert` dtype and device.
 """
 
 from __future__ import annotations
