@@ -1,8 +1,11 @@
 """Look inside a model, a graph or a running cell: rows and arrays, never HTML.
 
-`graph` reads the autograd graph, `summary` lists a model's layers, `profile` times operations,
-`describe` looks at a tensor's values. The
-Jupyter magics and the widgets draw what these return; so can your own code.
+`graph` reads the autograd graph (and inside `recording` nodes note the lines of code that made them),
+`step_backward` goes through a backward pass node by node, `gradients` watches a model being trained
+and says what looks wrong, `profile` times operations, `memory` follows tensors and `live_tensors`
+lists them, `summary` lists a model's layers, `describe` looks at a tensor's values. The Jupyter
+magics, the widgets and the `plot_…` functions draw what these return; so can your own code: every
+record has a `to_dict()` that JSON can hold.
 """
 
 from __future__ import annotations
@@ -33,6 +36,13 @@ from tensorlab.inspect.memory_records import (
     live_tensors,
 )
 from tensorlab.inspect.module_summary import ModuleRow, Summary, summary
+from tensorlab.inspect.plots import (
+    plot_gradients,
+    plot_graph,
+    plot_memory,
+    plot_profile,
+    plot_tensor,
+)
 from tensorlab.inspect.profiler import OUTSIDE, ProfileEvent, ProfileRow, profile
 from tensorlab.inspect.recording import Source, recording
 
@@ -63,6 +73,11 @@ __all__ = [
     "graph",
     "live_tensors",
     "memory",
+    "plot_gradients",
+    "plot_graph",
+    "plot_memory",
+    "plot_profile",
+    "plot_tensor",
     "profile",
     "recording",
     "saved_values",
