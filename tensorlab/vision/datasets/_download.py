@@ -33,6 +33,8 @@ _CHUNK = 1 << 18  # bytes
 _AGENT = "tensorlab"
 #: What a server may answer now and not in a moment.
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: What the system says of a full disk; Windows knows no quota.
+_FULL = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 class DownloadError(RuntimeError):
@@ -319,7 +321,7 @@ def _append(part: Any, data: bytes, target: str) -> None:
         part.write(data)
         part.flush()
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             text = "No space left on device: make room and start the download again, it goes on"
             raise OSError(error.errno, text, target) from None
         raise
