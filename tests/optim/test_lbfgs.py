@@ -9,6 +9,7 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import optim
+from tensorlab.optim._line_search import strong_wolfe
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
@@ -71,6 +72,47 @@ def test_the_path_is_pytorchs(loss_of, options):
         assert len(seen) == len(wanted)
         for p, q in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(p.tolist(), q.tolist(), rtol=1e-6, atol=1e-7)
+
+
+def along_a_line(library, a, b, c):
+    """A wavy loss along a line that falls at 0, as what the line search evaluates."""
+    a = -a * np.sign((a * b * np.cos(c)).sum())
+
+    def evaluate(t):
+        t = float(t)
+        slope = 0.04 * t + float((a * b * np.cos(b * t + c)).sum())
+        value = 0.02 * t * t + float((a * np.sin(b * t + c)).sum())
+        return value, library.tensor([slope], dtype=library.float64)
+
+    return evaluate
+
+
+def test_the_line_search_on_wavy_lines():
+    """400 lines: growing, narrowing from both sides, stalling at an edge, giving up."""
+    from torch.optim.lbfgs import _strong_wolfe
+
+    rng = np.random.default_rng(20_240_601)
+    calls = set()
+    for _ in range(400):
+        coefficients = rng.standard_normal((3, 4)) * [[1.0], [2.0], [3.0]]
+        first = float(10 ** rng.uniform(-2, 1.5))
+        limit = int(rng.integers(2, 26))
+        found = []
+        for library in (tl, torch):
+            evaluate = along_a_line(library, *coefficients)
+            loss, gradient = evaluate(0)
+            d = library.ones(1, dtype=library.float64)
+            start = (loss, gradient, gradient.dot(d))
+            if library is tl:
+                out = strong_wolfe(evaluate, first, d, start, max_ls=limit)
+            else:
+                out = _strong_wolfe(
+                    lambda x, t, d, f=evaluate: f(t), None, first, d, *start, max_ls=limit
+                )
+            found.append((out[0], out[1].item(), float(out[2]), out[3]))
+        assert found[0] == pytest.approx(found[1], rel=1e-6, abs=1e-9)
+        calls.add(found[0][3])
+    assert len(calls) > 6
 
 
 def test_100_steps(rng):
