@@ -96,10 +96,14 @@ def embedding_rows(xp, input, indices, /, rows, padding_idx, scale_grad_by_freq)
     """The gradient of `embedding` by its table of so many `rows`."""
     flat = indices.reshape(-1)
     g = input.reshape(flat.size, input.shape[-1])
-    shares = _shares(xp, indices, rows, padding_idx, scale_grad_by_freq, input.dtype)
-    out = xp.zeros((rows, input.shape[-1]), input.dtype)
-    xp.add.at(out, flat, g * shares[:, None])
-    return out
+    if padding_idx >= 0 or scale_grad_by_freq:
+        g = g * _shares(xp, indices, rows, padding_idx, scale_grad_by_freq, input.dtype)[:, None]
+    # NumPy adds single numbers at places several times faster than whole rows.
+    size = input.shape[-1]
+    places = (flat.astype(np.int64)[:, None] * size + xp.arange(size)).reshape(-1)
+    out = xp.zeros(rows * size, input.dtype)
+    xp.add.at(out, places, g.reshape(-1))
+    return out.reshape(rows, size)
 
 
 @op(

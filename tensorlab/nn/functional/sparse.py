@@ -137,6 +137,11 @@ def embedding_bag(
     found = _embedding(weight, wrap(bags.rows), -1, scale_grad_by_freq)
     if per_sample_weights is not None:
         found = found * per_sample_weights.reshape(-1, 1)
+    if offsets is None and padding_idx is None and bags.rows.size:  # bags of one size
+        square = found.unflatten(0, tuple(input.shape))
+        if mode == "max":
+            return square.max(1).values
+        return square.sum(1) if mode == "sum" else square.mean(1)
     if mode == "max" and bags.rows.size:
         return _maximum(found, bags)
     total = zeros((bags.amount, weight.size(1)), dtype=weight.dtype, device=weight.device)
