@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -526,13 +527,36 @@ def current_history(tensor: Tensor) -> None:
     recording, mode.grad = mode.grad, True
     try:
         fresh = replay(base, view.steps)
+    except (RuntimeError, ValueError, IndexError):
+        if reshaped.get(id(base)) is base:
+            raise RuntimeError(_reshaped_base(base)) from None
+        raise
     finally:
         mode.grad = recording
+    if reshaped.get(id(base)) is base and _place(fresh._data) != _place(tensor._data):
+        raise RuntimeError(_reshaped_base(base))
     if fresh._node is not None:
         move_retained(tensor._node, tensor._index, fresh._node, fresh._index)
     tensor._node, tensor._index = fresh._node, fresh._index
     tensor._requires_grad = fresh._requires_grad or view.own_flag
     tensor._view = view._replace(version=version)
+
+
+#: By their ids, the tensors of which `t_`, `squeeze_` or the like changed what they show of their memory.
+reshaped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+
+
+def _place(array: Any) -> tuple[Any, ...]:
+    return address(array), array.shape, array.strides
+
+
+def _reshaped_base(base: Tensor) -> str:
+    """Why a view can't be made again from a base that is no longer what it was made from."""
+    return (
+        f"the base of a view was given another shape in place (it has {list(base.shape)} now), and then written to: "
+        "what the view's gradient is can't be told. Use x = x.t(), x.squeeze() and so on instead of the in-place "
+        "form, or make the view afterwards"
+    )
 
 
 def overtaken_view(tensor: Tensor, what: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 import numpy as np
 from tensorlab import _backend, _dtypes, _printing
 from tensorlab._backend import Device
@@ -1956,6 +1957,13 @@ def current_history(tensor: Tensor) -> None:
 When somebody wrote to the base, or to another view of it, the view's node is stale: it is made
 again by replaying the view's steps on the base as it is now. `RuntimeError` if the way in which
 the view was made leaves open what its history should be."""
+reshaped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+
+def _place(array: Any) -> tuple[Any, ...]:
+    ...
+
+def _reshaped_base(base: Tensor) -> str:
+    """Why a view can't be made again from a base that is no longer what it was made from."""
 
 def overtaken_view(tensor: Tensor, what: str) -> str:
     """Why a view made by `unbind`, or under `no_grad`, cannot be followed through a write."""

@@ -18,6 +18,7 @@ from tensorlab._tensor import (
     address,
     current_history,
     element_strides,
+    reshaped,
     root_array,
     wrap,
 )
@@ -36,7 +37,9 @@ def _become(target: Tensor, op: Op, params: tuple[Any, ...]) -> Tensor:
     target._data = seen._data
     target._version_cell[0] += 1
     view = target._view
-    if view is not None:
+    if view is None:
+        reshaped[id(target)] = target
+    else:
         version = target._version_cell[0]
         target._view = View(
             view.base, (*view.steps, (op, params, None)), version, view.origin, view.own_flag
@@ -117,6 +120,7 @@ def resize_(self: Tensor, *size: Any, memory_format: Any = None) -> Tensor:
             grown[:held] = strided_part(xp, array, (held,), (1,), 0)
         self._data = grown.reshape(shape)
     self._view = None
+    reshaped[id(self)] = self
     self._version_cell[0] += 1
     return self
 
@@ -159,6 +163,7 @@ def set_(
         strides = tuple(stride) or element_strides(wrap(xp.empty(shape, dtype))._data)
         self._data = strided_part(xp, memory[storage_offset:], shape, strides, 0)
     self._view = None
+    reshaped[id(self)] = self
     self._version_cell[0] += 1
     return self
 
