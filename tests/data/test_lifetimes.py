@@ -312,7 +312,7 @@ class Slow(Dataset):
     def __len__(self):
         return 100
     def __getitem__(self, index):
-        time.sleep(1000 if index > 5 else 0)
+        time.sleep(1000 if index > 1 else 0)
         return tl.ones(100_000)
 
 if __name__ == "__main__":

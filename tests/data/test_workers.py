@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import warnings
 from typing import Any, NamedTuple
@@ -400,10 +401,25 @@ def test_persistent_workers_stay():
     assert list(loader) == [1, 1, 2, 2]
     assert list(loader) == [3, 3, 4, 4]
     assert next(iter(loader)) == 5
-    # A pass that was cut short is forgotten: the next begins at the beginning.
-    order = DataLoader(range(40), None, num_workers=2, persistent_workers=True, prefetch_factor=4)
-    for _ in range(5):
-        assert next(iter(order)) == 0
-    assert list(order) == list(range(40))
+    # A pass that was cut short is forgotten: nothing of it turns up in the next.
+    passes = itertools.count()
+
+    class Sampler:
+        def __iter__(self):
+            return iter([next(passes)] * 20)
+
+        def __len__(self):
+            return 20
+
+    order = DataLoader(
+        range(100), None, sampler=Sampler(), num_workers=2, persistent_workers=True,
+        prefetch_factor=4,
+    )  # fmt: skip
+    seen = [next(iter(order)) for _ in range(5)]
+    assert len(set(seen)) == 5
+    last = list(order)
+    assert len(last) == 20
+    assert len(set(last)) == 1
+    assert last[0] not in seen
     again = iter(order)
     assert again is iter(order)
