@@ -179,6 +179,7 @@ from tensorlab.serialization import load, save
 if TYPE_CHECKING:
     bfloat16: dtype
     from tensorlab import (
+        accelerator,
         audio,
         cuda,
         fft,
@@ -198,15 +199,15 @@ newaxis = None
 
 # fmt: off
 __all__ = [
-    "abs", "absolute", "acos", "acosh", "adaptive_avg_pool1d", "adaptive_max_pool1d", "add",
-    "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "adjoint", "all", "allclose",
-    "alpha_dropout", "alpha_dropout_", "amax", "amin", "aminmax", "amp", "angle", "any",
-    "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh",
-    "are_deterministic_algorithms_enabled", "argmax", "argmin", "argsort", "argwhere",
-    "as_strided", "as_strided_scatter", "as_tensor", "asarray", "asin", "asinh", "atan",
-    "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "audio", "autocast",
-    "autocast_decrement_nesting", "autocast_increment_nesting", "autograd", "avg_pool1d",
-    "baddbmm", "bartlett_window", "bernoulli", "BFloat16Tensor",
+    "abs", "absolute", "accelerator", "acos", "acosh", "adaptive_avg_pool1d",
+    "adaptive_max_pool1d", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr",
+    "adjoint", "all", "allclose", "alpha_dropout", "alpha_dropout_", "amax", "amin", "aminmax",
+    "amp", "angle", "any", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan",
+    "arctan2", "arctanh", "are_deterministic_algorithms_enabled", "argmax", "argmin",
+    "argsort", "argwhere", "as_strided", "as_strided_scatter", "as_tensor", "asarray", "asin",
+    "asinh", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "audio",
+    "autocast", "autocast_decrement_nesting", "autocast_increment_nesting", "autograd",
+    "avg_pool1d", "baddbmm", "bartlett_window", "bernoulli", "BFloat16Tensor",
     "binary_cross_entropy_with_logits", "bincount", "bitwise_and", "bitwise_left_shift",
     "bitwise_not", "bitwise_or", "bitwise_right_shift", "bitwise_xor", "blackman_window",
     "block_diag", "bmm", "bool", "BoolTensor", "broadcast_shapes", "broadcast_tensors",
@@ -288,6 +289,7 @@ _AUTOCAST = (
     "set_autocast_enabled",
 )
 _PACKAGES = (
+    "accelerator",
     "audio",
     "amp",
     "cuda",
