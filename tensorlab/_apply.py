@@ -87,7 +87,7 @@ def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
             plain = b is not y and type(b) is ndarray and b.dtype.kind == "f"
         else:
             plain = False
-        if not plain or (kernels and (a is x or a.size > SMALL)):
+        if not plain or (kernels and (type(a) is not ndarray or a.size > SMALL)):
             return apply(op, (x, y), params)
         try:
             out = forward(np, a, b, *params)
