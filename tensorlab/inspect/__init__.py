@@ -10,7 +10,7 @@ record has a `to_dict()` that JSON can hold.
 
 from __future__ import annotations
 
-from tensorlab.inspect.autograd_graph import graph, saved_values
+from tensorlab.inspect.autograd_graph import graph, node_value, saved_values
 from tensorlab.inspect.backward_steps import (
     BackwardStep,
     BackwardSteps,
@@ -73,6 +73,7 @@ __all__ = [
     "graph",
     "live_tensors",
     "memory",
+    "node_value",
     "plot_gradients",
     "plot_graph",
     "plot_memory",

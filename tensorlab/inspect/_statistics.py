@@ -89,7 +89,7 @@ def histogram(values: Any) -> np.ndarray:
     """How many of a sample's elements lie in each bin of `EDGES`; nan and infinity are left out."""
     xp = backend_of(values).xp
     narrow = xp.ascontiguousarray(values.astype(xp.float32, copy=False))
-    codes = to_numpy(xp.bincount(narrow.view(xp.uint32) >> 23, minlength=512))
+    codes = to_numpy(xp.bincount((narrow.view(xp.uint32) >> 23).astype(xp.int64), minlength=512))
     return np.bincount(_TABLE, weights=codes, minlength=_BINS + 1)[:_BINS].astype(np.int32)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Watch:
 
     def __init__(self, recorder: GradientRecorder) -> None:
         self._recorder = recorder
-        self._remembered: list[tuple[Tensor, Tensor, int]] = []
+        self._remembered: list[tuple[Tensor, ref[Tensor], int]] = []
         self.begin()
 
     def begin(self) -> None:
@@ -42,12 +43,13 @@ class Watch:
         self.origin = ""
         self._pending_objective: float | None = None
         self._in_backward = False
-        self._scalars: dict[Node, Any] = {}
+        # Weakly: a graph that backward() never reads must not be kept alive by being watched.
+        self._scalars: WeakKeyDictionary[Node, Any] = WeakKeyDictionary()
 
     def remember(self, parameters: list[Tensor]) -> None:
         """Note the gradients that a step leaves, to see whether somebody zeroes them."""
         self._remembered = [
-            (p, p._grad, p._grad._version) for p in parameters if p._grad is not None
+            (p, ref(p._grad), p._grad._version) for p in parameters if p._grad is not None
         ]
 
     def before(self, op: Op, arrays: Any) -> None:
@@ -88,7 +90,7 @@ class Watch:
             return
         self._in_backward = True
         value = self._scalars.get(node)
-        self._scalars = {}
+        self._scalars.clear()
         objective, self._pending_objective = self._pending_objective, None
         self._look_at_leftovers()
         if value is None:
@@ -102,10 +104,11 @@ class Watch:
     def _look_at_leftovers(self) -> None:
         parameters = self._recorder.parameters
         if self.kept is None and self._remembered:
+            same = [(p._grad, grad(), version) for p, grad, version in self._remembered]
             self.kept = all(
-                p._grad is grad and grad._version == version
-                for p, grad, version in self._remembered
-            ) and any(_nonzero(grad) for _, grad, _ in self._remembered)
+                now is not None and now is before and now._version == version
+                for now, before, version in same
+            ) and any(now is not None and _nonzero(now) for now, _, _ in same)
             self._remembered = []
         if self.loss is not None and not any(
             p._grad is not None and _nonzero(p._grad) for p in parameters

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tensorlab.inspect.profiler import profile as Profile
     from tensorlab.nn import Module
 
-__all__ = ["graph", "saved_values"]
+__all__ = ["graph", "node_value", "saved_values"]
 
 
 def graph(
@@ -112,6 +112,60 @@ def saved_values(outputs: Tensor | Sequence[Tensor], index: int) -> dict[str, Te
     if not 0 <= index < len(nodes):
         raise IndexError(f"there is no node {index}: the graph has {len(nodes)}, from 0")
     return {name: wrap(array) for name, array in _saved(nodes[index])}
+
+
+def node_value(outputs: Tensor | Sequence[Tensor], index: int) -> Tensor | None:
+    """The value that node `index` of `graph(outputs)` computed, where somebody still has it.
+
+    That is: the outputs themselves, leaves, and whatever an operation saved for its gradient rule, its
+    own result or its input. None for the others, for what was freed, and for what was overwritten in
+    place since. The tensor shares memory with the graph and has no history.
+
+    Raises `IndexError` if there is no such node, and `TypeError` and `ValueError` as `graph`.
+
+    >>> import tensorlab as tl
+    >>> w = tl.ones(2, requires_grad=True)
+    >>> node_value((w * 3).exp().sum(), 2)
+    tensor([20.0855, 20.0855])
+    """
+    tensors = as_list("node_value", outputs)
+    roots = [_root(tensor) for tensor in tensors]
+    nodes = nodes_of(tensors)
+    if not 0 <= index < len(nodes):
+        raise IndexError(f"there is no node {index}: the graph has {len(nodes)}, from 0")
+    node = nodes[index]
+    for tensor, root in zip(tensors, roots, strict=True):
+        if root is node:
+            return wrap(tensor._data)
+    leaf = node.leaf()
+    if leaf is not None:
+        return wrap(leaf._data)
+    for value in [*_kept(node, OUTPUT, 0), *_kept_by_readers(nodes[index + 1 :], node)]:
+        array, cell, version, *_ = value
+        if cell[0] == version and tuple(array.shape) == tuple(node.shapes[0]):
+            return wrap(array)
+    return None
+
+
+def _kept(node: Node, what: int, which: int) -> list[Any]:
+    """What a node saved of one of its inputs, or of its first output: `(array, counter, version)`."""
+    found = []
+    for plan, value in zip(node.plan.saves, node.saved or (), strict=False):
+        if plan == (what, which) and type(value) is tuple and value:
+            value = value[0] if type(value[0]) is tuple else value
+            if hasattr(value[0], "nbytes"):
+                found.append(value)
+    return found
+
+
+def _kept_by_readers(later: Sequence[Node], node: Node) -> list[Any]:
+    """What the operations that read a node's first output saved of it."""
+    found = []
+    for reader in later:
+        for position, edge in enumerate(reader.parents):
+            if edge is not None and edge[0] is node and edge[1] == 0:
+                found += _kept(reader, INPUT, position)
+    return found
 
 
 def as_list(caller: str, outputs: Any) -> list[Tensor]:

@@ -167,6 +167,7 @@ _SPECIAL: dict[str, Callable[[Node], int | None]] = {
     "linear": _linear,
     "convolution": _convolution,
     "avg_pool": _average_pool,
+    "lstm_sequence": lambda node: prod(node.shapes[0]) * (8 * node.shapes[0][-1] + 13),
     "scaled_dot_product_attention": _attention,
 }
 _TRANSFORMS = frozenset(

@@ -226,6 +226,8 @@ class GradientRecorder:
                 change = new - old
                 table[i, _COLUMN["update_norm"]] = norm(change)
                 grad = self._parameters[i]._grad
+                if table[i, 0] != table[i, 0]:
+                    self._measure_gradient(i)  # the step called a closure that computed it
                 if grad is not None:
                     table[i, _COLUMN["ascent"]] = dot(change, grad._data)
         self._optimized.update(self._before)
@@ -239,34 +241,33 @@ class GradientRecorder:
 
     @np.errstate(all="ignore")  # what overflows, or is nan, is what it is looking for
     def _measure_gradients(self, columns: Iterable[int]) -> None:
-        self._table = table = np.full((len(self._parameters), len(STATISTICS)), nan)
+        self._table = np.full((len(self._parameters), len(STATISTICS)), nan)
         self._histogram = np.zeros((len(self._parameters), len(EDGES) - 1), np.int32)
-        bad = []
         for i in columns:
-            parameter = self._parameters[i]
-            table[i, _COLUMN["weight_norm"]] = norm(parameter._data)
-            if parameter._grad is None:
-                continue
-            g = parameter._grad._data
-            size = norm(g)
-            some = sample(g)
-            mean, std = moments(some)
-            unlike_zero = int((g != 0).sum())
-            nonfinite = 0 if isfinite(size) else count_nonfinite(g)
-            if nonfinite:
-                bad.append(self.names[i])
-            table[i, : _COLUMN["weight_norm"]] = (
-                size, self._raw.get(i, size), mean, std, 1 - unlike_zero / max(g.size, 1), nonfinite,
-            )  # fmt: skip
-            self._histogram[i] = histogram(some)
-        loss = self._watch.loss
-        if bad or (loss is not None and not isfinite(loss)):
-            self._bad.append((self.count, tuple(bad), self._watch.origin))
-            del self._bad[8:]
+            self._table[i, _COLUMN["weight_norm"]] = norm(self._parameters[i]._data)
+            self._measure_gradient(i)
+
+    def _measure_gradient(self, i: int) -> None:
+        grad = self._parameters[i]._grad
+        if grad is None:
+            return
+        g = grad._data
+        size = norm(g)
+        some = sample(g)
+        mean, std = moments(some)
+        zeros = 1 - int((g != 0).sum()) / max(g.size, 1)
+        nonfinite = 0 if isfinite(size) else count_nonfinite(g)
+        raw = self._raw.get(i, size)
+        self._table[i, : _COLUMN["weight_norm"]] = size, raw, mean, std, zeros, nonfinite
+        self._histogram[i] = histogram(some)
 
     def _finish(self) -> None:
         """Keep the step that was looked at."""
         watch = self._watch
+        broken = np.flatnonzero(self._table[:, _COLUMN["nonfinite"]] > 0)
+        if len(broken) or (watch.loss is not None and not isfinite(watch.loss)):
+            names = tuple(self.names[i] for i in broken)
+            self._bad = [*self._bad, (self.count, names, watch.origin)][:8]
         self._steps.append(self.count)
         self._tables.append(self._table.astype(np.float32))
         self._histograms.append(self._histogram)

@@ -28,8 +28,6 @@ _WINNER = (
 )
 _WINNER_NAN = "input: g where input is taken; other: g where other is taken"
 _TIED = "input: g at the extreme value, shared equally among equal ones, 0 elsewhere"
-_MATMUL = "input: g @ otherᵀ; other: inputᵀ @ g"
-_ADDED = "input: beta · g; mat1: alpha · g @ mat2ᵀ; mat2: alpha · mat1ᵀ @ g"
 _NORM = (
     "input: weight · g, less its mean and its part along the normalised input, divided by the standard "
     "deviation; weight: Σ g · normalised input; bias: Σ g"
@@ -182,7 +180,7 @@ WORDS: dict[str, str] = {
     "repeat": "input: g, summed over the copies",
     "cat": "tensors: each gets its own piece of g",
     "stack": "tensors: each gets its own slice of g",
-    "split": "input: the pieces' gradients, joined again",
+    "split": "tensor: the pieces' gradients, joined again",
     "unbind": "input: the slices' gradients, stacked again",
     "constant_pad_nd": "input: g without the padding",
     "im2col": "input: g's windows added back at their places (col2im)",
@@ -243,14 +241,14 @@ WORDS: dict[str, str] = {
     "sort": _MOVED,
     "topk": _MOVED,
     # Products of matrices.
-    "matmul": _MATMUL,
-    "mm": _MATMUL,
-    "bmm": "input: g @ otherᵀ; other: inputᵀ @ g, matrix by matrix",
-    "mv": "input: g ⊗ other; other: inputᵀ @ g",
-    "dot": "input: g · other; other: g · input",
+    "matmul": "input: g @ otherᵀ; other: inputᵀ @ g",
+    "mm": "input: g @ mat2ᵀ; mat2: inputᵀ @ g",
+    "bmm": "input: g @ mat2ᵀ, matrix by matrix; mat2: inputᵀ @ g",
+    "mv": "input: the outer product of g and vec; vec: inputᵀ @ g",
+    "dot": "input: g · tensor; tensor: g · input",
     "outer": "input: g @ vec2; vec2: gᵀ @ input",
-    "addmm": _ADDED,
-    "baddbmm": _ADDED,
+    "addmm": "input: beta · g; mat1: alpha · g @ mat2ᵀ; mat2: alpha · mat1ᵀ @ g",
+    "baddbmm": "input: beta · g; batch1: alpha · g @ batch2ᵀ; batch2: alpha · batch1ᵀ @ g",
     "linear": "input: g @ weight; weight: gᵀ @ input; bias: Σ g over the rows",
     "scaled_dot_product_attention": (
         "value: Pᵀ @ g, with the attention weights P; query: scale · dS @ key; key: scale · dSᵀ @ query, "
@@ -272,6 +270,12 @@ WORDS: dict[str, str] = {
     "avg_pool": "input: each g, divided by the window's size, spread over its window",
     "avg_pool_spread": "input: the averages of g's windows",
     "resample": "input: each g, spread over the points it was interpolated from by the same weights",
+    # Recurrent networks.
+    "lstm_sequence": (
+        "input: dz, from the last step back: what arrives at h gives o and c theirs, c gives it to i, f and g, "
+        "each times the slope of its function; h0: dz of the first step @ weight; c0: f · the gradient of the first c; "
+        "weight: Σ over steps of dzᵀ @ (the h before); bias: Σ dz"
+    ),
     # Normalisation.
     "native_batch_norm": _NORM,
     "native_layer_norm": _NORM,
@@ -302,9 +306,9 @@ WORDS: dict[str, str] = {
     "multilabel_margin_loss": "input: g · (violations at a wrong class, minus those at a target) / n",
     "ctc_loss": "log_probs: g · (exp(input) − the share of the alignments that pass there)",
     # Decompositions.
-    "inv": "input: −outᵀ @ g @ outᵀ",
-    "det": "input: g · out · inv(input)ᵀ",
-    "slogdet": "input: g of logabsdet · inv(input)ᵀ; the sign is constant",
+    "inv": "A: −outᵀ @ g @ outᵀ",
+    "det": "A: g · out · inv(A)ᵀ",
+    "slogdet": "A: g of logabsdet · inv(A)ᵀ; the sign is constant",
     "linalg_solve": "A: −dB @ outᵀ; B: dB = inv(A)ᵀ @ g",
     "cholesky": "input: L⁻ᵀ Φ(Lᵀ g) L⁻¹, symmetrised; Φ keeps the lower triangle and halves its diagonal",
     "qr": "input: (gQ + Q · sym(R gRᵀ − gQᵀ Q)) R⁻ᵀ, with sym copying the lower triangle",
@@ -312,7 +316,7 @@ WORDS: dict[str, str] = {
     "eigh": "input: V (gΛ on the diagonal, Vᴴ gV divided by λⱼ − λᵢ off it) Vᴴ",
     "eig": "input: V⁻ᴴ (gΛ on the diagonal, Vᴴ gV divided by λⱼ − λᵢ off it) Vᴴ",
     "lu_factor_ex": "input: P L⁻ᵀ (the lower part of Lᵀ gL and the upper part of gU Uᵀ) U⁻ᵀ",
-    "matrix_exp": "input: the same series on the block matrix [inputᵀ g; 0 inputᵀ], its upper right block",
+    "matrix_exp": "A: the same series on the block matrix [Aᵀ g; 0 Aᵀ], its upper right block",
     # Fourier transforms.
     **dict.fromkeys(("fft", "fft2", "fftn", "rfft", "rfft2", "rfftn"), _FORWARD_TRANSFORM),
     **dict.fromkeys(("ihfft", "ihfft2", "ihfftn"), _FORWARD_TRANSFORM),

@@ -60,6 +60,30 @@ def test_a_model() -> None:
     same_as_backward(loss, dict(model.named_parameters()))
 
 
+@pytest.mark.parametrize("dtype", [tl.float16, tl.bfloat16, tl.complex64])
+def test_other_types(dtype) -> None:
+    x = (tl.randn(4, 3) if dtype is not tl.complex64 else tl.randn(4, 3, dtype=dtype)).to(dtype)
+    leaves = {"x": x.requires_grad_(), "b": tl.ones(3, requires_grad=True)}
+    y = (x * leaves["b"].to(dtype)) @ x.t()
+    same_as_backward((y * y).abs().sum() + (x * x).sum().abs(), leaves)
+
+
+def test_a_users_function_steps_too() -> None:
+    class Cube(tl.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * x * x * g
+
+    x = tl.randn(5, requires_grad=True)
+    same_as_backward((Cube.apply(x) * x).sum(), {"x": x})
+
+
 def test_partial_sums_and_what_is_waiting() -> None:
     x = tl.tensor([1.0, 2.0], requires_grad=True)
     y = x * 3

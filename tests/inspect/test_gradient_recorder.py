@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tensorlab.inspect import gradients
 from tensorlab.inspect._statistics import EDGES, histogram
 from tensorlab.nn import functional as F
 from tensorlab.nn.modules import _hooks
-from tensorlab.optim import SGD, Adam
+from tensorlab.optim import LBFGS, SGD, Adam
 from tensorlab.optim import optimizer as optimizers
 
 
@@ -237,6 +238,34 @@ def test_two_optimizers_and_a_stranger() -> None:
     assert known[0].tolist() == [True, True, False, False]
     assert known[1].tolist() == [False, False, True, True]
     assert [flag.kind for flag in recorder.flags()] == []
+
+
+def test_a_closure_that_the_optimizer_calls() -> None:
+    model, x, y = model_and_data()
+    optimizer = LBFGS(model.parameters(), lr=0.1, max_iter=2)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    with gradients(model, every=1) as recorder:
+        for _ in range(4):
+            optimizer.step(closure)
+    assert recorder.count == 4
+    assert np.isfinite(recorder.series("norm")).all()
+    assert (recorder.series("update_norm") > 0).any()
+    assert recorder.flags() == []
+
+
+def test_a_graph_that_is_never_read_is_not_kept() -> None:
+    model, x, _ = model_and_data()
+    with gradients(model, every=1):
+        loss = model(x).sum()
+        node = weakref.ref(loss.grad_fn)
+        del loss
+        assert node() is None
 
 
 def test_an_update_by_hand() -> None:

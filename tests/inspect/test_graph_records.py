@@ -11,7 +11,7 @@ import tensorlab as tl
 from tensorlab import nn
 from tensorlab._graph import on_record
 from tensorlab._op import OPS
-from tensorlab.inspect import Source, graph, profile, recording, saved_values
+from tensorlab.inspect import Source, graph, node_value, profile, recording, saved_values
 from tensorlab.inspect.gradient_rules import WORDS, rule_words
 from tensorlab.nn import functional as F
 from tensorlab.nn.modules import _hooks
@@ -241,6 +241,28 @@ def test_saved_arrays_have_the_rules_names() -> None:
     assert saved_values(loss, mul.index)["other"].tolist() == y.tolist()
     with pytest.raises(IndexError, match="no node 99"):
         saved_values(loss, 99)
+
+
+def test_values_of_nodes() -> None:
+    x = tl.tensor([[1.0, 2.0]], requires_grad=True)
+    y = x * 3
+    z = y.exp()
+    w = z * y
+    loss = (w + 1).sum()
+    values = {n.op or "leaf": node_value(loss, n.index) for n in graph(loss).nodes}
+    assert values["leaf"].tolist() == x.tolist()
+    assert values["exp"].tolist() == z.tolist()
+    assert node_value(loss, 1).tolist() == y.tolist()  # two operations saved it
+    assert values["add"] is None  # a sum needs no values
+    assert values["sum"].item() == loss.item()
+    with tl.no_grad():
+        z.mul_(2)
+    assert node_value(loss, 2) is None  # overwritten
+    loss = (x.exp() * 2).sum()
+    loss.backward()
+    assert node_value(loss, 1) is None  # freed
+    with pytest.raises(IndexError, match="no node 9"):
+        node_value(loss, 9)
 
 
 def test_flops_of_known_operations() -> None:

@@ -156,7 +156,6 @@ def test_a_large_graph_says_what_it_leaves_out() -> None:
         tl.ones(300, 2),
         tl.ones(4, requires_grad=True) * 2,
     ],
-    ids=str,
 )
 def test_tensors_of_all_kinds(tensor) -> None:
     figure = inspect.plot_tensor(tensor)
