@@ -1197,6 +1197,10 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
     def kthvalue(self, k: Any, dim: Any=..., keepdim: Any=..., *, axis: Any=..., keepdims: Any=..., out: Any=...) -> Any:
         """The k-th smallest element along `dim` (k from 1) and its position."""
 
+    @property
+    def layout(self) -> Any:
+        ...
+
     def lcm(self, other: Any, *, out: Any=...) -> Tensor:
         """The least common multiple of two integers, with broadcasting."""
 

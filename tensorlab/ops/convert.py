@@ -22,6 +22,24 @@ class memory_format:
         return f"tensorlab.{self.name}"
 
 
+class layout:
+    """How a tensor stores its elements. All are `strided` here: none is sparse."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"tensorlab.{self.name}"
+
+
+strided = layout("strided")
+
+
+def _layout(self: Tensor) -> layout:
+    """How the elements are stored: always `tensorlab.strided`."""
+    return strided
+
+
 preserve_format = memory_format("preserve_format")
 contiguous_format = memory_format("contiguous_format")
 channels_last = memory_format("channels_last")
@@ -189,4 +207,5 @@ for _name, _target_type in {
     setattr(Tensor, _name, _converter(_name, _target_type))
 for _method in (bfloat16, contiguous, to, type_as, cpu, cuda, pin_memory):
     setattr(Tensor, _method.__name__, _method)
+Tensor.layout = property(_layout)  # type: ignore[attr-defined]
 Tensor.type = type_  # type: ignore[attr-defined]

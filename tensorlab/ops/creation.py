@@ -618,9 +618,10 @@ def fill_diagonal_(self: Tensor, fill_value: float, wrap: bool = False) -> Tenso
         raise RuntimeError(
             f"all dimensions of input must be of equal length, got {list(self.shape)}"
         )
-    np.fill_diagonal(self._data, fill_value, wrap=wrap)
-    self._version_cell[0] += 1
-    return self
+    mask = np.zeros(self.shape, bool)
+    np.fill_diagonal(mask, True, wrap=wrap)
+    on_diagonal = tensor(mask, device=self.device)
+    return self.masked_fill_(on_diagonal, fill_value)  # type: ignore[attr-defined]
 
 
 Tensor.zero_ = zero_  # type: ignore[attr-defined]

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tensorlab import _dtypes
+from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 from tensorlab.autograd.inplace import _type_name, apply_inplace
 from tensorlab.ops import arithmetic, compare, complexes, einsum, scaling, selecting, special
+from tensorlab.ops.convert import clone
 from tensorlab.ops.index import copy
 
 
@@ -36,9 +38,14 @@ def store(name: str, target: Any, result: Tensor) -> Tensor:
     return apply_inplace(copy.op, (target, result), ())
 
 
+def _as_it_is(x: Tensor) -> Tensor:
+    """The tensor, or a copy where gradients may need its values from before the write."""
+    return clone(x) if mode.grad and x.requires_grad else x
+
+
 def _in_place(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return store(method.__name__, self, function(self, *args, **kwargs))
+        return store(method.__name__, self, function(_as_it_is(self), *args, **kwargs))
 
     method.__name__ = f"{name}_"
     method.__qualname__ = f"Tensor.{name}_"
@@ -63,7 +70,7 @@ for _name, _function in _FUNCTIONS.items():
 
 def _float_power_in_place(self: Tensor, exponent: Any) -> Tensor:
     """In-place version of `float_power`; the tensor must be float64 (complex128)."""
-    result = arithmetic.float_power(self, exponent)
+    result = arithmetic.float_power(_as_it_is(self), exponent)
     if result.dtype is not self.dtype:
         raise RuntimeError(
             f"the base given to float_power_ has dtype {_type_name(self.dtype)} but the operation's result requires "
@@ -74,7 +81,7 @@ def _float_power_in_place(self: Tensor, exponent: Any) -> Tensor:
 
 def _polygamma_in_place(self: Tensor, n: int) -> Tensor:
     """In-place version of `polygamma`."""
-    return store("polygamma_", self, special.polygamma(n, self))
+    return store("polygamma_", self, special.polygamma(n, _as_it_is(self)))
 
 
 def _polygamma_method(self: Tensor, n: int) -> Tensor:
