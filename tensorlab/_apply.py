@@ -30,6 +30,10 @@ ndarray = np.ndarray
 #: Who watches operations run; see `observe`. Empty almost always, so looking costs nothing.
 observers: tuple[Any, ...] = ()
 
+#: While autocast is on it is among the observers, and this is asked what to compute in:
+#: `casting(op, inputs, params)` gives the inputs as they are wanted.
+casting: Callable[..., Any] | None = None
+
 
 def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     """Run `op`: unwrap, promote, compute, wrap, and record a node if a gradient may be wanted.
@@ -458,6 +462,11 @@ def _observed(
     mask: int,
     xp: ModuleType,
 ) -> Any:
+    if casting is not None:
+        wanted = casting(op, inputs, params)
+        if wanted is not inputs:
+            inputs = wanted
+            arrays, mask, xp = unwrap(op, inputs)
     watching = observers
     for o in watching:
         o.before(op, arrays)

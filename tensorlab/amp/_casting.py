@@ -108,22 +108,6 @@ def _cast(x: Any, wanted: dtype, device_type: str) -> Any:
     return kept[2]
 
 
-def _install() -> None:
-    """Have operations that are observed, and functions that are marked, ask here first."""
-    observed = _apply._observed
-
-    def cast_and_observed(
-        op: Any, inputs: Any, arrays: Any, params: Any, mask: int, xp: Any
-    ) -> Any:
-        wanted = cast_inputs(op, inputs, params)
-        if wanted is not inputs:
-            inputs = wanted
-            arrays, mask, xp = _apply.unwrap(op, inputs)
-        return observed(op, inputs, arrays, params, mask, xp)
-
-    _apply._observed = cast_and_observed
-    _autocast.cast_arguments = cast_arguments
-    _autocast.is_on = lambda: any(state.enabled.values())
-
-
-_install()
+_apply.casting = cast_inputs
+_autocast.cast_arguments = cast_arguments
+_autocast.is_on = lambda: any(state.enabled.values())

@@ -169,6 +169,7 @@ def test_resuming_goes_on_where_it_stopped(name, options):
 @pytest.mark.parametrize(
     ("name", "options"),
     [pair for pair in SCHEDULES if pair[0] not in COMBINED],
+    ids=[name for name in NAMES if name.split("-")[0] not in COMBINED],
 )
 def test_schedules_with_a_tensor_rate(name, options):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of this test")
@@ -194,7 +195,7 @@ def test_schedules_with_a_tensor_rate(name, options):
 @pytest.mark.parametrize(
     ("name", "options"),
     [pair for pair in SCHEDULES if pair[0] not in NO_EPOCH],
-    ids=str,
+    ids=[name for name in NAMES if name.split("-")[0] not in NO_EPOCH],
 )
 def test_going_to_an_epoch(name, options):
     """The deprecated form, by closed formula where there is one."""
