@@ -18,7 +18,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
 opcheck: Any = importlib.import_module("tensorlab.testing.opcheck")
 
 # Operations on complex numbers that PyTorch has and tensorlab has not: an order of complex numbers,
-# which PyTorch takes from NumPy, and logarithms of sums, which it adds up for them only.
+# which PyTorch takes from NumPy, logarithms of sums, which it adds up for them only, and attention,
+# whose weights would be no weights.
 REFUSED = {
     "amax",
     "amin",
@@ -29,6 +30,7 @@ REFUSED = {
     "logcumsumexp",
     "soft_margin_loss",
     "scatter_reduce",
+    "scaled_dot_product_attention",
 }
 # Where PyTorch means something else, and why.
 OTHER = {
