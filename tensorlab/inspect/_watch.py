@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
@@ -31,7 +33,7 @@ class Watch:
 
     def __init__(self, recorder: GradientRecorder) -> None:
         self._recorder = recorder
-        self._remembered: list[tuple[Tensor, ref[Tensor], int]] = []
+        self._remembered: list[tuple[Tensor, Any]] = []  # with weak references to gradients
         self.begin()
 
     def begin(self) -> None:
@@ -41,16 +43,19 @@ class Watch:
         self.objective: float | None = None
         self.kept: bool | None = None
         self.origin = ""
-        self._pending_objective: float | None = None
+        self._objective: float | None = None  # of the forward pass that is running
+        self._candidate: tuple[float, float | None] | None = None  # of the pass back that began
         self._in_backward = False
+        self._rules = 0  # how many gradient rules are running
         # Weakly: a graph that backward() never reads must not be kept alive by being watched.
         self._scalars: WeakKeyDictionary[Node, Any] = WeakKeyDictionary()
 
-    def remember(self, parameters: list[Tensor]) -> None:
-        """Note the gradients that a step leaves, to see whether somebody zeroes them."""
-        self._remembered = [
-            (p, ref(p._grad), p._grad._version) for p in parameters if p._grad is not None
-        ]
+    def remember(self, parameters: Sequence[Tensor]) -> None:
+        """Note gradients that a step leaves, to see whether somebody zeroes them. A few will do."""
+        left = [p for p in parameters if p._grad is not None]
+        left.sort(key=lambda p: p._data.size)
+        some = itertools.islice((p for p in left if _nonzero(p._grad)), 4)
+        self._remembered = [(p, ref(p._grad)) for p in some]
 
     def before(self, op: Op, arrays: Any) -> None:
         """An operation starts: nothing to see yet."""
@@ -63,11 +68,13 @@ class Watch:
             return
         activations = self._recorder._activations
         if node is not None:
+            if self._rules:
+                return  # what a rule computes under create_graph belongs to the pass back
             self._in_backward = False
             if out.size == 1 and len(outputs) == 1:
                 self._scalars[node] = out
-                if op.name in LOSSES and self._pending_objective is None:
-                    self._pending_objective = float(out.reshape(()))
+                if op.name in LOSSES and self._objective is None:
+                    self._objective = float(out.reshape(()))
             if activations is not None and op.name in activations.KINDS:
                 activations.note(op, arrays, out, node)
         if not self.origin and not isfinite(float(_total(out))):
@@ -86,32 +93,36 @@ class Watch:
 
     def before_backward(self, node: Node) -> None:
         """A gradient rule starts; the first one of a pass belongs to the loss."""
+        self._rules += 1
         if self._in_backward:
             return
         self._in_backward = True
         value = self._scalars.get(node)
         self._scalars.clear()
-        objective, self._pending_objective = self._pending_objective, None
         self._look_at_leftovers()
-        if value is None:
+        if value is not None:
+            self.scale = self._recorder.scale()
+            self._candidate = float(value.reshape(()).real) / self.scale, self._objective
+            self._objective = None
+
+    def accumulated(self) -> None:
+        """A parameter got its gradient: so the pass is one of `backward()`, and trains the model."""
+        if self._candidate is None:
             return
-        self.scale = self._recorder.scale()
-        found = float(value.reshape(()).real) / self.scale
-        self.loss = found if self.loss is None else self.loss + found
+        (loss, objective), self._candidate = self._candidate, None
+        self.loss = loss if self.loss is None else self.loss + loss
         if objective is not None:
             self.objective = objective if self.objective is None else self.objective + objective
 
     def _look_at_leftovers(self) -> None:
-        parameters = self._recorder.parameters
-        if self.kept is None and self._remembered:
-            same = [(p._grad, grad(), version) for p, grad, version in self._remembered]
+        """Are the gradients still those of the step before? Once they were not, they were zeroed."""
+        if self._remembered and self.kept is not False:
             self.kept = all(
-                now is not None and now is before and now._version == version
-                for now, before, version in same
-            ) and any(now is not None and _nonzero(now) for now, _, _ in same)
-            self._remembered = []
+                p._grad is not None and p._grad is before() and _nonzero(p._grad)
+                for p, before in self._remembered
+            )
         if self.loss is not None and not any(
-            p._grad is not None and _nonzero(p._grad) for p in parameters
+            p._grad is not None and _nonzero(p._grad) for p in self._recorder.parameters
         ):
             # Not one more pass of an accumulation: the last step never happened, a scaler skipped it.
             self.loss = self.objective = None
@@ -121,6 +132,7 @@ class Watch:
     @np.errstate(all="ignore")
     def after_backward(self, node: Node, grads: Any) -> None:
         """A gradient rule has ended."""
+        self._rules = max(0, self._rules - 1)
         if self.origin or node.op is None:
             return
         for g in grads:
@@ -130,8 +142,8 @@ class Watch:
                 return
 
 
-def _nonzero(grad: Tensor) -> bool:
-    return bool((grad._data != 0).any())
+def _nonzero(grad: Tensor | None) -> bool:
+    return grad is not None and bool((grad._data != 0).any())
 
 
 def _total(array: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -32,6 +32,8 @@ class Description:
             elements; None where a block holds no finite value. Empty for an empty tensor.
         grid_of: which part of the tensor the grid shows, such as "x[0, :, :]"; "" for all of it.
         grid_block: how many elements, down and across, one number of the grid stands for at most.
+
+    As a dict, `to_dict()`: the same keys.
     """
 
     shape: tuple[int, ...]
@@ -53,6 +55,9 @@ class Description:
     grid: tuple[tuple[float | None, ...], ...]
     grid_of: str
     grid_block: tuple[int, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
     def rows(self) -> list[tuple[str, str]]:
         """What a table of it shows: names and values as text."""

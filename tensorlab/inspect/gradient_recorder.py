@@ -159,6 +159,7 @@ class GradientRecorder:
     def _note_raw(self, index: int) -> Any:
         def note(parameter: Tensor) -> None:
             begin = time.perf_counter()
+            self._watch.accumulated()
             if parameter._grad is not None:
                 with np.errstate(all="ignore"):
                     self._raw[index] = norm(parameter._grad._data) / self._watch.scale

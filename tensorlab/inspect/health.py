@@ -35,7 +35,7 @@ EXPLODING = 100.0  # norm of all gradients over norm of all weights
 GROWN = 1e4  # times the gradient norm of the first steps
 DEAD = 0.75  # share of a layer's units
 SATURATED = 0.8  # share of an activation's values
-STEADY = 0.85  # rank correlation of loss and step
+STEADY, LONG = 0.85, 16  # rank correlation of loss and step, over at least so many steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _loss(record: GradientRecorder) -> list[Flag]:
 def _trend(values: np.ndarray) -> float:
     """Spearman's rank correlation of the values with their order; 0 if there are too few."""
     values = values[np.isfinite(values)]
-    if values.size < 8 or np.ptp(values) == 0:
+    if values.size < LONG or np.ptp(values) == 0:
         return 0.0
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return float(np.corrcoef(ranks, np.arange(values.size))[0, 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import tensorlab
@@ -33,6 +33,8 @@ class ModuleRow:
         output_bytes: memory of what its calls returned; an array that several modules return
             (a container returns its last child's) counts at the innermost.
         shares_parameters: whether it has a parameter that was counted at an earlier row.
+
+    As a dict, `to_dict()`: the same keys.
     """
 
     name: str
@@ -46,14 +48,32 @@ class ModuleRow:
     output_bytes: int
     shares_parameters: bool
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The rows, parents before children, and the shapes that went in. Totals are sums over rows."""
+    """The rows, parents before children, and the shapes that went in. Totals are sums over rows.
+
+    As a dict, `to_dict()`: `schema` ("tensorlab.summary/1"), `rows` (dicts of `ModuleRow`),
+    `input_shapes`, `input_bytes` and the totals `parameters`, `trainable`, `parameter_bytes` and
+    `output_bytes`.
+    """
 
     rows: tuple[ModuleRow, ...]
     input_shapes: tuple[Shape, ...]
     input_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema": "tensorlab.summary/1",
+            **asdict(self),
+            "parameters": self.parameters,
+            "trainable": self.trainable,
+            "parameter_bytes": self.parameter_bytes,
+            "output_bytes": self.output_bytes,
+        }
 
     @property
     def parameters(self) -> int:

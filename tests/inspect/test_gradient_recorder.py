@@ -268,6 +268,45 @@ def test_a_graph_that_is_never_read_is_not_kept() -> None:
         assert node() is None
 
 
+def test_a_gradient_penalty_is_no_loss_of_its_own() -> None:
+    model, x, y = model_and_data()
+    model[1] = nn.Tanh()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    losses = []
+    with gradients(model, every=1) as recorder:
+        for _ in range(4):
+            optimizer.zero_grad()
+            inputs = x.clone().requires_grad_()
+            score = model(inputs).sum()
+            (slope,) = tl.autograd.grad(score, inputs, create_graph=True)
+            loss = F.cross_entropy(model(x), y) + slope.square().sum()
+            losses.append(loss.item())
+            loss.backward()
+            optimizer.step()
+    np.testing.assert_allclose(recorder.losses, losses, rtol=1e-6)
+    assert recorder.flags() == []
+
+
+def test_two_networks_that_train_each_other() -> None:
+    """A discriminator gets gradients in the generator's pass, and is zeroed before its own."""
+    generator, critic = nn.Linear(4, 6), nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 1))
+    first, second = SGD(critic.parameters(), lr=0.01), SGD(generator.parameters(), lr=0.01)
+    real, noise = tl.randn(16, 6), tl.randn(16, 4)
+    yes, no = tl.ones(16, 1), tl.zeros(16, 1)
+    with gradients(critic, every=1) as watched, gradients(generator, every=1) as other:
+        for _ in range(12):
+            first.zero_grad()
+            F.binary_cross_entropy_with_logits(critic(real), yes).backward()
+            F.binary_cross_entropy_with_logits(critic(generator(noise).detach()), no).backward()
+            first.step()
+            second.zero_grad()
+            F.binary_cross_entropy_with_logits(critic(generator(noise)), yes).backward()
+            second.step()
+    assert watched.count == other.count == 12
+    assert watched.flags() == []
+    assert other.flags() == []
+
+
 def test_an_update_by_hand() -> None:
     model, x, y = model_and_data()
     with gradients(model, every=2) as recorder:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import tensorlab as tl
 from tensorlab import nn
-from tensorlab.inspect import summary
+from tensorlab.inspect import describe, summary
 
 
 class Twice(nn.Module):
@@ -118,3 +120,12 @@ def test_dictionaries_and_tuples_of_outputs() -> None:
     s = summary(Two(), (3, 2))
     assert s.rows[0].output_shapes == ((3, 2), (1, 2), (3, 2))
     assert summary(Two(), tl.zeros(3, 2, dtype=tl.float64)).rows[0].output_bytes >= 2 * 48
+
+
+def test_as_a_dict() -> None:
+    document = json.loads(json.dumps(summary(nn.Linear(4, 2), (3, 4)).to_dict(), allow_nan=False))
+    assert document["schema"] == "tensorlab.summary/1"
+    assert document["rows"][0]["output_shapes"] == [[3, 2]]
+    assert document["parameters"] == 10
+    found = describe(tl.tensor([1.0, float("nan")])).to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False))["nan"] == 1
