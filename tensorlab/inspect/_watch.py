@@ -46,7 +46,6 @@ class Watch:
         self._objective: float | None = None  # of the forward pass that is running
         self._candidate: tuple[float, float | None] | None = None  # of the pass back that began
         self._in_backward = False
-        self._rules = 0  # how many gradient rules are running
         # Weakly: a graph that backward() never reads must not be kept alive by being watched.
         self._scalars: WeakKeyDictionary[Node, Any] = WeakKeyDictionary()
 
@@ -68,8 +67,6 @@ class Watch:
             return
         activations = self._recorder._activations
         if node is not None:
-            if self._rules:
-                return  # what a rule computes under create_graph belongs to the pass back
             self._in_backward = False
             if out.size == 1 and len(outputs) == 1:
                 self._scalars[node] = out
@@ -93,7 +90,6 @@ class Watch:
 
     def before_backward(self, node: Node) -> None:
         """A gradient rule starts; the first one of a pass belongs to the loss."""
-        self._rules += 1
         if self._in_backward:
             return
         self._in_backward = True
@@ -132,7 +128,6 @@ class Watch:
     @np.errstate(all="ignore")
     def after_backward(self, node: Node, grads: Any) -> None:
         """A gradient rule has ended."""
-        self._rules = max(0, self._rules - 1)
         if self.origin or node.op is None:
             return
         for g in grads:

@@ -11,7 +11,7 @@ import pytest
 import tensorlab as tl
 from tensorlab import _apply, nn
 from tensorlab.inspect import gradients
-from tensorlab.inspect._statistics import EDGES, histogram
+from tensorlab.inspect._statistics import EDGES, histogram, sample
 from tensorlab.nn import functional as F
 from tensorlab.nn.modules import _hooks
 from tensorlab.optim import LBFGS, SGD, Adam
@@ -401,6 +401,45 @@ def test_a_large_gradient_is_sampled_over_all_its_columns() -> None:
     g = model.weight.grad.numpy()
     assert recorder.series("norm")[0, 0] == pytest.approx(np.linalg.norm(g), rel=1e-5)
     assert recorder.series("std")[0, 0] == pytest.approx(g.std(), rel=0.1)
+
+
+def test_a_sample_sees_every_column() -> None:
+    columns = np.tile(np.arange(4096, dtype=np.float32), (16, 1))
+    assert len(np.unique(sample(columns))) > 4000
+    assert sample(columns).size <= 8192
+    assert len(sample(np.ones(8192, np.float32))) == 8192
+
+
+def test_a_unit_that_wakes_now_and_then_is_not_dead() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+    with tl.no_grad():
+        model[0].weight.copy_(tl.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        model[0].bias.zero_()
+    optimizer = SGD(model.parameters(), lr=0.0)
+    x = tl.ones(100, 2)
+    with gradients(model, every=1) as recorder:
+        for step in range(12):
+            x[:, 0] = (
+                1.0 if step % 3 == 2 else -1.0
+            )  # the first unit is 0 for 200 examples in a row
+            x[:, 1] = -1.0  # the second always
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+    dead = recorder.activation_series("dead")[:, 0].tolist()
+    assert dead == [0.0, 0.0, *[0.5] * 10]
+
+
+def test_saturated_values() -> None:
+    model = nn.Sequential(nn.Sigmoid(), nn.Tanh(), nn.Hardtanh(), nn.Linear(4, 1))
+    optimizer = SGD(model.parameters(), lr=0.0)
+    with gradients(model, every=1) as recorder:
+        x = tl.tensor([[-9.0, 0.0, 1.0, 9.0]], requires_grad=True)
+        (model[0](x).sum() + model[1](x).sum() + model[2](x).sum()).backward()
+        model[3](x).sum().backward()
+        optimizer.step()
+    assert recorder.activations == ("0", "1", "2")
+    assert recorder.activation_series("saturated").tolist() == [[0.5, 0.5, 0.75]]
 
 
 def test_to_dict() -> None:

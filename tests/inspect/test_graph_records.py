@@ -150,8 +150,10 @@ def test_lines_of_code() -> None:
 
 def test_recording_leaves_nothing_behind() -> None:
     r = recording()
+    model = nn.Sequential(nn.Sequential(nn.Tanh()))
     with r, r:
-        tl.ones(1, requires_grad=True) * 2
+        y = model(tl.ones(1, requires_grad=True))
+    assert graph(y, params=model).operations[0].module == "0.0"
     assert not on_record
     assert not _hooks.global_forward_hooks
     assert not _hooks.global_forward_pre_hooks

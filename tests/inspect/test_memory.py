@@ -81,6 +81,23 @@ def test_lines_modules_and_kinds_of_a_training_step() -> None:
     assert loss.requires_grad
 
 
+def test_a_gradient_that_a_leaf_takes_over_is_its_own() -> None:
+    class Scale(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.w = nn.Parameter(tl.ones(2048))
+
+        def forward(self, x):
+            return (self.w * x).sum()
+
+    model = Scale()
+    with memory(model) as m:
+        model(tl.randn(2048)).backward()
+    (row,) = [t for t in m.tensors("end") if t.name == "w" and t.kind != "parameter"]
+    assert (row.kind, row.bytes) == ("gradient", 8 * KIB)
+    assert m.live - m.base <= 8 * KIB + 64
+
+
 def test_what_a_graph_keeps_is_given_back_by_backward() -> None:
     x = tl.ones(1024, requires_grad=True)
     with memory() as m:
