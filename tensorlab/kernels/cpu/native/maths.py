@@ -3,8 +3,8 @@
 The C library's functions take one number at a time. These are polynomials without branches: where two
 formulas are needed both are computed and one is chosen. Errors are a few units in the last place.
 
-Sources of the polynomials: S. L. Moshier, Cephes Math Library (single precision, expf.c and tanhf.c),
-1984-1992; for erf, N. Juffa's minimax approximation (stackoverflow.com/a/35148199), 2016.
+Sources of the polynomials: S. L. Moshier, Cephes Math Library (single precision, expf.c, tanhf.c and
+logf.c), 1984-1992; for erf, N. Juffa's minimax approximation (stackoverflow.com/a/35148199), 2016.
 """
 
 # Numba passes the first argument of an intrinsic itself.
@@ -19,7 +19,10 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["erf", "exp", "normal_cdf", "normal_pdf", "sigmoid", "tanh"]
+__all__ = [
+    "dot", "erf", "exp", "expm1_below", "largest", "log", "log1p", "normal_cdf", "normal_pdf", "of_order",
+    "order", "sigmoid", "tanh", "total", "total_exp",
+]  # fmt: skip
 
 _f = np.float32
 _LOG2_E, _LN2_HIGH, _LN2_LOW = _f(1.44269504088896341), _f(0.693359375), _f(-2.12194440e-4)
@@ -31,7 +34,12 @@ _N5, _N4, _N3 = _f(-5.96761703e-4), _f(4.99119423e-3), _f(-2.67681349e-2)
 _N2, _N1, _N0 = _f(1.12819925e-1), _f(-3.76125336e-1), _f(1.28379166e-1)
 _F7, _F6, _F5, _F4 = _f(-1.72853470e-5), _f(3.83197126e-4), _f(-3.88396438e-3), _f(2.42546219e-2)
 _F3, _F2, _F1 = _f(-1.06777877e-1), _f(-6.34846687e-1), _f(-1.28717512e-1)
+_L8, _L7, _L6 = _f(7.0376836292e-2), _f(-1.1514610310e-1), _f(1.1676998740e-1)
+_L5, _L4, _L3 = _f(-1.2420140846e-1), _f(1.4249322787e-1), _f(-1.6668057665e-1)
+_L2, _L1, _L0 = _f(2.0000714765e-1), _f(-2.4999993993e-1), _f(3.3333331174e-1)
+_SMALLEST_NORMAL, _TWO_TO_23 = _f(1.17549435e-38), _f(8388608)
 _HALF, _ONE, _TWO = _f(0.5), _f(1), _f(2)
+_INF, _NAN = _f(np.inf), _f(np.nan)
 _SQRT_HALF, _PER_SQRT_2PI = _f(0.70710678118654752), _f(0.39894228040143268)
 
 
@@ -43,9 +51,23 @@ def _float_of_bits(typingctx: Any, bits: Any) -> Any:
     return types.float32(types.int32), codegen
 
 
+@intrinsic
+def _bits_of_float(typingctx: Any, number: Any) -> Any:
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), codegen
+
+
 def _function(function: Any) -> Any:
     """Code that is put into the kernels that call it."""
     return njit(forceinline=True, fastmath={"contract"}, error_model="numpy")(function)
+
+
+def _reordered(function: Any) -> Any:
+    """The same, and sums in it may be added in another order, as vectors do it."""
+    flags = {"contract", "reassoc"}
+    return njit(forceinline=True, fastmath=flags, error_model="numpy")(function)
 
 
 @_function
@@ -62,6 +84,63 @@ def exp(x: Any) -> Any:
     first = _float_of_bits(np.int32((half + np.int32(127)) << np.int32(23)))
     second = _float_of_bits(np.int32((whole - half + np.int32(127)) << np.int32(23)))
     return x if x != x else p * first * second
+
+
+@_function
+def expm1_below(x: Any) -> Any:
+    """eˣ − 1 for x that is not above 0, exact also near 0: 2ⁿ · (eʳ − 1) + (2ⁿ − 1)."""
+    inside = max(x, _f(-80))
+    n = np.floor(inside * _LOG2_E + _HALF)
+    r = inside - n * _LN2_HIGH - n * _LN2_LOW
+    p = ((((_E5 * r + _E4) * r + _E3) * r + _E2) * r + _E1) * r + _E0
+    p = p * r * r + r
+    power = _float_of_bits(np.int32((np.int32(n) + np.int32(127)) << np.int32(23)))
+    value = power * p + (power - _ONE)
+    return value if x < _f(0) else x
+
+
+@_function
+def log(x: Any) -> Any:
+    """ln x: x is m · 2ᵉ with m near 1, of which a polynomial. 0 gives −inf, below it nan."""
+    small = x < _SMALLEST_NORMAL
+    bits = _bits_of_float(x * _TWO_TO_23 if small else x)
+    # m from √½ to √2: what its bits are more than those of √½ decides the exponent.
+    e = np.int32(bits - np.int32(0x3F3504F3)) >> np.int32(23)
+    m = _float_of_bits(np.int32(bits - np.int32(np.int32(e) << np.int32(23)))) - _ONE
+    exponent = np.float32(np.int32(e)) - (_f(23) if small else _f(0))
+    z = m * m
+    p = (((_L8 * m + _L7) * m + _L6) * m + _L5) * m + _L4
+    p = ((((p * m + _L3) * m + _L2) * m + _L1) * m + _L0) * m * z
+    p = p + exponent * _LN2_LOW - _HALF * z
+    value = m + p + exponent * _LN2_HIGH
+    value = -_INF if x == _f(0) else value
+    value = _NAN if x < _f(0) else value
+    return value if x < _INF else x  # inf and nan
+
+
+@_function
+def log1p(x: Any) -> Any:
+    """ln(1 + x): that of 1 + x as it was rounded, and the first-order term of what was rounded off."""
+    u = _ONE + x
+    value = log(u) + (x - (u - _ONE)) / u
+    value = x if u == _ONE else value
+    return value if (u > _f(0)) & (u < _INF) else log(u)
+
+
+@_function
+def order(x: Any) -> Any:
+    """An integer that is larger for larger numbers, and largest for (positive) nan.
+
+    Unlike that of numbers, the largest of integers is found with whole vectors.
+    """
+    bits = _bits_of_float(x)
+    return np.int32(bits ^ np.int32((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
+
+
+@_function
+def of_order(key: Any) -> Any:
+    """The number whose `order` is `key`."""
+    return _float_of_bits(np.int32(key ^ np.int32((key >> np.int32(31)) & np.int32(0x7FFFFFFF))))
 
 
 @_function
@@ -103,3 +182,42 @@ def normal_cdf(x: Any) -> Any:
 def normal_pdf(x: Any) -> Any:
     """The density of the normal distribution."""
     return exp(x * x * -_HALF) * _PER_SQRT_2PI
+
+
+# Of rows ----------------------------------------------------------------------------------
+
+
+@_function
+def largest(row: Any) -> Any:
+    """The largest number of a row that is not empty; nan if there is one."""
+    key = order(row[0])
+    for j in range(len(row)):
+        key = np.int32(max(key, order(row[j])))
+    return of_order(key)
+
+
+@_reordered
+def total(row: Any) -> Any:
+    """Σ row[j]."""
+    found = _f(0)
+    for j in range(len(row)):
+        found += row[j]
+    return found
+
+
+@_reordered
+def dot(a: Any, b: Any) -> Any:
+    """Σ a[j] · b[j]."""
+    found = _f(0)
+    for j in range(len(a)):
+        found += a[j] * b[j]
+    return found
+
+
+@_reordered
+def total_exp(row: Any, shift: Any) -> Any:
+    """Σ exp(row[j] − shift)."""
+    found = _f(0)
+    for j in range(len(row)):
+        found += exp(row[j] - shift)
+    return found

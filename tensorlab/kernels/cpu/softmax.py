@@ -1,0 +1,76 @@
+"""Softmax, its logarithm, and the loss of class numbers, in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.cpu.loading import all_float32, native
+
+#: Below this many numbers the generic path is as fast.
+FEWEST = 512
+
+
+def _kernels(dim: Any, *arrays: Any) -> Any:
+    """The compiled functions and the dimension, counted from the front, if they suit these arrays."""
+    x = arrays[0]
+    if type(dim) is not int or x.size < FEWEST or not x.size or not all_float32(*arrays):
+        return None, 0
+    if not -x.ndim <= dim < x.ndim or any(a.shape != x.shape for a in arrays):
+        return None, 0
+    return native("softmax"), dim % x.ndim
+
+
+@register_kernel("softmax", "cpu")
+def _softmax(input: Any, dim: Any, dtype: Any = None) -> Any:
+    found, axis = _kernels(dim, input) if dtype is None else (None, 0)
+    return NotImplemented if found is None else found.softmax(input, axis, False)
+
+
+@register_kernel("log_softmax", "cpu")
+def _log_softmax(input: Any, dim: Any, dtype: Any = None) -> Any:
+    found, axis = _kernels(dim, input) if dtype is None else (None, 0)
+    return NotImplemented if found is None else found.softmax(input, axis, True)
+
+
+@register_backward_kernel("softmax", "cpu", "input")
+def _softmax_backward(g: Any, out: Any, dim: Any) -> Any:
+    found, axis = _kernels(dim, g, out)
+    return NotImplemented if found is None else found.softmax_backward(g, out, axis, False)
+
+
+@register_backward_kernel("log_softmax", "cpu", "input")
+def _log_softmax_backward(g: Any, out: Any, dim: Any) -> Any:
+    found, axis = _kernels(dim, g, out)
+    return NotImplemented if found is None else found.softmax_backward(g, out, axis, True)
+
+
+def _classes(shape: Any, target: Any, weight: Any, reduction: str) -> Any:
+    """The compiled functions, if these are rows of numbers with one class each."""
+    if len(shape) != 2 or shape[0] * shape[1] < FEWEST or type(target) is not np.ndarray:
+        return None
+    if target.dtype != np.int64 or target.shape != shape[:1]:
+        return None
+    if weight is not None and (not all_float32(weight) or weight.shape != shape[1:]):
+        return None
+    return native("softmax") if reduction in ("mean", "sum", "none") else None
+
+
+@register_kernel("nll_loss", "cpu")
+def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    found = _classes(input.shape, target, weight, reduction) if all_float32(input) else None
+    if found is None:
+        return NotImplemented
+    return found.nll_loss(input, target, weight, ignore_index, reduction)
+
+
+@register_backward_kernel("nll_loss", "cpu", "input")
+def _nll_loss_backward(
+    g: Any, target: Any, weight: Any, input_shape: Any, ignore_index: int, reduction: str
+) -> Any:
+    found = _classes(input_shape, target, weight, reduction) if all_float32(g) else None
+    if found is None:
+        return NotImplemented
+    return found.nll_loss_backward(g, target, weight, input_shape, ignore_index, reduction)
