@@ -13,8 +13,6 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from tensorlab import _apply
-from tensorlab._tensor import Tensor
-from tensorlab.inspect._leaf_hooks import on_gradient
 from tensorlab.inspect._memory import flat, owner
 from tensorlab.inspect.memory_records import (
     MemoryEvent,
@@ -138,6 +136,12 @@ class memory:
         self._pieces: list[_Piece] = []
         self._alive: dict[int, _Watched] = {}
         self._nodes: WeakKeyDictionary[Node, tuple[str, Line | None]] = WeakKeyDictionary()
+        self._leaves: dict[Node, None] = {}  # gradients were sent there
+        self._names = {
+            id(tensor): name
+            for name, tensor, kind in parameters_of(self._models)
+            if kind == "parameter"
+        }
         self._modules = ModuleStack()
         self._prefixes = {id(module): name for name, module in self._models.items()}
         # A memory may be given back in the middle of anything, also of what holds the lock.
@@ -157,9 +161,6 @@ class memory:
         self.base = self.peak = self.live
         with ExitStack() as stack:
             self._modules.hooked(stack)
-            for name, tensor, kind in parameters_of(self._models):
-                if kind == "parameter":
-                    on_gradient(stack, tensor, self._gradient_hook(name))
             stack.callback(register_optimizer_step_pre_hook(self._before_step).remove)
             stack.callback(register_optimizer_step_post_hook(self._after_step).remove)
             stack.enter_context(_apply.observe(self))
@@ -169,16 +170,19 @@ class memory:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._look_at_leaves()
         self._open = False
         self.seconds = time.perf_counter() - self._zero
         if self._stack is not None:
             self._stack.close()
+        self._leaves.clear()
         self._alive.clear()  # nothing is followed any more
 
     # What the observed code calls.
 
     def before(self, op: Op, arrays: Any) -> None:
         """An operation starts (see `tensorlab._apply.observe`)."""
+        self._look_at_leaves()
 
     def after(self, op: Op, arrays: Any, outputs: tuple[Any, ...], node: Node | None) -> None:
         """An operation has ended."""
@@ -195,6 +199,7 @@ class memory:
 
     def before_backward(self, node: Node) -> None:
         """A gradient rule starts."""
+        self._look_at_leaves()
 
     def after_backward(self, node: Node, grads: Iterable[Any]) -> None:
         """A gradient rule has ended."""
@@ -203,20 +208,26 @@ class memory:
         module, line = self._nodes.get(node, ("", None))
         for array in flat(getattr(g, "_data", g) for g in grads if g is not None):
             self._add(array, "backward", "", f"{node.op.name} backward", module, line)
+        for edge in node.parents:
+            if edge is not None and edge[0].op is None:
+                self._leaves[edge[0]] = None
 
-    def _gradient_hook(self, name: str) -> Any:
-        def hook(parameter: Tensor) -> None:
-            if parameter._grad is not None:
-                module = name.rpartition(".")[0]
-                self._add(parameter._grad._data, "gradient", name, "", module, None)
+    def _look_at_leaves(self) -> None:
+        """Have leaves that gradients were sent to taken them over, or made their `.grad` by now?
 
-        return hook
+        A hook on the leaf would be told, but then the engine has to copy what it may hand over.
+        """
+        for node in tuple(self._leaves):
+            leaf = node.leaf()
+            if leaf is None:
+                self._leaves.pop(node, None)
+            elif leaf._grad is not None:
+                self._leaves.pop(node, None)
+                name = self._names.get(id(leaf), "")
+                self._add(leaf._grad._data, "gradient", name, "", name.rpartition(".")[0], None)
 
     def _before_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter._grad is not None:
-                    self._add(parameter._grad._data, "gradient", "", "", "", None)
+        self._look_at_leaves()
 
     def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
         for tensor in state_of(optimizer):
@@ -251,8 +262,6 @@ class memory:
                 if kind == "gradient" and piece.kind == "backward":
                     # The engine handed over the array that a rule had made.
                     piece.kind, piece.name, piece.module = kind, name, module or piece.module
-                elif kind == "gradient" and name and not piece.name:
-                    piece.name = name
                 return
             if array.nbytes == 0:
                 return
