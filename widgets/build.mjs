@@ -10,12 +10,14 @@ import { build } from "esbuild";
 
 const HERE = import.meta.dirname;
 const STATIC = `${HERE}/tensorlab_widgets/static`;
-// A widget is saved in a notebook with all of its code: small is a feature.
+// Each widget is a file of its own, name.ts and name.css.
+const WIDGETS = ["progress"];
+// A widget is saved in a notebook with all of its code: small is a feature. All of them together:
 const LIMIT = 150 * 1024;
 
 const { outputFiles } = await build({
   absWorkingDir: HERE,
-  entryPoints: ["src/progress.ts", "src/progress.css"],
+  entryPoints: WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]),
   outdir: STATIC,
   bundle: true,
   format: "esm",
@@ -27,11 +29,10 @@ const { outputFiles } = await build({
 });
 
 const checking = process.argv.includes("--check");
+let total = 0;
 for (const { path, contents } of outputFiles) {
   const name = path.slice(HERE.length + 1);
-  if (contents.length > LIMIT) {
-    throw new Error(`${name} has ${contents.length} bytes; the limit is ${LIMIT}`);
-  }
+  total += contents.length;
   const committed = await readFile(path).catch(() => null);
   if (committed?.equals(contents)) {
     console.log(`${name}: ${contents.length} bytes, current`);
@@ -44,3 +45,5 @@ for (const { path, contents } of outputFiles) {
     console.log(`${name}: ${contents.length} bytes, written`);
   }
 }
+console.log(`${total} bytes of ${LIMIT}`);
+if (total > LIMIT) throw new Error(`the built files have ${total} bytes; the limit is ${LIMIT}`);

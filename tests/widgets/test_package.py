@@ -16,10 +16,19 @@ ROOT = Path(__file__).parents[2] / "widgets"
 LIMIT = 150 * 1024
 
 
-@pytest.mark.parametrize("name", ["progress.js", "progress.css"])
-def test_built_files_are_shipped_small_and_self_contained(name: str) -> None:
-    text = resources.files(tensorlab_widgets).joinpath("static", name).read_text("utf-8")
-    assert 500 < len(text.encode()) < LIMIT
+STATIC = Path(str(resources.files(tensorlab_widgets))) / "static"
+BUILT = sorted(path.name for path in STATIC.iterdir())
+
+
+def test_all_built_files_together_are_small() -> None:
+    assert {"page.html", "progress.css", "progress.js"} <= set(BUILT)
+    assert sum((STATIC / name).stat().st_size for name in BUILT) < LIMIT
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_built_files_are_self_contained(name: str) -> None:
+    text = (STATIC / name).read_text("utf-8")
+    assert len(text) > 500
     # The namespace of SVG is a name, not an address that anything is loaded from.
     addresses = set(re.findall(r"https?://[^\"'`)\s]+", text)) - {"http://www.w3.org/2000/svg"}
     assert addresses == set()

@@ -2,9 +2,10 @@
 
 import type { AnyModel, RenderProps } from "@anywidget/types";
 import { Announcer } from "./announce";
+import { element } from "./common/dom";
 import type { State } from "./state";
 import { STOP_TEXT, Stop, type StopState } from "./stop";
-import { element, RowView } from "./view";
+import { RowView } from "./view";
 
 type Model = AnyModel<{ state: State }>;
 

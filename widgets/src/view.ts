@@ -1,27 +1,12 @@
 // The elements of the widget, and how they follow the state. No framework: a few nodes, reused.
 
+import { element, write } from "./common/dom";
 import { duration, rate } from "./format";
 import { sparkPath } from "./spark";
 import { count, fraction, type Metric, type Row } from "./state";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SPARK = { width: 72, height: 14 };
-
-export function element<K extends keyof HTMLElementTagNameMap>(
-  tag: K,
-  className: string,
-  ...children: (Node | string)[]
-): HTMLElementTagNameMap[K] {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.append(...children);
-  return node;
-}
-
-/** Writing the same text again would make screen readers and layout start over. */
-function write(node: Element, text: string): void {
-  if (node.textContent !== text) node.textContent = text;
-}
 
 class MetricView {
   readonly root: HTMLElement;

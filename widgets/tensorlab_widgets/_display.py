@@ -163,11 +163,16 @@ def choose() -> Display:
     """
     live = os.environ.get("TENSORLAB_LIVE", "1") != "0"
     if _in_kernel():
-        widgets = importlib.util.find_spec("anywidget") is not None
-        return LiveCell() if live and widgets else StaticCell()
+        return LiveCell() if live_widgets() else StaticCell()
     if sys.stderr is not None and sys.stderr.isatty():
         return Terminal(sys.stderr, live=live)
     return Silent()
+
+
+def live_widgets() -> bool:
+    """Whether live widgets can be shown, and are wanted: in a notebook, with anywidget."""
+    wanted = os.environ.get("TENSORLAB_LIVE", "1") != "0"
+    return wanted and _in_kernel() and importlib.util.find_spec("anywidget") is not None
 
 
 def cell() -> int | None:

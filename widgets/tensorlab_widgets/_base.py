@@ -1,0 +1,236 @@
+"""What the widgets share: one object that shows itself live, as a picture and in words.
+
+An `Instrument` has no anywidget in it and works in a script; where a notebook shows it, a small
+anywidget model is made, whose browser side is widgets/src/common/model.ts.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import importlib.util
+import json
+import re
+from collections.abc import Mapping
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tensorlab._files import replacing, write_text
+
+from ._display import Throttle, live_widgets
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Instrument"]
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class Instrument:
+    """Base of what `graph`, `view`, … return: shown as a widget, a picture and text.
+
+    A subclass sets `_bundle` and gives `_text`, `_state`, and where it can `_figure` and `_answer`.
+    """
+
+    #: The name of the files in static/: `graph` stands for graph.js and graph.css.
+    _bundle: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._widget: Any = None
+        self._throttle = Throttle()
+        self._late = False
+        self._closed = False
+
+    # What a subclass gives
+
+    def _title(self) -> str:
+        """A few words: the picture's label and the name of saved files."""
+        return self._bundle
+
+    def _text(self) -> str:
+        """What is true of it, in words: no ids, no times. Shown where nothing else can be."""
+        raise NotImplementedError
+
+    def _state(self) -> dict[str, Any]:
+        """What the browser draws: JSON's types, and `bytes` or `memoryview` for arrays."""
+        raise NotImplementedError
+
+    def _figure(self) -> Figure | None:
+        """The still picture, a figure of `tensorlab.inspect`; None if there is nothing to draw."""
+        return None
+
+    def _answer(self, method: str, args: Mapping[str, Any]) -> Any:
+        """Answer the browser's `client.call(method, args)`: a result, or `(result, buffers)`.
+
+        May run in any thread, so it should only read, or set flags. A `ValueError`, `TypeError`,
+        `RuntimeError` or `LookupError` is told to the reader in its own words.
+        """
+        raise LookupError(f"this widget knows no {method!r}")
+
+    def _close(self) -> None:
+        """Remove hooks; called once, by `close`."""
+
+    # What a subclass uses
+
+    @property
+    def live(self) -> bool:
+        """Whether a browser shows, or will show, this object's changes."""
+        return self._widget is not None and not self._closed
+
+    def push(self, *, now: bool = False) -> None:
+        """Something changed: give the browser a new `_state`, at most ten times a second.
+
+        now: in any case, as at the end; else a change that comes too soon waits for the next push.
+        """
+        self._late = True
+        if self.live and (now or self._throttle.allows()):
+            self._late = False
+            self._widget.state = self._state()
+
+    def send(self, message: Mapping[str, Any], buffers: list[Any] | None = None) -> None:
+        """Send a message of its own to the browser (`model.on("msg:custom")`)."""
+        if self.live:
+            self._widget.send(dict(message), buffers or [])
+
+    # What a user uses
+
+    def close(self) -> None:
+        """End it: hooks and connections to the browser go; what is shown stays. Twice does no harm."""
+        if self._closed:
+            return
+        if self._late:
+            self.push(now=True)
+        self._closed = True
+        self._close()
+        if self._widget is not None:
+            self._widget.close()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file: `.html` (one page, works offline), `.svg` or `.png`; returns the path.
+
+        ValueError: another ending, or nothing to draw. ImportError: a picture without matplotlib.
+        """
+        path = Path(path).expanduser()
+        kind = path.suffix.lower()
+        if kind == ".html":
+            return write_text(path, self._page())
+        if kind not in (".svg", ".png"):
+            raise ValueError(f"save expects a name that ends in .html, .svg or .png, got {path}")
+        figure = self._figure()
+        if figure is None:
+            raise ValueError("there is nothing to draw yet")
+        with replacing(path) as file:
+            figure.savefig(file, format=kind[1:], dpi=110)
+        return path
+
+    def __repr__(self) -> str:
+        return f"<{self._title()}>"
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        found: dict[str, Any] = {"text/plain": self._text()}
+        picture = self._png()
+        if picture is not None:
+            found["image/png"] = picture
+        if not self._closed and live_widgets():
+            found.update(self._shown_widget())
+        return found, {} if picture is None else {"image/png": {"alt": self._title()}}
+
+    def _png(self) -> str | None:
+        if importlib.util.find_spec("matplotlib") is None:
+            return None
+        figure = self._figure()
+        if figure is None:
+            return None
+        file = BytesIO()
+        figure.savefig(file, format="png", dpi=110)
+        return base64.b64encode(file.getvalue()).decode("ascii")
+
+    def _shown_widget(self) -> dict[str, Any]:
+        if self._widget is None:
+            self._widget = _widget_class(self._bundle)(
+                state=self._state(), page=_static("page.html"), owner=self
+            )
+        bundle = self._widget._repr_mimebundle_()
+        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        return {key: value for key, value in data.items() if "widget-view" in key}
+
+    def _page(self) -> str:
+        """The widget as one HTML page; src/common/save.ts fills the same frame."""
+        parts = {
+            "title": escape(self._title(), quote=False),
+            "css": _static(f"{self._bundle}.css").replace("</style", "<\\/style"),
+            "state": _as_script_text(self._state()),
+            "esm": _static(f"{self._bundle}.js").replace("</script", "<\\/script"),
+        }
+        return re.sub(r"@@(\w+)@@", lambda found: parts[found[1]], _static("page.html"))
+
+
+def _as_script_text(state: Any) -> str:
+    """A JavaScript string of JSON, in which bytes are `{"base64": …}`."""
+
+    def packed(value: Any) -> Any:
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return {"base64": base64.b64encode(value).decode("ascii")}
+        raise TypeError(f"a widget's state can't hold a {type(value).__name__}")
+
+    text = json.dumps(state, default=packed, allow_nan=False)
+    return json.dumps(text).replace("<", "\\u003c")
+
+
+@functools.cache
+def _static(name: str) -> str:
+    return (_STATIC / name).read_text("utf-8")
+
+
+@functools.cache
+def _widget_class(bundle: str) -> Any:
+    """The anywidget class of a bundle; made when first shown, as anywidget may not be installed."""
+    import anywidget
+    import traitlets
+
+    class InstrumentWidget(anywidget.AnyWidget):
+        _esm = _STATIC / f"{bundle}.js"
+        _css = _STATIC / f"{bundle}.css"
+        state = traitlets.Dict().tag(sync=True)
+        page = traitlets.Unicode().tag(sync=True)
+
+        def __init__(self, *, owner: Instrument, **traits: Any) -> None:
+            self._owner = owner
+            super().__init__(**traits)
+            self.on_msg(self._heard)
+
+        def __repr__(self) -> str:
+            return repr(self._owner)
+
+        def close(self) -> None:
+            """Close every comm: ipywidgets leaves the one of the layout open."""
+            layout = self.layout
+            super().close()
+            layout.close()
+
+        def _heard(self, _widget: object, content: Any, _buffers: object) -> None:
+            if not isinstance(content, dict) or content.get("type") != "call":
+                return
+            reply = {"type": "reply", "id": content.get("id")}
+            buffers: list[Any] = []
+            try:
+                answer = self._owner._answer(content["method"], content.get("args") or {})
+                if isinstance(answer, tuple):
+                    answer, buffers = answer
+                reply["result"] = answer
+            except (ValueError, TypeError, RuntimeError, LookupError) as error:
+                reply["error"] = str(error.args[0] if error.args else error)
+            self.send(reply, buffers)
+
+    return InstrumentWidget
