@@ -277,12 +277,15 @@ class Graph:
                 "backward(retain_graph=True) to keep them."
             )
         missing = len(operations) - self.recorded
-        if missing and operations:
-            which = "no operation" if missing == len(operations) else f"{missing} operations not"
-            known = "has" if missing == len(operations) else "have"
+        if missing:
+            which = (
+                "No operation has its source line recorded"
+                if not self.recorded
+                else f"{missing} of {len(operations)} operations have no source line recorded"
+            )
             notes.append(
-                f"{which} {known} its source line recorded; build the graph inside "
-                "`with tensorlab.inspect.recording():` to see lines and exact modules."
+                f"{which}; build the graph inside `with tensorlab.inspect.recording():` to see lines "
+                "and exact modules."
             )
         return tuple(notes)
 

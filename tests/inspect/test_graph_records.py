@@ -104,7 +104,7 @@ def test_modules_from_parameters_and_from_recording() -> None:
     plain = graph(model(tl.ones(2, 4)).sum(), params=model)
     assert {n.module for n in plain.operations if n.op == "relu"} == {""}  # between 0 and 1.1
     assert plain.recorded == 0
-    assert "no operation has its source line recorded" in plain.notes[0]
+    assert "No operation has its source line recorded" in plain.notes[0]
     with recording():
         loss = model(tl.ones(2, 4)).sum()
     exact = graph(loss, params=model)
@@ -120,6 +120,14 @@ def test_modules_from_parameters_and_from_recording() -> None:
     names = {f"model.{name}": p for name, p in model.named_parameters()}
     named = graph(loss, params=names)
     assert {n.module for n in named.operations if n.op == "relu"} == {"model.1.0"}
+
+
+def test_a_graph_that_was_recorded_in_part() -> None:
+    w = tl.ones(2, requires_grad=True)
+    with recording():
+        y = w * 2
+    (note,) = graph(y.exp().sum()).notes
+    assert note.startswith("2 of 3 operations have no source line recorded")
 
 
 def test_a_submodule_called_alone_and_a_second_model() -> None:
