@@ -138,13 +138,24 @@ class Instrument:
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        found: dict[str, Any] = {"text/plain": self._text()}
-        picture = self._png()
-        if picture is not None:
-            found["image/png"] = picture
+        found, about = self._still()
         if not self._closed and live_widgets():
             found.update(self._shown_widget())
-        return found, {} if picture is None else {"image/png": {"alt": self._title()}}
+        return found, about
+
+    def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The words and the picture, without a widget, and what is said about them."""
+        found: dict[str, Any] = {"text/plain": self._text()}
+        picture = self._png()
+        if picture is None:
+            return found, {}
+        return {**found, "image/png": picture}, {"image/png": {"alt": self._title()}}
+
+    def _end_widget(self) -> None:
+        """The browser's side goes; the object can be shown again, with a new one."""
+        widget, self._widget = self._widget, None
+        if widget is not None:
+            widget.close()
 
     def _png(self) -> str | None:
         if importlib.util.find_spec("matplotlib") is None:
