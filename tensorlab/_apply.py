@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tensorlab._op import Op
 
 ndarray = np.ndarray
+new = object.__new__
 
 #: Who watches operations run; see `observe`. Empty almost always, so looking costs nothing.
 observers: tuple[Any, ...] = ()
@@ -56,20 +57,29 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     return _finish(op, inputs, arrays, params, mask, xp, out)
 
 
+#: What an operator takes on its other side.
+OPERANDS = (Tensor, bool, int, float, complex, np.generic, ndarray)
+
 #: No kernel is asked about an elementwise operation on fewer numbers than these.
 SMALL = 4096
 
 
-def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
+def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> Callable[..., Any]:
     """`apply` for an operation of two operands, most calls of which need no loop and no promotion.
 
-    Those are calls on two CPU tensors of one dtype, or on a float tensor and a Python number.
+    Those are calls on two CPU tensors of one dtype, or on a float tensor and a Python number. An
+    `operator` such as `Tensor.__mul__` leaves what it does not know to the other operand.
     """
     forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
 
-    def call(x: Any, y: Any, params: tuple[Any, ...]) -> Any:
+    def general(x: Any, y: Any, params: tuple[Any, ...]) -> Any:
+        if operator and not isinstance(y, OPERANDS):
+            return NotImplemented
+        return apply(op, (x, y), params)
+
+    def call(x: Any, y: Any, params: tuple[Any, ...] = defaults) -> Any:
         if not op.simple or observers:
-            return apply(op, (x, y), params)
+            return general(x, y, params)
         a, b, needed = x, y, 0
         if isinstance(x, Tensor):
             if x._view is not None and mode.grad and op.differentiable:
@@ -92,30 +102,37 @@ def lane_two(op: Op) -> Callable[[Any, Any, tuple[Any, ...]], Any]:
         else:
             plain = False
         if not plain or (kernels and (type(a) is not ndarray or a.size > SMALL)):
-            return apply(op, (x, y), params)
+            return general(x, y, params)
         try:
             out = forward(np, a, b, *params)
         except ValueError as error:
             raise _shape_error([a, b], error) from None
         if type(out) is not ndarray:
             out = np.asarray(out)  # NumPy turns 0-dim results into scalars
-        result = wrap(out)
+        result = new(Tensor)
+        result._data = out
+        result._index = 0
+        result._version_cell = cell = [0]
+        result._view = result._grad = None
         if needed and mode.grad:
             needed &= op.differentiable
             if needed:
                 plan = plans.get(needed) or op.plan(needed, 2)
-                result._node = plan.record(x, y, a, b, params, out, result._version_cell)
+                result._node = plan.record(x, y, a, b, params, out, cell)
                 result._requires_grad = True
+                return result
+        result._node = None
+        result._requires_grad = False
         return result
 
     return call
 
 
-def lane_one(op: Op) -> Callable[[Any, tuple[Any, ...]], Any]:
+def lane_one(op: Op) -> Callable[..., Any]:
     """`apply` for an operation of one operand, likewise."""
     forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
 
-    def call(x: Any, params: tuple[Any, ...]) -> Any:
+    def call(x: Any, params: tuple[Any, ...] = ()) -> Any:
         if not isinstance(x, Tensor) or not op.simple or observers:
             return apply(op, (x,), params)
         if x._view is not None and mode.grad and op.differentiable:
@@ -128,11 +145,18 @@ def lane_one(op: Op) -> Callable[[Any, tuple[Any, ...]], Any]:
         out = forward(np, a, *params)
         if type(out) is not ndarray:
             out = np.asarray(out)
-        result = wrap(out)
+        result = new(Tensor)
+        result._data = out
+        result._index = 0
+        result._version_cell = cell = [0]
+        result._view = result._grad = None
         if x._requires_grad and mode.grad and op.differentiable:
             plan = plans.get(1) or op.plan(1, 1)
-            result._node = plan.record(x, a, params, out, result._version_cell)
+            result._node = plan.record(x, a, params, out, cell)
             result._requires_grad = True
+            return result
+        result._node = None
+        result._requires_grad = False
         return result
 
     return call

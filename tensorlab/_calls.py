@@ -7,10 +7,8 @@ from collections.abc import Callable
 from types import CodeType
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from tensorlab import _dtypes
-from tensorlab._apply import apply, lane_one, lane_two
+from tensorlab._apply import OPERANDS, apply, lane_one, lane_two
 from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 
@@ -172,9 +170,6 @@ def is_reflected(dunder: str) -> bool:
     return dunder.startswith("__r") and dunder != "__rshift__"
 
 
-_NUMERIC = (Tensor, bool, int, float, complex, np.generic, np.ndarray)
-
-
 def lane_of(record: Op) -> Callable[..., Any] | None:
     """The fast way to call an operation that has one; made once for all its public forms."""
     if record.lane is None and record.simple and len(record.inputs) in (1, 2):
@@ -184,23 +179,27 @@ def lane_of(record: Op) -> Callable[..., Any] | None:
 
 def operator(record: Op) -> Callable[..., Any]:
     """`Tensor.__mul__` and the like."""
-    lane = lane_of(record)
     params = tuple(p.default for p in record.parameters)
     if len(record.inputs) == 1:
-        run_one = lane or (lambda x, params: apply(record, (x,), params))
 
         def unary(self):
-            return run_one(self, ())
+            return apply(record, (self,), params)
 
-        return unary
-    run_two = lane or (lambda x, y, params: apply(record, (x, y), params))
+        return _seen_as(unary, lane_one(record)) if record.simple else unary
 
     def binary(self, other):
-        if isinstance(other, _NUMERIC):
-            return run_two(self, other, params)
+        if isinstance(other, OPERANDS):
+            return apply(record, (self, other), params)
         return NotImplemented
 
-    return binary
+    return _seen_as(binary, lane_two(record, params, operator=True)) if record.simple else binary
+
+
+def _seen_as(shown: Callable[..., Any], lane: Callable[..., Any]) -> Callable[..., Any]:
+    """A lane, whose further argument is nobody's business, with the name and signature of `shown`."""
+    lane.__name__, lane.__annotations__ = shown.__name__, shown.__annotations__
+    lane.__signature__ = inspect.signature(shown)  # type: ignore[attr-defined]
+    return lane
 
 
 def reflected(record: Op) -> Callable[..., Any]:
@@ -209,7 +208,7 @@ def reflected(record: Op) -> Callable[..., Any]:
     run_two = lane_of(record) or (lambda x, y, params: apply(record, (x, y), params))
 
     def reflected(self, other):
-        if isinstance(other, _NUMERIC):
+        if isinstance(other, OPERANDS):
             return run_two(other, self, params)
         return NotImplemented
 

@@ -136,7 +136,11 @@ def _run(
                 and _is_fresh(g, grads, received, node)
             ):
                 ours.add(edge)
-            send(edge, g)
+            if to in pending:
+                send(edge, g)
+            else:  # the same for the first gradient to arrive, which is the only one as a rule
+                pending[to] = [g] if len(to.shapes) == 1 else _only(index, g, len(to.shapes))
+                heappush(heap, (-to.seq, to))
         if not keep_graph and node.plan.guards:
             node.saved = None
         # What this node held must not live on while the rules of the next one run.
@@ -222,6 +226,13 @@ def _restore(saved: tuple[Any, list[int], int], node: Node, which: int, create_g
         out._node, out._index = edge
         out._requires_grad = True
     return out
+
+
+def _only(index: int, g: Any, count: int) -> list[Any]:
+    """What a node of `count` outputs has received when one gradient has arrived."""
+    received = [None] * count
+    received[index] = g
+    return received
 
 
 def _fill(received: list[Any], node: Node) -> list[Any]:
