@@ -41,6 +41,10 @@ class Rate:
         self._weighted_time = self._weighted_time * keep + passed
         self._last, self._steps = now, 0
 
+    def leave_out(self, seconds: float) -> None:
+        """Time in which nothing was to happen, such as a pause, is no slowness."""
+        self._last += seconds
+
     def per_second(self) -> float | None:
         """None until there is something to say."""
         return self._weighted_steps / self._weighted_time if self._weighted_time else None
@@ -114,6 +118,17 @@ class Row:
     def step(self) -> None:
         self.n += 1
         self._rate.step(time.monotonic())
+
+    def leave_out(self, seconds: float) -> None:
+        """Count a pause neither as duration nor as slowness."""
+        self.started += seconds
+        self._rate.leave_out(seconds)
+
+    def go_on(self) -> None:
+        """Running again after its end, with the count, the metrics and the time spent so far."""
+        now = time.monotonic()
+        self.status = "running"
+        self.started, self._elapsed, self._rate = now - self.elapsed, None, Rate(now)
 
     def end(self, status: Status) -> None:
         self.status = status
