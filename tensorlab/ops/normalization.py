@@ -57,10 +57,15 @@ def _dot(xp: Any, x: Any, y: Any) -> Any:
     return xp.einsum("ogi,ogi->g", x, y)[:, None]
 
 
-def moments(xp: Any, input: Any, parameter: Any = None) -> tuple[Any, Any]:
+@op(
+    samples=lambda r: [Sample(r(4, 3)), Sample(r(2, 3, 4)), Sample(r(2, 1, 3, 2))], torch="", result=None,
+    ref=lambda x: tuple(
+        f(x, axis=(0, *range(2, x.ndim))).reshape(-1, 1) for f in (np.mean, np.var)
+    ),
+)  # fmt: skip
+def batch_moments(xp, input, /):
     """Mean and variance (with n in the divisor) of each channel of (N, C, …), each (C, 1)."""
-    x = _wide(input).reshape(_by_batch(input.shape, parameter).rows)
-    return _centred(xp, x, None)[1:]
+    return _centred(xp, _wide(input).reshape(_by_batch(input.shape, None).rows), None)[1:]
 
 
 def _centred(xp: Any, x: Any, known: Any) -> tuple[Any, Any, Any]:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tensorlab._backend import backend_of
 from tensorlab._dtypes import finfo
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
@@ -96,7 +95,7 @@ def batch_norm(
                 f"Expected more than 1 value per channel when training, got input size {input.shape}"
             )
         count = input.numel() // max(shape[1], 1)
-        known = ops.moments(backend_of(input._data).xp, input._data)
+        known = ops.batch_moments(input._data)
         mean, var = (wrap(m.reshape(-1)) for m in known)
         _keep_running(running_mean, running_var, mean, var * (count / max(count - 1, 1)), momentum)
         return ops.native_batch_norm(input, weight, bias, None, eps, known)

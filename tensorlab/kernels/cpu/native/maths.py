@@ -20,8 +20,8 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 __all__ = [
-    "dot", "erf", "exp", "expm1_below", "largest", "log", "log1p", "normal_cdf", "normal_pdf", "of_order",
-    "order", "sigmoid", "tanh", "total", "total_exp",
+    "centred_dot", "centred_square", "dot", "erf", "exp", "expm1_below", "largest", "log", "log1p", "normal_cdf",
+    "normal_pdf", "of_order", "order", "sigmoid", "tanh", "total", "total_exp",
 ]  # fmt: skip
 
 _f = np.float32
@@ -211,6 +211,25 @@ def dot(a: Any, b: Any) -> Any:
     found = _f(0)
     for j in range(len(a)):
         found += a[j] * b[j]
+    return found
+
+
+@_reordered
+def centred_square(row: Any, mean: Any) -> Any:
+    """Σ (row[j] − mean)²."""
+    found = _f(0)
+    for j in range(len(row)):
+        away = row[j] - mean
+        found += away * away
+    return found
+
+
+@_reordered
+def centred_dot(a: Any, b: Any, mean: Any) -> Any:
+    """Σ a[j] · (b[j] − mean)."""
+    found = _f(0)
+    for j in range(len(a)):
+        found += a[j] * (b[j] - mean)
     return found
 
 
