@@ -23,6 +23,7 @@ class Run(Protocol):
     """What `inspect.GradientRecorder` and `SavedRun` have in common."""
 
     names: Any
+    sizes: Any
     count: int
     edges: Any
 
@@ -49,6 +50,7 @@ class SavedRun:
                 f"{saved.get('schema')!r}"
             )
         self.names = tuple(saved["names"])
+        self.sizes = tuple(saved["sizes"])
         self.count = int(saved["count"])
         self.edges = (float("-inf"), *saved["edges"], float("inf"))
         self.activations = tuple(saved["activations"]["names"])
@@ -100,6 +102,7 @@ def packed(run: Run, label: str) -> dict[str, Any]:
         "label": label,
         "count": run.count,
         "names": list(run.names),
+        "sizes": list(run.sizes),
         "steps": steps.astype("<i4").tobytes(),
         "losses": run.losses.astype("<f4").tobytes(),
         "statistics": {name: run.series(name).astype("<f4").tobytes() for name in STATISTICS},
