@@ -6,6 +6,15 @@ A module here registers its kernels on operations by name. Each looks at its arg
 
 from __future__ import annotations
 
-from tensorlab.kernels.cpu import activation, conv, matmul, norm, pool, recurrent, softmax
+from tensorlab.kernels.cpu import (
+    activation,
+    attention,
+    conv,
+    matmul,
+    norm,
+    pool,
+    recurrent,
+    softmax,
+)
 
-__all__ = ["activation", "conv", "matmul", "norm", "pool", "recurrent", "softmax"]
+__all__ = ["activation", "attention", "conv", "matmul", "norm", "pool", "recurrent", "softmax"]
