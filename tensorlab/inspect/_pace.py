@@ -41,9 +41,9 @@ class Pace:
         return step >= self._next
 
     def _gap(self, step: int) -> int:
-        """How many steps to leave out. Always some early ones are looked at: 0, 5, 15, 45 …"""
+        """How many steps to leave out. Always some early ones are looked at: 0, 5, 25, 125 …"""
         if len(self._plain) < 3:
             return 4
         plain = median(self._plain)
         extra = max(median(self._looked) - plain, 0.1 * plain)
-        return int(min(max(extra / (BUDGET * plain), 1), max(2 * step, 4), 1000))
+        return int(min(max(extra / (BUDGET * plain), 1), max(4 * step, 4), 1000))

@@ -50,7 +50,8 @@ def norm(array: Any) -> float:
 
 def dot(first: Any, second: Any) -> float:
     """The sum of the products; low precision is raised to float32 first."""
-    a, b = (_wide(each).reshape(-1) for each in (first, second))
+    a = _wide(first).reshape(-1)
+    b = a if second is first else _wide(second).reshape(-1)
     if a.dtype.kind == "c":
         return float(backend_of(a).xp.vdot(a, b).real)
     total = float(a @ b)
@@ -82,7 +83,9 @@ def moments(values: Any) -> tuple[float, float]:
     """Mean and standard deviation (dividing by n) of a sample."""
     if values.size == 0:
         return nan, nan
-    return float(values.mean()), float(values.std())
+    mean = float(values.sum()) / values.size
+    rest = values - values.dtype.type(mean)
+    return mean, sqrt(dot(rest, rest) / values.size) if isfinite(mean) else nan
 
 
 def histogram(values: Any) -> np.ndarray:

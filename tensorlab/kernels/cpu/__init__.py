@@ -10,6 +10,8 @@ from tensorlab.kernels.cpu import (
     activation,
     attention,
     conv,
+    elementwise,
+    loss,
     matmul,
     norm,
     pool,
@@ -17,4 +19,15 @@ from tensorlab.kernels.cpu import (
     softmax,
 )
 
-__all__ = ["activation", "attention", "conv", "matmul", "norm", "pool", "recurrent", "softmax"]
+__all__ = [
+    "activation",
+    "attention",
+    "conv",
+    "elementwise",
+    "loss",
+    "matmul",
+    "norm",
+    "pool",
+    "recurrent",
+    "softmax",
+]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.each import each
 from tensorlab.kernels.cpu.native.maths import normal_cdf, normal_pdf, tanh
-from tensorlab.kernels.threads import run_parts, split, thread_count
 
 _f = np.float32
 _SQRT_2_OVER_PI, _CUBIC = _f(0.79788456080286536), _f(0.044715)
@@ -60,31 +58,17 @@ def _relu_backward(g, y, out):
         out[i] = g[i] if y[i] > _ZERO else g[i] * _ZERO
 
 
-def _map(kernel: Any, work: int, *arrays: np.ndarray) -> np.ndarray:
-    """`kernel` over all elements of arrays of one shape; `work` is its operations for each."""
-    out = np.empty(arrays[0].shape, np.float32)
-    flat = [np.ascontiguousarray(a).reshape(-1) for a in arrays]
-    result = out.reshape(-1)
-
-    def part(first: int, last: int) -> None:
-        kernel(*(a[first:last] for a in flat), result[first:last])
-
-    # Whole cache lines to each thread.
-    run_parts(part, split(out.size, thread_count(work * out.size), 16))
-    return out
-
-
 def gelu(x: np.ndarray, approximate: str) -> np.ndarray:
-    return _map(_gelu if approximate == "none" else _tanh_gelu, 40, x)
+    return each(_gelu if approximate == "none" else _tanh_gelu, 40, x)
 
 
 def gelu_backward(g: np.ndarray, x: np.ndarray, approximate: str) -> np.ndarray:
-    return _map(_gelu_backward if approximate == "none" else _tanh_gelu_backward, 60, g, x)
+    return each(_gelu_backward if approximate == "none" else _tanh_gelu_backward, 60, g, x)
 
 
 def relu(x: np.ndarray) -> np.ndarray:
-    return _map(_relu, 4, x)
+    return each(_relu, 4, x)
 
 
 def relu_backward(g: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return _map(_relu_backward, 4, g, y)
+    return each(_relu_backward, 4, g, y)

@@ -1,0 +1,117 @@
+"""Functions of each element in float32, and choosing by a mask, where NumPy needs several passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.cpu.loading import all_float32, native
+
+#: Below this many numbers the generic path is as fast.
+FEWEST = 4_096
+#: The module that has the kernel of each operation: input, and numbers, and nothing else.
+_MODULES = {
+    "sigmoid": "smooth", "silu": "smooth", "softplus": "smooth", "log_sigmoid": "smooth", "mish": "smooth",
+    "elu": "smooth", "leaky_relu": "straight", "hardtanh": "straight", "hardsigmoid": "straight",
+    "hardswish": "straight",
+}  # fmt: skip
+
+
+def _suits(*arrays: Any) -> bool:
+    first = arrays[0]
+    return first.size >= FEWEST and all_float32(*arrays) and all(a.shape == first.shape for a in arrays)  # fmt: skip
+
+
+def _accepted(name: str, numbers: tuple[Any, ...]) -> bool:
+    """Whether the kernel says what the operation says, for such numbers as it is called with."""
+    if not all(type(n) in (int, float) for n in numbers):
+        return False
+    if name == "softplus":
+        return numbers[0] != 0
+    return name != "elu" or numbers[2] > 0
+
+
+def _forward(name: str, input: Any, *numbers: Any) -> Any:
+    if not _suits(input) or not _accepted(name, numbers):
+        return NotImplemented
+    found = native(_MODULES[name])
+    return NotImplemented if found is None else found.forward(name, input, *numbers)
+
+
+def _backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
+    if not _suits(g, kept) or not _accepted(name, numbers):
+        return NotImplemented
+    found = native(_MODULES[name])
+    return NotImplemented if found is None else found.backward(name, g, kept, *numbers)
+
+
+def _register(name: str) -> None:
+    register_kernel(name, "cpu")(lambda *given: _forward(name, *given))
+    register_backward_kernel(name, "cpu", "input")(lambda *given: _backward(name, *given))
+
+
+for _name in _MODULES:
+    _register(_name)
+
+
+@register_kernel("celu", "cpu")
+def _celu(input: Any, alpha: Any) -> Any:
+    return _forward("elu", input, alpha, 1.0, 1.0 / alpha) if alpha else NotImplemented
+
+
+@register_backward_kernel("celu", "cpu", "input")
+def _celu_backward(g: Any, input: Any, alpha: Any) -> Any:
+    return _backward("elu", g, input, alpha, 1.0, 1.0 / alpha)
+
+
+# Limits and masks -------------------------------------------------------------------------
+
+
+def _number(value: Any) -> Any:
+    """A number, also if it is an array of no dimension; else None."""
+    if type(value) is np.ndarray and not value.ndim and value.dtype == np.float32:
+        return float(value)
+    return float(value) if type(value) in (int, float) else None
+
+
+def _limits(low: Any, high: Any) -> tuple[float, float] | None:
+    """Both limits as numbers, if they are: where there is none, an infinity."""
+    found = (
+        -np.inf if low is None else _number(low),
+        np.inf if high is None else _number(high),
+    )
+    if found[0] is None or found[1] is None or found[0] != found[0] or found[1] != found[1]:
+        return None
+    return found if low is not None or high is not None else None
+
+
+@register_kernel("clamp", "cpu")
+def _clamp(input: Any, min: Any, max: Any) -> Any:
+    limits = _limits(min, max) if _suits(input) else None
+    found = None if limits is None else native("straight")
+    return NotImplemented if found is None else found.forward("clamp", input, *limits)
+
+
+@register_backward_kernel("clamp", "cpu", "input")
+def _clamp_backward(g: Any, input: Any, min: Any, max: Any) -> Any:
+    limits = _limits(min, max) if _suits(g, input) else None
+    found = None if limits is None else native("straight")
+    return NotImplemented if found is None else found.backward("clamp", g, input, *limits)
+
+
+@register_kernel("where", "cpu")
+def _where(condition: Any, input: Any, other: Any) -> Any:
+    if type(condition) is not np.ndarray or condition.dtype != np.bool_ or condition.size < FEWEST:
+        return NotImplemented
+    sides = []
+    for side in (input, other):
+        if type(side) is np.ndarray and side.shape == condition.shape and side.dtype == np.float32:
+            sides.append(side)
+        else:
+            sides.append(_number(side))
+    if sides[0] is None or sides[1] is None or type(sides[0]) is type(sides[1]) is float:
+        return NotImplemented
+    found = native("straight")
+    return NotImplemented if found is None else found.where(condition, *sides)

@@ -1,0 +1,120 @@
+"""Activations made of exponentials and logarithms, and their gradients, one pass over the numbers each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.each import each
+from tensorlab.kernels.cpu.native.maths import exp, expm1_below, log1p, sigmoid, tanh
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+
+_ONE_IN = "void(float32[::1], float32[::1])"
+_TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
+
+
+@compiled(_ONE_IN)
+def _sigmoid(x, out):
+    for i in range(len(out)):
+        out[i] = sigmoid(x[i])
+
+
+@compiled(_TWO_IN)
+def _sigmoid_back(g, y, out):
+    for i in range(len(out)):
+        slope = g[i] * y[i]
+        out[i] = slope - slope * y[i]
+
+
+@compiled(_ONE_IN)
+def _silu(x, out):
+    for i in range(len(out)):
+        out[i] = x[i] * sigmoid(x[i])
+
+
+@compiled(_TWO_IN)
+def _silu_back(g, x, out):
+    for i in range(len(out)):
+        s = sigmoid(x[i])
+        out[i] = g[i] * (s * (_ONE + x[i] * (_ONE - s)))
+
+
+@compiled("void(float32[::1], float32[::1], float32, float32)")
+def _softplus(x, out, beta, threshold):
+    for i in range(len(out)):
+        v = x[i] * beta
+        bent = ((v if v > _ZERO else _ZERO) + log1p(exp(-abs(v)))) / beta
+        out[i] = x[i] if v > threshold else bent
+
+
+@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+def _softplus_back(g, x, out, beta, threshold):
+    for i in range(len(out)):
+        v = x[i] * beta
+        out[i] = g[i] if v > threshold else g[i] * sigmoid(v)
+
+
+@compiled(_ONE_IN)
+def _log_sigmoid(x, out):
+    for i in range(len(out)):
+        v = x[i]
+        out[i] = -((_ZERO if v > _ZERO else -v) + log1p(exp(-abs(v))))
+
+
+@compiled(_TWO_IN)
+def _log_sigmoid_back(g, x, out):
+    for i in range(len(out)):
+        out[i] = g[i] * sigmoid(-x[i])
+
+
+@compiled(_ONE_IN)
+def _mish(x, out):
+    for i in range(len(out)):
+        v = x[i]
+        out[i] = v * tanh((v if v > _ZERO else _ZERO) + log1p(exp(-abs(v))))
+
+
+@compiled(_TWO_IN)
+def _mish_back(g, x, out):
+    for i in range(len(out)):
+        v = x[i]
+        t = tanh((v if v > _ZERO else _ZERO) + log1p(exp(-abs(v))))
+        out[i] = g[i] * (t + v * sigmoid(v) * (_ONE - t * t))
+
+
+@compiled("void(float32[::1], float32[::1], float32, float32, float32)")
+def _elu(x, out, alpha, scale, input_scale):
+    factor = alpha * scale
+    for i in range(len(out)):
+        below = expm1_below(x[i] * input_scale) * factor
+        out[i] = x[i] * scale if x[i] > _ZERO else below
+
+
+@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32, float32)")
+def _elu_back(g, x, out, alpha, scale, input_scale):
+    factor = alpha * scale * input_scale
+    for i in range(len(out)):
+        below = exp(x[i] * input_scale) * factor
+        out[i] = g[i] * (scale if x[i] > _ZERO else below)
+
+
+#: The kernel and its operations for each element, by the name of the operation.
+_FORWARD = {
+    "sigmoid": (_sigmoid, 20), "silu": (_silu, 20), "softplus": (_softplus, 40), "mish": (_mish, 70),
+    "log_sigmoid": (_log_sigmoid, 40), "elu": (_elu, 20),
+}  # fmt: skip
+_BACKWARD = {
+    "sigmoid": (_sigmoid_back, 4), "silu": (_silu_back, 20), "softplus": (_softplus_back, 20),
+    "mish": (_mish_back, 90), "log_sigmoid": (_log_sigmoid_back, 20), "elu": (_elu_back, 20),
+}  # fmt: skip
+
+
+def forward(name: str, x: np.ndarray, *numbers: float) -> np.ndarray:
+    kernel, work = _FORWARD[name]
+    return each(kernel, work, x, numbers=numbers)
+
+
+def backward(name: str, g: np.ndarray, kept: np.ndarray, *numbers: float) -> np.ndarray:
+    kernel, work = _BACKWARD[name]
+    return each(kernel, work, g, kept, numbers=numbers)

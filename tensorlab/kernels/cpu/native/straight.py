@@ -1,0 +1,128 @@
+"""Functions made of straight pieces, their gradients, and choosing by a mask: one pass each.
+
+NumPy's `where` takes a branch for each element, which on random masks is mispredicted half of the time.
+Here both sides are computed and a vector is chosen at once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.each import each
+
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_THREE, _SIX, _HALF, _SIXTH = np.float32(3), np.float32(6), np.float32(0.5), np.float32(1 / 6)
+
+_ONE_IN = "void(float32[::1], float32[::1])"
+_TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
+
+
+@compiled("void(float32[::1], float32[::1], float32)")
+def _leaky_relu(x, out, slope):
+    for i in range(len(out)):
+        out[i] = x[i] if x[i] > _ZERO else x[i] * slope
+
+
+@compiled("void(float32[::1], float32[::1], float32[::1], float32)")
+def _leaky_relu_back(g, x, out, slope):
+    for i in range(len(out)):
+        out[i] = g[i] if x[i] > _ZERO else g[i] * slope
+
+
+@compiled("void(float32[::1], float32[::1], float32, float32)")
+def _clamp(x, out, low, high):
+    for i in range(len(out)):
+        v = low if x[i] < low else x[i]
+        out[i] = high if v > high else v
+
+
+@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+def _clamp_back(g, x, out, low, high):
+    for i in range(len(out)):
+        out[i] = g[i] if (x[i] >= low) & (x[i] <= high) else _ZERO
+
+
+@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+def _hardtanh_back(g, x, out, low, high):
+    for i in range(len(out)):
+        out[i] = _ZERO if (x[i] <= low) | (x[i] >= high) else g[i]
+
+
+@compiled(_ONE_IN)
+def _hardsigmoid(x, out):
+    for i in range(len(out)):
+        v = x[i] + _THREE
+        v = _ZERO if v < _ZERO else v
+        out[i] = (_SIX if v > _SIX else v) / _SIX
+
+
+@compiled(_TWO_IN)
+def _hardsigmoid_back(g, x, out):
+    for i in range(len(out)):
+        out[i] = g[i] * _SIXTH if (x[i] > -_THREE) & (x[i] < _THREE) else _ZERO
+
+
+@compiled(_ONE_IN)
+def _hardswish(x, out):
+    for i in range(len(out)):
+        v = x[i] + _THREE
+        v = _ZERO if v < _ZERO else v
+        out[i] = x[i] * (_SIX if v > _SIX else v) / _SIX
+
+
+@compiled(_TWO_IN)
+def _hardswish_back(g, x, out):
+    for i in range(len(out)):
+        inner = g[i] * (x[i] / _THREE + _HALF)
+        inner = inner if x[i] < _THREE else g[i]
+        out[i] = _ZERO if x[i] <= -_THREE else inner
+
+
+@compiled("void(boolean[::1], float32[::1], float32[::1], float32[::1])")
+def _choose(mask, a, b, out):
+    for i in range(len(out)):
+        out[i] = a[i] if mask[i] else b[i]
+
+
+@compiled("void(boolean[::1], float32[::1], float32[::1], float32)")
+def _choose_or(mask, a, out, other):
+    for i in range(len(out)):
+        out[i] = a[i] if mask[i] else other
+
+
+@compiled("void(boolean[::1], float32[::1], float32[::1], float32)")
+def _choose_unless(mask, b, out, number):
+    for i in range(len(out)):
+        out[i] = number if mask[i] else b[i]
+
+
+#: By the name of the operation.
+_FORWARD = {
+    "leaky_relu": _leaky_relu, "hardtanh": _clamp, "clamp": _clamp, "hardsigmoid": _hardsigmoid,
+    "hardswish": _hardswish,
+}  # fmt: skip
+_BACKWARD = {
+    "leaky_relu": _leaky_relu_back, "hardtanh": _hardtanh_back, "clamp": _clamp_back,
+    "hardsigmoid": _hardsigmoid_back, "hardswish": _hardswish_back,
+}  # fmt: skip
+_WORK = 4
+
+
+def forward(name: str, x: np.ndarray, *numbers: float) -> np.ndarray:
+    return each(_FORWARD[name], _WORK, x, numbers=numbers)
+
+
+def backward(name: str, g: np.ndarray, kept: np.ndarray, *numbers: float) -> np.ndarray:
+    return each(_BACKWARD[name], _WORK, g, kept, numbers=numbers)
+
+
+def where(mask: np.ndarray, a: Any, b: Any) -> np.ndarray:
+    """`a` where `mask`, else `b`, of which one may be a number."""
+    if type(a) is float:
+        return each(_choose_unless, _WORK, mask, b, numbers=(a,))
+    if type(b) is float:
+        return each(_choose_or, _WORK, mask, a, numbers=(b,))
+    return each(_choose, _WORK, mask, a, b)

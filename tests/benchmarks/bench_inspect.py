@@ -1,0 +1,71 @@
+"""What it costs to watch a training run: the same steps with and without `inspect.gradients`.
+
+PyTorch runs the plain steps both times; the two times of tensorlab tell the recorder's share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tensorlab._cli.bench import Workload
+from tensorlab.inspect import gradients
+
+Run = Callable[[], Any]
+STEPS = 300
+
+
+def _classifier(library: ModuleType) -> tuple[Any, tuple[int, ...]]:
+    nn = library.nn
+    return nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)), (64, 784)
+
+
+def _pictures(library: ModuleType) -> tuple[Any, tuple[int, ...]]:
+    nn = library.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(784, 10),
+    )  # fmt: skip
+    return model, (64, 1, 28, 28)
+
+
+def steps(make: Callable[..., Any], watched: bool) -> Callable[[ModuleType], Run]:
+    """`STEPS` training steps of SGD. A recorder starts anew each time, so its dense first looks count too."""
+
+    def setup(library: ModuleType) -> Run:
+        library.manual_seed(0)
+        model, shape = make(library)
+        numbers = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+        inputs, labels = library.from_numpy(numbers), library.arange(64) % 10
+        optimizer = library.optim.SGD(model.parameters(), lr=0.01)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = library.nn.functional.cross_entropy(model(inputs), labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        def plain() -> Any:
+            for _ in range(STEPS - 1):
+                step()
+            return step()
+
+        def with_recorder() -> Any:
+            with gradients(model):
+                return plain()
+
+        return with_recorder if watched and library.__name__ == "tensorlab" else plain
+
+    return setup
+
+
+WORKLOADS = [
+    Workload("steps-classifier", "300 steps, 784→128→10, batch 64", steps(_classifier, False)),
+    Workload("watched-classifier", "the same under inspect.gradients", steps(_classifier, True)),
+    Workload("steps-cnn", "300 steps, two convolutions, 28×28, batch 64", steps(_pictures, False)),
+    Workload("watched-cnn", "the same under inspect.gradients", steps(_pictures, True)),
+]
