@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tensorlab.kernels.cpu import (
     activation,
+    attention,
     conv,
     elementwise,
     loss,
@@ -20,6 +21,7 @@ from tensorlab.kernels.cpu import (
 
 __all__ = [
     "activation",
+    "attention",
     "conv",
     "elementwise",
     "loss",

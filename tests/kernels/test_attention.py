@@ -1,0 +1,97 @@
+"""The attention kernels against the generic path: values, normalisers, gradients, masks, layouts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+from tensorlab._op import OPS
+from tensorlab.kernels import threads
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+
+from tensorlab.kernels.cpu import attention
+from tensorlab.kernels.cpu.native import attention as native
+
+FORWARD, BACKWARD = (OPS["scaled_dot_product_attention" + end] for end in ("", "_backward"))
+
+
+@pytest.fixture(autouse=True, params=[1, 2])
+def thread_number(request, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "_count", request.param)
+    monkeypatch.setattr(attention, "FEWEST", 0)
+
+
+def heads(rng, batch, places, count, features):
+    """(batch, head, place, feature), as a view of what a linear layer gives."""
+    return rng.standard_normal((batch, places, count, features), np.float32).transpose(0, 2, 1, 3)
+
+
+SIZES = [
+    # batch, heads, queries, keys, features of queries and keys, of values
+    (1, 1, 1, 1, 1, 1), (2, 3, 5, 7, 4, 3), (1, 2, 70, 70, 8, 8), (2, 2, 130, 90, 33, 50),
+    (1, 2, 65, 200, 64, 64), (3, 1, 64, 64, 32, 32), (1, 1, 200, 3, 100, 17),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("masked", [None, "numbers", "hidden"])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("sizes", SIZES)
+def test_against_the_generic_path(rng, sizes, causal, masked):
+    batch, count, places, keys, width, features = sizes
+    q, k = heads(rng, batch, places, count, width), heads(rng, batch, keys, count, width)
+    v, scale = heads(rng, batch, keys, count, features), width**-0.5
+    numbers = rng.standard_normal((places, keys), np.float32)
+    if masked == "hidden":  # some queries see no key at all
+        numbers[numbers > 0.5] = -np.inf
+        numbers[0] = -np.inf
+    mask = None if masked is None else numbers
+    given = (q, k, v, mask, None, causal, scale)
+    with np.errstate(divide="ignore"):
+        out, normaliser = FORWARD.kernels["cpu"](*given)
+        wanted, sums = FORWARD.forward(np, *given)
+    np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(normaliser, sums, rtol=1e-5, atol=1e-5)
+    assert normaliser.dtype == np.float64
+    assert out.strides == wanted.strides
+    g, along = heads(rng, batch, places, count, features), rng.standard_normal(sums.shape)
+    given = (g, along, q, k, v, wanted, sums, mask, None, causal, scale)
+    found, generic = BACKWARD.kernels["cpu"](*given), BACKWARD.forward(np, *given)
+    for a, b in zip(found, generic, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
+
+
+def test_three_dimensions(rng):
+    q, k, v = (rng.standard_normal((4, n, 6), np.float32) for n in (9, 11, 11))
+    out, sums = FORWARD.kernels["cpu"](q, k, v, None, None, False, 0.4)
+    wanted, generic = FORWARD.forward(np, q, k, v, None, None, False, 0.4)
+    np.testing.assert_allclose(out, wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(sums, generic, rtol=1e-5, atol=1e-5)
+
+
+def test_nan_and_infinities_reach_what_they_reach_generically(rng):
+    """Without a causal mask: with one, what is ahead is not looked at, not even to multiply it by 0."""
+    q, k, v = (heads(rng, 1, 20, 2, 8) for _ in range(3))
+    q[0, 0, 3, 2], k[0, 1, 4, 4], v[0, 0, 5, 5] = np.nan, np.nan, np.inf
+    with np.errstate(invalid="ignore"):
+        out, _ = FORWARD.kernels["cpu"](q, k, v, None, None, False, 0.3)
+        wanted, _ = FORWARD.forward(np, q, k, v, None, None, False, 0.3)
+    np.testing.assert_array_equal(np.isnan(out), np.isnan(wanted))
+    np.testing.assert_array_equal(np.isinf(out), np.isinf(wanted))
+
+
+def test_modules_use_it_and_what_it_is_not_made_for_goes_the_generic_way(rng, monkeypatch):
+    used = []
+    for name in ("attention", "attention_backward"):
+        real = getattr(native, name)
+        monkeypatch.setattr(native, name, lambda *a, f=real: used.append(f.__name__) or f(*a))
+    attend = tl.nn.functional.scaled_dot_product_attention
+    q, k, v = (tl.from_numpy(heads(rng, 2, 40, 2, 8)).requires_grad_() for _ in range(3))
+    attend(q, k, v, is_causal=True).sum().backward()
+    assert used == ["attention", "attention_backward"]
+    attend(q, k[:, :1], v[:, :1])  # heads that share keys
+    attend(q.double(), k.double(), v.double())
+    attend(q, k, v, dropout_p=0.5)
+    assert len(used) == 2
