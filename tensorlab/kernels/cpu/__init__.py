@@ -11,11 +11,13 @@ from tensorlab.kernels.cpu import (
     attention,
     conv,
     elementwise,
+    embedding,
     loss,
     matmul,
     norm,
     pool,
     recurrent,
+    reduce,
     softmax,
 )
 
@@ -24,10 +26,12 @@ __all__ = [
     "attention",
     "conv",
     "elementwise",
+    "embedding",
     "loss",
     "matmul",
     "norm",
     "pool",
     "recurrent",
+    "reduce",
     "softmax",
 ]

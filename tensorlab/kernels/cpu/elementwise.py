@@ -90,14 +90,18 @@ def _limits(low: Any, high: Any) -> tuple[float, float] | None:
 @register_kernel("clamp", "cpu")
 def _clamp(input: Any, min: Any, max: Any) -> Any:
     limits = _limits(min, max) if _suits(input) else None
-    found = None if limits is None else native("straight")
+    if limits is None:
+        return NotImplemented
+    found = native("straight")
     return NotImplemented if found is None else found.forward("clamp", input, *limits)
 
 
 @register_backward_kernel("clamp", "cpu", "input")
 def _clamp_backward(g: Any, input: Any, min: Any, max: Any) -> Any:
     limits = _limits(min, max) if _suits(g, input) else None
-    found = None if limits is None else native("straight")
+    if limits is None:
+        return NotImplemented
+    found = native("straight")
     return NotImplemented if found is None else found.backward("clamp", g, input, *limits)
 
 

@@ -1,0 +1,61 @@
+"""Sums of the rows of a matrix: whole vectors side by side, and in float64 from block to block."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.maths import total
+from tensorlab.kernels.threads import run_parts, split, thread_count
+
+#: So many numbers are added in float32.
+BLOCK = 2_048
+
+
+@compiled("void(float32[::1], int64, float64, float32[::1])")
+def _row_sums(x, n, share, out):
+    for r in range(len(out)):
+        row = x[r * n : r * n + n]
+        found = 0.0
+        for start in range(0, n, BLOCK):
+            found += total(row[start : start + BLOCK])
+        out[r] = np.float32(found * share)
+
+
+@compiled("float64(float32[::1])")
+def _sum(x):
+    found = 0.0
+    for start in range(0, len(x), BLOCK):
+        found += total(x[start : start + BLOCK])
+    return found
+
+
+def row_sums(x: np.ndarray, n: int, share: float) -> np.ndarray:
+    """The sums of every n neighbours of contiguous x, times `share`."""
+    flat = x.reshape(-1)
+    out = np.empty(x.size // n, np.float32)
+    threads = thread_count(x.size)
+    if threads == 1:
+        _row_sums(flat, n, share, out)
+    elif len(out) >= threads:
+
+        def rows(first: int, last: int) -> None:
+            _row_sums(flat[first * n : last * n], n, share, out[first:last])
+
+        run_parts(rows, split(len(out), threads))
+    else:
+        for r in range(len(out)):
+            out[r] = _long_sum(flat[r * n : r * n + n], threads) * share
+    return out
+
+
+def _long_sum(row: np.ndarray, threads: int) -> float:
+    """The sum of one row, cut into parts."""
+    parts = split(len(row), threads, BLOCK)
+    sums = np.zeros(len(parts))
+
+    def part(number: int, first: int, last: int) -> None:
+        sums[number] = _sum(row[first:last])
+
+    run_parts(part, [(number, *p) for number, p in enumerate(parts)])
+    return float(sums.sum())

@@ -1,0 +1,81 @@
+"""Sums by the kernel against exact ones, and what it leaves to the generic path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+from tensorlab.kernels import threads
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+
+from tensorlab.kernels.cpu import reduce
+from tensorlab.kernels.cpu.native import reduce as native
+
+
+@pytest.fixture(params=[1, 2, 5])
+def calls(request, monkeypatch):
+    """The kernels that were used, whatever the size."""
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "_count", request.param)
+    monkeypatch.setattr(reduce, "FEWEST", 0)
+    monkeypatch.setattr(reduce, "SHORTEST", 1)
+    used = []
+    real = native.row_sums
+    monkeypatch.setattr(native, "row_sums", lambda *a: used.append(a[1]) or real(*a))
+    return used
+
+
+CASES = [
+    ((7,), None, 7), ((7,), 0, 7), ((3, 5000), 1, 5000), ((40, 33), -1, 33), ((3, 4, 5), (1, 2), 20),
+    ((3, 4, 5), (2, 0), 5), ((2, 3, 4, 5), (0, 2, 3), 20), ((2, 3, 4, 5), (-1, 1), 5), ((2, 3, 4), None, 24),
+    ((1, 70_000), 1, 70_000),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize(("shape", "dim", "row"), CASES)
+@pytest.mark.parametrize("name", ["sum", "mean"])
+def test_sums(rng, calls, name, shape, dim, row, keepdim):
+    data = rng.standard_normal(shape, np.float32)
+    x = tl.from_numpy(data)
+    axis = dim if dim is None or isinstance(dim, int) else tuple(dim)
+    found = (getattr(x, name)(dim, keepdim) if dim is not None else getattr(x, name)()).numpy()
+    wanted = getattr(np, name)(data.astype(np.float64), axis=axis)
+    if keepdim and dim is not None:
+        wanted = wanted.reshape(getattr(np, name)(data, axis=axis, keepdims=True).shape)
+    assert found.dtype == np.float32
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=2e-6 * np.sqrt(data.size))
+    assert calls == [row]
+
+
+def test_digits_of_a_long_sum(calls):
+    x = tl.full((4_000_000,), 0.1)
+    assert (
+        abs(x.sum().item() - 4e6 * float(np.float32(0.1))) < 0.3
+    )  # the nearest float32 are 0.03 apart
+    assert calls == [4_000_000]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite(calls, value):
+    data = np.ones((3, 50), np.float32)
+    data[1, 20] = value
+    np.testing.assert_array_equal(tl.from_numpy(data).sum(1).numpy(), [50, value, 50])
+    assert calls == [50]
+
+
+def test_what_the_kernel_declines(rng, calls):
+    x = tl.from_numpy(rng.standard_normal((6, 8), np.float32))
+    x.sum(0)
+    x.T.sum(1)
+    x.sum(1, dtype=tl.float64)
+    x.double().sum()
+    tl.ones(0, 5).sum()
+    x.sum(())
+    for dim in (2, (0, 0)):
+        with pytest.raises((IndexError, RuntimeError)):
+            x.sum(dim)
+    assert not calls
