@@ -58,6 +58,10 @@ class Instrument:
         """What the browser draws: JSON's types, and `bytes` or `memoryview` for arrays."""
         raise NotImplementedError
 
+    def _page_state(self) -> dict[str, Any]:
+        """The state in a saved page, which has no Python to ask for more."""
+        return self._state()
+
     def _figure(self) -> Figure | None:
         """The still picture, a figure of `tensorlab.inspect`; None if there is nothing to draw."""
         return None
@@ -181,7 +185,7 @@ class Instrument:
         parts = {
             "title": escape(self._title(), quote=False),
             "css": _static(f"{self._bundle}.css").replace("</style", "<\\/style"),
-            "state": _as_script_text(self._state()),
+            "state": _as_script_text(self._page_state()),
             "esm": _static(f"{self._bundle}.js").replace("</script", "<\\/script"),
         }
         return re.sub(r"@@(\w+)@@", lambda found: parts[found[1]], _static("page.html"))
