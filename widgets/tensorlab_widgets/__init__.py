@@ -12,6 +12,7 @@ ends the loop between two steps, so that model, optimizer and history stay usabl
 
 `fit` trains a model with a dashboard, and `dashboard` puts one around a loop of your own: live curves,
 gradient health, learning rate, pause and stop.  `gradients` shows how gradients flow through the layers.
+`graph` shows what `backward()` will do, node by node.
 
 In Jupyter the bar is a live widget; when the loop ends it turns into plain HTML and text, which
 stays in the notebook when you save, export or share it.  In a terminal it is one line of text.
@@ -28,15 +29,18 @@ if TYPE_CHECKING:
     from ._dashboard import Dashboard, dashboard
     from ._fit import Fit, fit
     from ._gradient_flow import GradientFlow, gradients
+    from ._graph import GraphInspector, graph
 
 __all__ = [
     "Dashboard",
     "Fit",
     "GradientFlow",
+    "GraphInspector",
     "Progress",
     "dashboard",
     "fit",
     "gradients",
+    "graph",
     "progress",
 ]
 
@@ -48,6 +52,8 @@ _LATER = {
     "fit": "_fit",
     "GradientFlow": "_gradient_flow",
     "gradients": "_gradient_flow",
+    "GraphInspector": "_graph",
+    "graph": "_graph",
 }
 
 
