@@ -156,7 +156,11 @@ export class Inspector {
   // Building
 
   private newLayouter(): Layouter {
-    return new Layouter(this.hierarchy, (part) => boxSize(this.graph, part));
+    return new Layouter(
+      this.hierarchy,
+      (part) => boxSize(this.graph, part),
+      (node) => this.graph.nodes[node]?.kind === "leaf",
+    );
   }
 
   private toolbar(measures: HTMLElement): HTMLElement {
