@@ -23,6 +23,7 @@ import {
 import { Strip } from "./training/strip";
 
 const HUES = ["--tl-1", "--tl-2", "--tl-3", "--tl-4"] as const;
+const RATE = "learning rate";
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 
 interface WithKernel {
@@ -182,13 +183,14 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
           write(made.values, `step ${Math.round(at.step)}: ${values.filter(Boolean).join(", ")}`);
         },
       }),
-      isLog: name === "learning rate",
+      isLog: name === RATE,
       lines: [],
     };
     made.root.append(
       element("div", "tl-train-head", made.title, made.values, made.log),
       made.chart.root,
     );
+    if (name === RATE) made.root.classList.add("tl-train-last");
     known = made;
     found.set(name, made);
     charts.append(made.root);
@@ -200,10 +202,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     const values = state.metrics
       .filter((metric) => names.includes(metric.name))
       .map((metric) => `${DASH_SIGN[names.indexOf(metric.name)] ?? ""} ${shortName(metric)}`);
-    write(
-      made.values,
-      name === "learning rate" ? rateText(state.lr[0] ?? 0) : values.join("  ").trim(),
-    );
+    write(made.values, name === RATE ? rateText(state.lr[0] ?? 0) : values.join("  ").trim());
     made.values.classList.toggle(
       "tl-bad",
       state.metrics.some((metric) => metric.bad && names.includes(metric.name)),
@@ -227,6 +226,10 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     const curves = new Map(state.curves.map((curve) => [curve.name, floats(curve.points)]));
     const shownNames = [...panels([...curves.keys()])];
     for (const [name, group] of shownNames) {
+      // A rate that nobody has moved is no news.
+      const moved =
+        new Set(curves.get(name)?.subarray((curves.get(name)?.length ?? 0) / 2)).size > 1;
+      if (name === RATE && !moved) continue;
       const made = panel(name);
       made.lines = group.map((each, i) => {
         const points = curves.get(each) ?? new Float32Array();

@@ -62,7 +62,7 @@ class Dashboard(Instrument):
         self._strip: HealthStrip | None = None
         self._place: Place | None = None
         self._error = ""
-        self._last_rate = -1.0
+        self._last_rate: float | None = None
         self.controls = Controls(self._set_rate)
 
     # What a training loop uses
@@ -300,8 +300,14 @@ class Dashboard(Instrument):
 
     def _note_rate(self) -> None:
         values = self._rate.values
-        if values:
-            self._curves.setdefault(RATE, Curve()).add(self._row.n, values[0])
+        if not values:
+            return
+        curve = self._curves.setdefault(RATE, Curve())
+        if self._last_rate is not None:
+            # It was the old one up to here: a step in the curve, and no slope.
+            curve.add(self._row.n, self._last_rate)
+        if values[0] != self._last_rate:
+            curve.add(self._row.n, values[0])
             self._last_rate = values[0]
 
     def _enter(self) -> None:
