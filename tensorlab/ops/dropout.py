@@ -14,6 +14,7 @@ from tensorlab import _random
 from tensorlab._backend import NUMPY, to_device
 from tensorlab._random import default_generator
 from tensorlab._tensor import Tensor, wrap
+from tensorlab.ops.random import in_memory_order
 
 # The limit −scale·alpha of `selu` for large negative numbers, which alpha dropout puts for zero.
 _SELU_LIMIT = 1.7580993408473766
@@ -26,7 +27,8 @@ def _draw(input: Tensor, p: float, features: bool) -> np.ndarray:
         if len(shape) < 2:
             raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
         shape = shape[:2] + (1,) * (len(shape) - 2)
-    return _random.bernoulli(default_generator, math.prod(shape), 1.0 - p).reshape(shape)
+    kept = _random.bernoulli(default_generator, math.prod(shape), 1.0 - p)
+    return kept.reshape(shape) if features else in_memory_order(kept, input._data)
 
 
 def _noise(input: Tensor, p: float, features: bool) -> Tensor:

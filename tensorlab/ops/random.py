@@ -17,6 +17,7 @@ from tensorlab._random import Generator, default_generator
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import write
 from tensorlab.ops._dims import named_size
+from tensorlab.ops.convert import preserve_format
 from tensorlab.ops.creation import _size
 
 
@@ -53,6 +54,32 @@ def _drawn(
     return _made(
         stream(_source(generator), _count(shape), to.numpy), shape, device, requires_grad, out
     )
+
+
+def in_memory_order(flat: np.ndarray, like: Any) -> np.ndarray:
+    """The numbers in the shape of the array `like`, in the order in which its elements lie in memory.
+
+    PyTorch fills memory, whatever order the dimensions are in: a transposed tensor gets the numbers
+    of the one it is a view of. One that repeats elements (`expand`) is filled row by row.
+    """
+    shape, strides = like.shape, like.strides
+    order = sorted(range(len(shape)), key=lambda d: -strides[d] if shape[d] > 1 else 0)
+    if any(s == 0 and n > 1 for s, n in zip(strides, shape, strict=True)):
+        return flat.reshape(shape)
+    return flat.reshape([shape[d] for d in order]).transpose(np.argsort(order))
+
+
+def _drawn_like(
+    stream: Callable[..., np.ndarray], input: Tensor, generator: Any, dtype: Any, device: Any,
+    requires_grad: bool, memory_format: Any,
+) -> Tensor:  # fmt: skip
+    """Numbers in `input`'s shape and order of dimensions."""
+    to = (input.dtype if dtype is None else _dtypes.as_dtype(dtype)).numpy
+    flat = stream(_source(generator), input.numel(), to)
+    keep = memory_format is None or memory_format is preserve_format
+    array: Any = in_memory_order(flat, input._data) if keep else flat.reshape(input._data.shape)
+    made = wrap(_dtypes.held(to_device(array, input.device if device is None else Device(device))))
+    return made.requires_grad_() if requires_grad else made
 
 
 def _count(shape: tuple[int, ...]) -> int:
@@ -157,10 +184,9 @@ def rand_like(
     >>> tensorlab.rand_like(tensorlab.zeros(2, 3)).shape
     tensorlab.Size([2, 3])
     """
-    return rand(
-        tuple(input.shape), generator=generator, dtype=input.dtype if dtype is None else dtype,
-        device=input.device if device is None else device, requires_grad=requires_grad,
-    )  # fmt: skip
+    return _drawn_like(
+        _random.uniform, input, generator, dtype, device, requires_grad, memory_format
+    )
 
 
 def randn_like(
@@ -173,15 +199,20 @@ def randn_like(
     >>> tensorlab.randn_like(tensorlab.zeros(2)).shape
     tensorlab.Size([2])
     """
-    return randn(
-        tuple(input.shape), generator=generator, dtype=input.dtype if dtype is None else dtype,
-        device=input.device if device is None else device, requires_grad=requires_grad,
-    )  # fmt: skip
+    # Blocks of sixteen are for the plain order of dimensions alone.
+    kept = memory_format is None or memory_format is preserve_format
+    order = in_memory_order(np.arange(input.numel()), input._data)
+    plain = order.flags.c_contiguous or not kept
+
+    def stream(g: Generator, count: int, to: np.dtype) -> np.ndarray:
+        return _random.normal(g, count, to, 0.0, 1.0, plain)
+
+    return _drawn_like(stream, input, generator, dtype, device, requires_grad, memory_format)
 
 
 def randint_like(
-    input: Tensor, *args: int, generator: Generator | None = None, dtype: Any = None, device: Any = None,
-    requires_grad: bool = False, **bounds: int,
+    input: Tensor, *args: int, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, requires_grad: bool = False, memory_format: Any = None, **bounds: int,
 ) -> Tensor:  # fmt: skip
     """`randint(high)` or `randint(low, high)` with `input`'s shape, dtype and device.
 
@@ -189,10 +220,14 @@ def randint_like(
     >>> tensorlab.randint_like(tensorlab.zeros(2), 5).dtype
     tensorlab.float32
     """
-    return randint(
-        *args, size=tuple(input.shape), generator=generator, dtype=input.dtype if dtype is None else dtype,
-        device=input.device if device is None else device, requires_grad=requires_grad, **bounds,
-    )  # fmt: skip
+
+    def stream(g: Generator, count: int, to: np.dtype) -> np.ndarray:
+        drawn: Any = randint(
+            *args, size=(count,), generator=g, dtype=_dtypes.from_numpy_dtype(to), **bounds
+        )
+        return to_numpy(drawn._data)
+
+    return _drawn_like(stream, input, generator, dtype, device, requires_grad, memory_format)
 
 
 def normal(
@@ -329,7 +364,7 @@ def multinomial(
 
 
 def _filled(self: Tensor, flat: np.ndarray) -> Tensor:
-    return write(self, to_device(flat.reshape(self._data.shape), self.device))
+    return write(self, to_device(in_memory_order(flat, self._data), self.device))
 
 
 def uniform_(
@@ -374,7 +409,11 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """Overwrite with 1 with probability `p` (a number, or a tensor of them), else 0."""
     if isinstance(p, Tensor):
         probabilities = np.broadcast_to(to_numpy(p._data), self._data.shape)
-        drawn = _random.bernoulli_each(_source(generator), probabilities.reshape(-1))
+        order = in_memory_order(np.arange(self.numel()), self._data).reshape(-1)
+        inverse = np.empty_like(order)
+        inverse[order] = np.arange(len(order))
+        flat = probabilities.reshape(-1)[inverse]
+        drawn = _random.bernoulli_each(_source(generator), flat)
     else:
         drawn = _random.bernoulli(_source(generator), self.numel(), p)
     return _filled(self, drawn.astype(self._data.dtype))

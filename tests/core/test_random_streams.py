@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tensorlab as tl
 from tensorlab import _random
 from tensorlab._random import Generator
 
@@ -241,3 +242,64 @@ def test_a_damaged_state_is_refused() -> None:
         Generator().set_state(wrap(np.zeros(3, np.uint8)))
     with pytest.raises(RuntimeError, match="not valid"):
         Generator().set_state(wrap(np.zeros(5056, np.uint8)))
+
+
+def _layouts(lib: Any) -> dict[str, Any]:
+    """Tensors whose dimensions lie in memory in other orders, with gaps, and once repeated."""
+    return {
+        "transposed": lib.zeros(6, 5).t(),
+        "swapped": lib.zeros(3, 4, 5).transpose(0, 1),
+        "permuted": lib.zeros(2, 3, 4, 2).permute(3, 1, 0, 2),
+        "gaps": lib.zeros(6, 12)[:, ::2],
+        "gaps, transposed": lib.zeros(6, 12)[:, ::2].t(),
+        "a dimension of one": lib.zeros(1, 6, 5).permute(2, 0, 1),
+        "contiguous": lib.zeros(5, 6),
+        "small": lib.zeros(2, 3).t(),
+        "empty": lib.zeros(0, 3).t(),
+    }
+
+
+FILLS: dict[str, Callable[[Any, Any], Any]] = {
+    "rand_like": lambda lib, x: lib.rand_like(x),
+    "randn_like": lambda lib, x: lib.randn_like(x),
+    "randint_like": lambda lib, x: lib.randint_like(x, 2, 90),
+    "contiguous rand_like": lambda lib, x: lib.rand_like(x, memory_format=lib.contiguous_format),
+    "contiguous randn_like": lambda lib, x: lib.randn_like(x, memory_format=lib.contiguous_format),
+    "dropout": lambda lib, x: lib.nn.functional.dropout(x + 1, 0.5),
+    "alpha_dropout": lambda lib, x: lib.nn.functional.alpha_dropout(x + 1, 0.5, True),
+    "dropout in place": lambda lib, x: lib.nn.functional.dropout(x.add_(1), 0.5, True, True),
+    "bernoulli": lambda lib, x: lib.bernoulli(x + 0.5),
+    "uniform_": lambda lib, x: x.uniform_(-1, 2),
+    "normal_": lambda lib, x: x.normal_(1, 2),
+    "random_": lambda lib, x: x.random_(3, 70),
+    "bernoulli_": lambda lib, x: x.bernoulli_(0.4),
+    "bernoulli_ of each": lambda lib, x: x.bernoulli_(
+        lib.linspace(0, 1, x.numel()).reshape(x.shape)
+    ),
+    "exponential_": lambda lib, x: x.exponential_(),
+    "geometric_": lambda lib, x: x.geometric_(0.3),
+}
+
+
+@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("layout", _layouts(tl))
+def test_memory_is_filled_in_its_own_order(fill: str, layout: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    found = []
+    for lib in (tl, torch):
+        lib.manual_seed(7)
+        made = FILLS[fill](lib, _layouts(lib)[layout])
+        found.append((made.numpy(), made.stride(), lib.rand(1).item()))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-5, atol=1e-6)
+    assert found[0][2] == found[1][2], "the streams went on at different places"
+    if layout != "empty" and "dimension" not in layout:
+        assert found[0][1] == found[1][1]
+
+
+def test_repeated_elements_are_drawn_row_by_row() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    found = []
+    for lib in (tl, torch):
+        lib.manual_seed(7)
+        found.append(lib.nn.functional.dropout(lib.ones(5, 1).expand(5, 6), 0.5).numpy())
+    np.testing.assert_array_equal(*found)

@@ -242,3 +242,16 @@ def test_learns_to_copy():
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.2
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_dropout_draws_the_same_numbers(batch_first):
+    results = []
+    for lib in (tl, torch):
+        lib.manual_seed(3)
+        model = lib.nn.Transformer(8, 2, 1, 1, 16, dropout=0.4, batch_first=batch_first)
+        source, target = lib.rand(3, 5, 8), lib.rand(3, 5, 8)
+        out = model(source, target)
+        results.append((out.detach().numpy(), out.stride(), lib.rand(1).item()))
+    np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-4, atol=1e-5)
+    assert results[0][1:] == results[1][1:]

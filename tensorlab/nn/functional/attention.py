@@ -322,8 +322,9 @@ def attend(
         weights = weights if batched else weights.squeeze(0)
     else:
         out = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
-    out = out.permute((0, 2, 1, 3) if batch_dim == 0 else (2, 0, 1, 3)).flatten(-2)
-    out = linear(out, out_proj_weight, out_proj_bias)
+    # The length is the outer dimension in memory, as in PyTorch: dropout draws in the order of memory.
+    out = linear(out.permute(2, 0, 1, 3).flatten(-2), out_proj_weight, out_proj_bias)
+    out = out.transpose(0, 1) if batch_dim == 0 else out
     return out if batched else out.squeeze(batch_dim), weights
 
 
