@@ -212,7 +212,10 @@ def build_parser() -> Parser:
     )
 
     graph = command(
-        "graph", "Draw the autograd graph of a tensor", "Call it before backward() frees the graph."
+        "graph",
+        "Draw the autograd graph of a tensor",
+        "A notebook shows it live: modules open, a click shows values, backward can be stepped through. "
+        "Call it before backward() frees the graph.",
     )
     graph.add_argument(
         "expression", metavar="EXPR", nargs="+", type=EXPRESSION, help="an expression for a tensor"

@@ -17,6 +17,7 @@ from tensorlab.inspect import OUTSIDE, ModuleRow, ProfileRow
 from tensorlab.inspect._words import duration, size
 
 from . import graph_svg
+from .graph_view import live_graph
 from .notebook import Notebook
 from .report import Code, Items, Markup, Paragraph, Report, State, Table, escape
 
@@ -57,7 +58,7 @@ def doctor(notebook: Notebook, args: Namespace) -> Iterator[object]:
 
 
 def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
-    """Draw the graph behind an expression."""
+    """Draw the graph behind an expression; live where that can be."""
     expression = " ".join(args.expression)
     value = notebook.evaluate(expression)
     try:
@@ -84,9 +85,16 @@ def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
         "<details><summary>The same in words</summary>"
         f"{Code(words, 'the graph in words').html()}</details>"
     )
-    yield Report(
+    report = Report(
         title, [Paragraph(graph_svg.alternative(records) + "."), *notes, Markup(figure, words)]
     )
+    live = live_graph(notebook, value, title, str(report))
+    if live is None:
+        yield report
+        return
+    if args.save:  # the picture was written; the widget shows the rest
+        yield Report.of_text(notes[-1].text())
+    yield live
 
 
 def summary(notebook: Notebook, args: Namespace) -> Iterator[object]:
