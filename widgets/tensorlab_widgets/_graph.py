@@ -24,6 +24,8 @@ __all__ = ["GraphInspector", "graph"]
 
 #: A page that is saved has the values of all nodes up to this number of them.
 MOST_VALUES = 500
+#: And all the numbers of a backward pass up to this many steps.
+MOST_STEPS_OF_A_PAGE = 2000
 #: Graphs of this many inspectors stay in memory; the oldest lets go of its own.
 MOST_KEPT = 4
 _MOST_LINES = 40
@@ -121,6 +123,8 @@ class GraphInspector(Instrument):
     def _page_state(self) -> dict[str, Any]:
         # A page has nobody to ask: what there is to know goes with it.
         state = self._state()
+        if self._steps is not None:
+            state["steps"] = steps_state(self._steps, most=MOST_STEPS_OF_A_PAGE)
         if self._outputs is not None and len(self.records.nodes) <= MOST_VALUES:
             state["values"] = {
                 str(node.index): self.values(node.index) for node in self.records.nodes

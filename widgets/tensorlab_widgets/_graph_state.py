@@ -105,9 +105,9 @@ def graph_state(graph: Graph, title: str, types: Mapping[str, str]) -> dict[str,
     }
 
 
-def steps_state(steps: BackwardSteps) -> dict[str, Any]:
-    """The backward pass for the browser: all nodes and norms, and the steps if they are not many."""
-    whole = steps.to_dict() if len(steps) <= MOST_STEPS else None
+def steps_state(steps: BackwardSteps, most: int = MOST_STEPS) -> dict[str, Any]:
+    """The backward pass for the browser: all nodes and norms, and the steps if they are at most `most`."""
+    whole = steps.to_dict() if len(steps) <= most else None
     return {
         "nodes": [step.node for step in steps],
         "norms": [_norm(step.received) for step in steps],

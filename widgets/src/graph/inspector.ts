@@ -218,10 +218,10 @@ export class Inspector {
     this.stepBar.setAttribute("aria-label", "Step through backward");
     const at = () => this.stepper?.position ?? 0;
     this.stepBar.append(
-      button("⏮", "Before the first step", () => this.goto(0)),
+      button("Start", "Go before the first step", () => this.goto(0)),
       button("◀ Back", "Take the last step back", () => this.goto(at() - 1)),
       button("Step ▶", "Run one more node", () => this.goto(at() + 1)),
-      button("⏭", "After the last step", () => this.goto(Number.MAX_SAFE_INTEGER)),
+      button("End", "Go after the last step", () => this.goto(Number.MAX_SAFE_INTEGER)),
       this.slider,
       button("Done", "Leave the backward pass", () => this.setStepping(false)),
       this.stepWords,
@@ -388,7 +388,7 @@ export class Inspector {
   /** Bring a box into sight, large enough to be read. */
   private bringInSight(box: Box): void {
     const { clientWidth, clientHeight } = this.canvas;
-    const zoom = Math.max(this.view.zoom, box.open ? this.view.zoom : 0.6);
+    const zoom = Math.max(this.view.zoom, box.open ? this.view.zoom : 0.85);
     const left = box.x * zoom + this.view.x;
     const top = box.y * zoom + this.view.y;
     const inside =
@@ -420,8 +420,8 @@ export class Inspector {
       this.view.y += (before.y - after.y) * this.view.zoom;
     } else if (fitted) {
       this.fit();
-      if (this.view.zoom < 0.35 && after) {
-        this.view.zoom = 0.7;
+      if (this.view.zoom < 0.45 && after) {
+        this.view.zoom = 0.85;
         this.center({ x: after.x + after.width / 2, y: after.y + this.canvas.clientHeight / 2.8 });
       }
     }

@@ -119,10 +119,25 @@ function curve(context: CanvasRenderingContext2D, from: Point, to: Point): void 
   context.bezierCurveTo(from.x, from.y + bend, to.x, to.y - bend, to.x, to.y);
 }
 
-function arrow(context: CanvasRenderingContext2D, { x, y }: Point): void {
-  context.moveTo(x - 4, y - 7);
-  context.lineTo(x, y);
-  context.lineTo(x + 4, y - 7);
+/** Where a line's head is: data flows down into the target, a gradient up into the source. */
+function tip(line: Line, gradient: boolean): [Point, Point, Point] | null {
+  if (!(gradient ? line.tail : line.head)) return null;
+  const { x, y } = (gradient ? line.points[0] : line.points.at(-1)) as Point;
+  const back = gradient ? 7 : -7;
+  return [
+    { x: x - 4, y: y + back },
+    { x, y },
+    { x: x + 4, y: y + back },
+  ];
+}
+
+function arrow(context: CanvasRenderingContext2D, line: Line, gradient: boolean): void {
+  const corners = tip(line, gradient);
+  if (corners === null) return;
+  const [left, point, right] = corners;
+  context.moveTo(left.x, left.y);
+  context.lineTo(point.x, point.y);
+  context.lineTo(right.x, right.y);
   context.closePath();
 }
 
@@ -174,7 +189,7 @@ export function paint(
     context.stroke();
     if (view.zoom > 0.15) {
       context.beginPath();
-      for (const line of chosen) if (line.head) arrow(context, line.points.at(-1) as Point);
+      for (const line of chosen) arrow(context, line, strong && marks.step !== null);
       context.fill();
     }
   }
@@ -279,10 +294,9 @@ export function toSvg(scene: Scene, marks: Marks, palette: Palette, title: strin
   const lines = scene.lines.map((line) => {
     const strong = marked !== null && line.raw.some((i) => marked.has(i));
     const color = strong ? palette["--tl-accent"] : palette["--tl-muted"];
-    const end = line.points.at(-1) as Point;
-    const head = line.head
-      ? `<path d="M${n(end.x - 4)} ${n(end.y - 7)}L${n(end.x)} ${n(end.y)}L${n(end.x + 4)} ${n(end.y - 7)}Z" fill="${color}"/>`
-      : "";
+    const corners = tip(line, strong && marks.step !== null);
+    const points = corners?.map(({ x, y }) => `${n(x)},${n(y)}`).join(" ");
+    const head = points ? `<polygon points="${points}" fill="${color}"/>` : "";
     return `<path d="${way(line)}" fill="none" stroke="${color}" stroke-width="${strong ? 2.5 : 1.1}"/>${head}`;
   });
   const boxes = scene.boxes.filter((box) => !box.open).map(svgBox);

@@ -28,6 +28,8 @@ export interface Line {
   raw: number[];
   /** Ends at a box, and not at a frame that it enters or leaves. */
   head: boolean;
+  /** Begins at a box, and not at a frame that it enters or leaves. */
+  tail: boolean;
 }
 
 export interface Scene extends Size {
@@ -102,18 +104,18 @@ export function buildScene(
       if (edge.from === edge.to) return;
       const way = moved(inside.ways[i] ?? []);
       const points = [bottom(edge.from), ...way, top(edge.to)];
-      lines.push({ points, raw: edge.raw, head: head(edge.to) });
+      lines.push({ points, raw: edge.raw, head: head(edge.to), tail: head(edge.from) });
     });
     if (group.parent !== null) {
       for (const [part, raw] of wiring.enter) {
         const way = moved(inside.entering.get(part) ?? []);
         const points = [{ x: x + inside.enter, y }, ...way, top(part)];
-        lines.push({ points, raw, head: head(part) });
+        lines.push({ points, raw, head: head(part), tail: false });
       }
       for (const [part, raw] of wiring.leave) {
         const way = moved(inside.leaving.get(part) ?? []);
         const points = [bottom(part), ...way, { x: x + inside.leave, y: y + inside.height }];
-        lines.push({ points, raw, head: false });
+        lines.push({ points, raw, head: false, tail: head(part) });
       }
     }
     for (const { part, ...place } of at) {
