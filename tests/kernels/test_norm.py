@@ -23,7 +23,10 @@ def calls(request, monkeypatch):
     monkeypatch.setattr(threads, "_count", request.param)
     monkeypatch.setattr(norm, "FEWEST", 0)
     used = []
-    for name in ("rows", "rows_backward", "moments", "pieces", "pieces_backward"):
+    for name in (
+        "rows", "rows_backward", "moments", "pieces", "pieces_backward", "column_moments", "columns",
+        "columns_backward",
+    ):  # fmt: skip
         real = getattr(native, name)
 
         def spy(*args, real=real):
@@ -94,6 +97,17 @@ def test_channels(rng, calls, shape, which):
     assert calls == ["pieces", "pieces_backward"]
 
 
+@pytest.mark.parametrize("which", WHICH)
+@pytest.mark.parametrize("shape", [(5, 12), (70, 33), (9, 256)])
+def test_columns(rng, calls, shape, which):
+    data = rng.standard_normal(shape, np.float32) * 3 + 1
+    parameters = _parameters(rng, shape[1:], which)
+    _compare(
+        rng, lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), data, *parameters
+    )
+    assert calls == ["column_moments", "columns", "columns_backward"]
+
+
 def test_running_statistics(rng, calls):
     data = rng.standard_normal((8, 5, 30), np.float32) * 2 + 3
     layers = [tl.nn.BatchNorm1d(5), tl.nn.BatchNorm1d(5).double()]
@@ -107,6 +121,12 @@ def test_running_statistics(rng, calls):
 
 def test_far_from_zero(rng, calls):
     """The variance is that of what is left without the mean: its digits are not lost."""
+    tall = (rng.standard_normal((200, 30)) + 10_000).astype(np.float32)
+    found, generic = (
+        F.batch_norm(tl.from_numpy(tall).to(t), None, None, training=True).numpy()
+        for t in (tl.float32, tl.float64)
+    )
+    np.testing.assert_allclose(found, generic, atol=2e-3)
     data = (rng.standard_normal((6, 200)) + 10_000).astype(np.float32)
     found, generic = (
         F.layer_norm(tl.from_numpy(data).to(t), (200,)).numpy() for t in (tl.float32, tl.float64)

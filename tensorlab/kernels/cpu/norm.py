@@ -79,6 +79,11 @@ def _rms_norm_backward(
 # Channels ---------------------------------------------------------------------------------
 
 
+def _in_columns(x: Any, groups: Any, *parameters: Any) -> Any:
+    """The compiled functions, if these are rows of one number for each channel."""
+    return None if x.ndim != 2 or groups is not None else _kernels(x, x.shape[1], x.shape[1], *parameters)  # fmt: skip
+
+
 def _in_channels(x: Any, groups: Any, *parameters: Any) -> tuple[Any, Any]:
     """The compiled functions and what is normalised together: channels, or `groups` of a sample's."""
     if x.ndim < 3 or (groups is not None and x.shape[1] % groups):
@@ -93,6 +98,9 @@ def _in_channels(x: Any, groups: Any, *parameters: Any) -> tuple[Any, Any]:
 
 @register_kernel("batch_moments", "cpu")
 def _batch_moments(input: Any) -> Any:
+    plain = _in_columns(input, None)
+    if plain is not None:
+        return plain.column_moments(input)
     found, how = _in_channels(input, None)
     return NotImplemented if found is None else found.moments(input, how)
 
@@ -102,6 +110,9 @@ def _batch_moments(input: Any) -> Any:
 def _channel_norm(input: Any, weight: Any, bias: Any, parameter: Any, eps: Any, known: Any) -> Any:
     if not all_float32(*(known or ())):
         return NotImplemented
+    plain = _in_columns(input, parameter, weight, bias)
+    if plain is not None:
+        return plain.columns(input, weight, bias, eps, known)
     found, how = _in_channels(input, parameter, weight, bias)
     if found is None:
         return NotImplemented
@@ -116,6 +127,10 @@ def _channel_norm_backward(
 ) -> Any:  # fmt: skip
     if not all_float32(g, *(known or ())):
         return NotImplemented
+    plain = _in_columns(input, parameter, weight)
+    if plain is not None:
+        gradients = plain.columns_backward(g, input, weight, eps, known)
+        return _chosen(gradients, needs, input.shape, weight_shape, bias_shape)
     found, how = _in_channels(input, parameter, weight)
     if found is None:
         return NotImplemented

@@ -1,8 +1,9 @@
 """Normalisation and its gradient: each group of numbers is read again while it is in the cache.
 
-Two forms. `rows`: every row of a matrix is a group, and weight and bias have a number for each column
+Three forms. `rows`: every row of a matrix is a group, and weight and bias have a number for each column
 (layer norm, and without the mean RMS norm). `pieces`: the input is (N, C, S), and a group is made of the
 rows, of S numbers and one channel each, of which weight and bias have a number (batch and group norm).
+`columns`: the input is (N, C), and every column is a group (batch norm where S is 1).
 The formulas stand in `tensorlab.ops.normalization`. Sums are in float32 along a row, in the order of
 vectors, and in float64 from row to row.
 """
@@ -119,6 +120,71 @@ def _pieces_back(
             slope, row, result, factor = g[at], x[at], out[at], weight[at % channels]
             for j in range(len(result)):
                 result[j] = (slope[j] * factor - (row[j] - middle) * by_unit - less) * scale
+
+
+@compiled("void(float32[:, ::1], float32[::1], float32[::1], int64, int64)")
+def _column_moments(x, mean, variance, first, last):
+    """Mean and variance of the columns first…last."""
+    n = float(len(x))
+    found, middle = np.zeros(last - first), mean[first:last]
+    for r in range(len(x)):
+        row = x[r, first:last]
+        for j in range(len(found)):
+            found[j] += row[j]
+    for j in range(len(found)):
+        middle[j] = np.float32(found[j] / n)
+        found[j] = 0
+    for r in range(len(x)):
+        row = x[r, first:last]
+        for j in range(len(found)):
+            away = row[j] - middle[j]
+            found[j] += away * away
+    spread = variance[first:last]
+    for j in range(len(found)):
+        spread[j] = np.float32(found[j] / n)
+
+
+@compiled(
+    "void(float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32[:, ::1],"
+    " int64, int64)"
+)
+def _columns(x, mean, variance, weight, bias, eps, out, first, last):
+    middle, plus = mean[first:last], bias[first:last]
+    factor = np.empty(last - first, np.float32)
+    for j in range(len(factor)):
+        factor[j] = weight[first + j] / np.sqrt(variance[first + j] + eps)
+    for r in range(len(x)):
+        row, result = x[r, first:last], out[r, first:last]
+        for j in range(len(factor)):
+            result[j] = (row[j] - middle[j]) * factor[j] + plus[j]
+
+
+@compiled(
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32[::1], float32, float32[:, ::1],"
+    " float32[::1], float32[::1], int64, int64)"
+)
+def _columns_back(g, x, mean, variance, weight, eps, out, dots, sums, first, last):
+    """The gradient by x; for each column, in `dots`, Σ g · x̂, and in `sums` Σ g."""
+    n = np.float32(len(x))
+    count = last - first
+    along, rest, middle = np.zeros(count), np.zeros(count), mean[first:last]
+    for r in range(len(x)):
+        slope, row = g[r, first:last], x[r, first:last]
+        for j in range(count):
+            along[j] += slope[j] * (row[j] - middle[j])
+            rest[j] += slope[j]
+    factor, by_unit = np.empty(count, np.float32), np.empty(count, np.float32)
+    less = np.empty(count, np.float32)
+    for j in range(count):
+        scale = _ONE / np.sqrt(variance[first + j] + eps)
+        dot, total_slope = np.float32(along[j]) * scale, np.float32(rest[j])
+        dots[first + j], sums[first + j] = dot, total_slope
+        factor[j] = weight[first + j] * scale
+        by_unit[j], less[j] = dot * scale / n, total_slope / n
+    for r in range(len(x)):
+        slope, row, result = g[r, first:last], x[r, first:last], out[r, first:last]
+        for j in range(len(factor)):
+            result[j] = (slope[j] - (row[j] - middle[j]) * by_unit[j] - less[j]) * factor[j]
 
 
 class Groups(NamedTuple):
@@ -244,3 +310,49 @@ def pieces_backward(
     run_parts(part, _parts(how, 10 * x.size))
     by_weight, by_bias = (s.reshape(x.shape[:2]).sum(axis=0) for s in (dots, sums))
     return out.reshape(x.shape), by_weight, by_bias
+
+
+def _column_parts(x: np.ndarray, work: int) -> list[Part]:
+    return split(x.shape[1], thread_count(work * x.size), 16)
+
+
+def column_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of each column of (N, C), each (C, 1)."""
+    matrix = np.ascontiguousarray(x)
+    mean, variance = np.empty((2, x.shape[1]), np.float32)
+    run_parts(
+        lambda first, last: _column_moments(matrix, mean, variance, first, last),
+        _column_parts(x, 4),
+    )
+    return mean[:, None], variance[:, None]
+
+
+def columns(x: np.ndarray, weight: Any, bias: Any, eps: float, known: Any) -> np.ndarray:
+    """The columns of (N, C) normalised; `known` are their mean and variance, or None."""
+    matrix = np.ascontiguousarray(x)
+    out = np.empty(x.shape, np.float32)
+    mean, variance = (np.ascontiguousarray(m).reshape(-1) for m in known or column_moments(x))
+    w, b = _or_all(weight, x.shape[1], 1), _or_all(bias, x.shape[1], -0.0)
+
+    def part(first: int, last: int) -> None:
+        _columns(matrix, mean, variance, w, b, eps, out, first, last)
+
+    run_parts(part, _column_parts(x, 4))
+    return out
+
+
+def columns_backward(
+    g: np.ndarray, x: np.ndarray, weight: Any, eps: float, known: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The gradients by x, weight and bias."""
+    slope, matrix = np.ascontiguousarray(g), np.ascontiguousarray(x)
+    out = np.empty(x.shape, np.float32)
+    mean, variance = (np.ascontiguousarray(m).reshape(-1) for m in known or column_moments(x))
+    w = _or_all(weight, x.shape[1], 1)
+    dots, sums = np.empty((2, x.shape[1]), np.float32)
+
+    def part(first: int, last: int) -> None:
+        _columns_back(slope, matrix, mean, variance, w, eps, out, dots, sums, first, last)
+
+    run_parts(part, _column_parts(x, 10))
+    return out, dots, sums
