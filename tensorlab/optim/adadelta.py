@@ -99,4 +99,4 @@ class Adadelta(FusedOptimizer):
             work2 *= lr
             p -= work2
 
-        return update
+        return Update(update, "adadelta", (maximize, decay, lr, rho, 1 - rho, eps))

@@ -105,4 +105,4 @@ class Adagrad(FusedOptimizer):
             work2 *= step_size
             p -= work2
 
-        return update
+        return Update(update, "adagrad", (maximize, decay, step_size, eps))

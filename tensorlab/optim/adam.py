@@ -123,7 +123,10 @@ class Adam(FusedOptimizer):
             work2 /= work
             p -= work2
 
-        return update
+        # What the compiled passes take of the decay: a factor of the parameter, and of the gradient's.
+        shrink, penalty = (1 - lr * decay, 0) if decoupled else (1, decay)
+        settings = (maximize, penalty, shrink, 1 - beta1, beta2, 1 - beta2, step_size, eps)
+        return Update(update, "amsgrad" if group["amsgrad"] else "adam", settings)
 
 
 def _check_tensors(lr: Any, betas: Any, foreach: Any, capturable: bool) -> None:

@@ -93,4 +93,5 @@ class Adamax(FusedOptimizer):
             work2 /= largest
             p -= work2
 
-        return update
+        settings = (maximize, decay, 1 - beta1, beta2, step_size, eps)
+        return Update(update, "adamax", settings)

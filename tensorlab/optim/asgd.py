@@ -107,4 +107,4 @@ class ASGD(FusedOptimizer):
                 work2 *= weight
                 mean += work2
 
-        return update
+        return Update(update, "asgd", (maximize, decay, 1 - lambd * size, size, weight))

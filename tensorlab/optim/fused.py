@@ -9,11 +9,13 @@ travels through memory once per operation. So here
   buffers of the algorithm live in flat arrays all the time, and `state[p]` holds views of them;
 - large parameters are updated where they are, block by block, so that a block stays in the
   processor's cache while all operations of the update run over it;
+- float32 on the CPU takes one pass that is compiled for the algorithm (`tensorlab.kernels.cpu.optim`),
+  where there is one;
 - float16 and bfloat16 are widened block by block: the arithmetic is float32's, and what is kept
   is rounded once per step.
 
-An algorithm writes one function for all of this, on flat raw arrays: see
-`FusedOptimizer.make_update`.
+An algorithm writes one function for all of this, on flat raw arrays, and may name the compiled pass
+that does the same: see `FusedOptimizer.make_update`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from operator import is_
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -29,11 +31,13 @@ from tensorlab._backend import backend_of, to_device
 from tensorlab._dtypes import float64, get_default_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
+from tensorlab.kernels import enabled
+from tensorlab.kernels.cpu.optim import advance
 from tensorlab.optim._settings import LATER
 from tensorlab.optim.optimizer import Optimizer, run_closure
 from tensorlab.optim.recorded import recorded_step
 
-__all__ = ["FusedOptimizer", "number_dtype"]
+__all__ = ["FusedOptimizer", "Update", "number_dtype"]
 
 # Parameters below this many elements are gathered. Above, a call costs less than the copying.
 SMALL = 16_384
@@ -41,9 +45,20 @@ SMALL = 16_384
 # per block cost little against the work in it.
 CACHE = 1536 * 1024
 
-# update(p, g, work1, work2, *buffers): change `p` and the buffers in place, leave `g` alone.
-Update = Callable[..., None]
 Numbers = dict[str, Any]
+
+
+class Update(NamedTuple):
+    """How a step changes flat arrays.
+
+    run: `run(p, g, work1, work2, *buffers)` changes `p` and the buffers in place and leaves `g` alone.
+    kernel: the name of the compiled pass that does the same to float32 arrays; "" if there is none.
+    settings: the numbers of this step that the compiled pass takes, in its order.
+    """
+
+    run: Callable[..., None]
+    kernel: str = ""
+    settings: tuple[float, ...] = ()
 
 
 class FusedOptimizer(Optimizer):
@@ -67,9 +82,9 @@ class FusedOptimizer(Optimizer):
     def make_update(
         self, xp: ModuleType, group: dict[str, Any], numbers: Numbers, is_first: bool
     ) -> Update:
-        """The update of this step, as `update(p, g, work1, work2, *buffers)`.
+        """The update of this step; its `run` is called as `run(p, g, work1, work2, *buffers)`.
 
-        All arguments of the update are flat arrays of one length and dtype: the parameters and
+        All arguments of `run` are flat arrays of one length and dtype: the parameters and
         the buffers, which it changes in place, the gradients, which it must not change, and two
         work arrays with any contents.
 
@@ -180,6 +195,7 @@ class _Bucket:
         for name, flat in zip(names, self.buffers, strict=True):
             self._adopt(name, self._split(flat), 0)
         self._make_room(2 + len(names))
+        self.compiles = self.xp is np and enabled()
         self.flat_p = self.flat_g = None
         self.pieces: list[Any] = []
         if self.gathers:
@@ -266,6 +282,16 @@ class _Bucket:
         else:
             flat_p, flat_g = arrays[0].reshape(-1), grads[0].reshape(-1)
         operands = [_as_real(a) for a in (flat_p, flat_g, *self.buffers)]
+        if not (self.compiles and advance(update.kernel, update.settings, operands)):
+            self._run_blocks(update.run, operands)
+        if self.gathers:
+            for array, piece in zip(arrays, self.pieces, strict=True):
+                array[...] = piece
+        for p in self.params:
+            p._version_cell[0] += 1
+
+    def _run_blocks(self, update: Callable[..., None], operands: list[Any]) -> None:
+        """The update as array operations, block by block."""
         for block in _blocks(operands, self.length):
             count = block[0].size
             work1, work2 = self._room(self.work, count)
@@ -280,11 +306,6 @@ class _Bucket:
             p[...] = wide[0]
             for room, values in zip(wide[2:], buffers, strict=True):
                 values[...] = room
-        if self.gathers:
-            for array, piece in zip(arrays, self.pieces, strict=True):
-                array[...] = piece
-        for p in self.params:
-            p._version_cell[0] += 1
 
     def _room(self, arrays: Any, count: int) -> Any:
         """The arrays of a block, cut to the length of the last one."""

@@ -119,4 +119,17 @@ class NAdam(FusedOptimizer):
             work /= work2
             p -= work
 
-        return update
+        # What the compiled passes take of the decay: a factor of the parameter, and of the gradient's.
+        shrink, penalty = (1 - lr * decay, 0) if decoupled else (1, decay)
+        settings = (
+            maximize,
+            penalty,
+            shrink,
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            of_gradient,
+            of_mean,
+            eps,
+        )
+        return Update(update, "nadam", settings)

@@ -146,7 +146,7 @@ def recorded_step(optimizer: FusedOptimizer, group: dict[str, Any], dtype: Any) 
         buffers = [zeros_like(p.detach()) if b is None else b for b in kept]
         start = p.clone()  # the old values stay as they are, for the gradients
         cells = [Recorded(_as_real(t)) for t in (start, p._grad, start, start, *buffers)]
-        update(*cells)
+        update.run(*cells)
         p.copy_(_like(p, cells[0].tensor))
         for name, cell in zip(names, cells[4:], strict=True):
             state[name] = _like(p, cell.tensor)

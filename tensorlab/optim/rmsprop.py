@@ -111,4 +111,5 @@ class RMSprop(FusedOptimizer):
                 work2 *= lr
             p -= work2
 
-        return update
+        kernel = "rmsprop" + "_centered" * centered + "_momentum" * (momentum > 0)
+        return Update(update, kernel, (maximize, decay, lr, alpha, 1 - alpha, eps, momentum))

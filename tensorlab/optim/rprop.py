@@ -96,4 +96,5 @@ class Rprop(FusedOptimizer):
             work2 *= size
             p -= work2
 
-        return update
+        settings = (maximize, lr, is_first, shrink, grow, smallest, largest)
+        return Update(update, "rprop", settings)

@@ -108,4 +108,7 @@ class SGD(FusedOptimizer):
                     g = velocity
             p -= xp.multiply(g, lr, out=work2)
 
-        return update
+        if momentum == 0:
+            return Update(update, "sgd", (maximize, decay, lr))
+        settings = (maximize, decay, lr, momentum, 1 - dampening, nesterov, is_first)
+        return Update(update, "sgd_momentum", settings)

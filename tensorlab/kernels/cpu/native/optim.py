@@ -1,0 +1,273 @@
+"""The updates of the optimizers, each one pass over the parameters.
+
+What the formulas are stands with the optimizers; here each number's new value is computed while it and
+its buffers are in registers, so a step reads and writes memory once. The settings come as one array, in
+the order in which the optimizer names them; those that are yes or no are 1 or 0.
+
+A kernel is compiled when its optimizer first takes a step: no program uses all of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.threads import run_parts, split, thread_count
+
+__all__ = ["NAMES", "advance", "kernel"]
+
+_f = np.float32
+_ZERO, _ONE, _HALF = _f(0), _f(1), _f(0.5)
+#: Arithmetic operations for each number, about: a division or root counts as ten.
+WORK = 30
+
+
+def _part(function: Any) -> Any:
+    """Code that is put into the kernels that call it."""
+    return njit(forceinline=True, fastmath={"contract"}, error_model="numpy")(function)
+
+
+@_part
+def _gradient(p: Any, g: Any, maximize: Any, decay: Any) -> Any:
+    """The gradient with its sign turned and weight decay added where wanted."""
+    turned = -g if maximize else g
+    return turned + p * decay if decay != _ZERO else turned
+
+
+@_part
+def _towards(mean: Any, g: Any, weight: Any) -> Any:
+    """`mean` moved by `weight` of the way to `g`, from whichever end is nearer: it rounds least."""
+    away = g - mean
+    return mean + away * weight if weight < _HALF else g - away * (_ONE - weight)
+
+
+@_part
+def _mean_of_squares(square: Any, g: Any, beta: Any, rest: Any) -> Any:
+    return square * beta + g * rest * g
+
+
+@_part
+def _larger(a: Any, b: Any) -> Any:
+    """The larger of two numbers; nan if one is."""
+    return a if (a >= b) | (a != a) else b
+
+
+def _sgd(settings, p, g):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    for i in range(len(p)):
+        p[i] -= _gradient(p[i], g[i], maximize, decay) * lr
+
+
+def _sgd_momentum(settings, p, g, velocity):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    momentum, share = settings[3], settings[4]
+    nesterov, is_first = settings[5] != _ZERO, settings[6] != _ZERO
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        moved = slope if is_first else velocity[i] * momentum + slope * share
+        velocity[i] = moved
+        p[i] -= (slope + moved * momentum if nesterov else moved) * lr
+
+
+def _adam(settings, p, g, mean, square):
+    maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
+    weight, beta, rest = settings[3], settings[4], settings[5]
+    step_size, eps = settings[6], settings[7]
+    for i in range(len(p)):
+        start = p[i] * shrink
+        slope = _gradient(start, g[i], maximize, decay)
+        m = _towards(mean[i], slope, weight)
+        v = _mean_of_squares(square[i], slope, beta, rest)
+        mean[i], square[i] = m, v
+        p[i] = start - m * step_size / (np.sqrt(v) + eps)
+
+
+def _amsgrad(settings, p, g, mean, square, largest):
+    maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
+    weight, beta, rest = settings[3], settings[4], settings[5]
+    step_size, eps = settings[6], settings[7]
+    for i in range(len(p)):
+        start = p[i] * shrink
+        slope = _gradient(start, g[i], maximize, decay)
+        m = _towards(mean[i], slope, weight)
+        v = _mean_of_squares(square[i], slope, beta, rest)
+        mean[i], square[i] = m, v
+        top = _larger(largest[i], v)
+        largest[i] = top
+        p[i] = start - m * step_size / (np.sqrt(top) + eps)
+
+
+def _nadam(settings, p, g, mean, square):
+    maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
+    weight, beta, rest = settings[3], settings[4], settings[5]
+    of_gradient, of_mean, eps = settings[6], settings[7], settings[8]
+    for i in range(len(p)):
+        start = p[i] * shrink
+        slope = _gradient(start, g[i], maximize, decay)
+        m = _towards(mean[i], slope, weight)
+        v = _mean_of_squares(square[i], slope, beta, rest)
+        mean[i], square[i] = m, v
+        p[i] = start - (slope * of_gradient + m * of_mean) / (np.sqrt(v) + eps)
+
+
+def _radam(settings, p, g, mean, square):
+    maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
+    weight, beta, rest = settings[3], settings[4], settings[5]
+    step_size, eps, divides = settings[6], settings[7], settings[8] != _ZERO
+    for i in range(len(p)):
+        start = p[i] * shrink
+        slope = _gradient(start, g[i], maximize, decay)
+        m = _towards(mean[i], slope, weight)
+        v = _mean_of_squares(square[i], slope, beta, rest)
+        mean[i], square[i] = m, v
+        step = m * step_size
+        p[i] = start - (step / (np.sqrt(v) + eps) if divides else step)
+
+
+def _adamax(settings, p, g, mean, largest):
+    maximize, decay = settings[0] != _ZERO, settings[1]
+    weight, beta, step_size, eps = settings[2], settings[3], settings[4], settings[5]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        m = _towards(mean[i], slope, weight)
+        top = _larger(largest[i] * beta, abs(slope) + eps)
+        mean[i], largest[i] = m, top
+        p[i] -= m * step_size / top
+
+
+def _adagrad(settings, p, g, total):
+    maximize, decay, step_size, eps = settings[0] != _ZERO, settings[1], settings[2], settings[3]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        s = total[i] + slope * slope
+        total[i] = s
+        p[i] -= slope / (np.sqrt(s) + eps) * step_size
+
+
+def _adadelta(settings, p, g, square, deltas):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    rho, rest, eps = settings[3], settings[4], settings[5]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        v = _mean_of_squares(square[i], slope, rho, rest)
+        delta = np.sqrt(deltas[i] + eps) * slope / np.sqrt(v + eps)
+        square[i], deltas[i] = v, _mean_of_squares(deltas[i], delta, rho, rest)
+        p[i] -= delta * lr
+
+
+def _rmsprop(settings, p, g, square):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    alpha, rest, eps = settings[3], settings[4], settings[5]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        v = _mean_of_squares(square[i], slope, alpha, rest)
+        square[i] = v
+        p[i] -= slope / (np.sqrt(v) + eps) * lr
+
+
+def _rmsprop_momentum(settings, p, g, square, buffer):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    alpha, rest, eps, momentum = settings[3], settings[4], settings[5], settings[6]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        v = _mean_of_squares(square[i], slope, alpha, rest)
+        moved = buffer[i] * momentum + slope / (np.sqrt(v) + eps)
+        square[i], buffer[i] = v, moved
+        p[i] -= moved * lr
+
+
+def _rmsprop_centered(settings, p, g, square, mean):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    alpha, rest, eps = settings[3], settings[4], settings[5]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        v = _mean_of_squares(square[i], slope, alpha, rest)
+        m = _towards(mean[i], slope, rest)
+        square[i], mean[i] = v, m
+        p[i] -= slope / (np.sqrt(v - m * m) + eps) * lr
+
+
+def _rmsprop_centered_momentum(settings, p, g, square, buffer, mean):
+    maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
+    alpha, rest, eps, momentum = settings[3], settings[4], settings[5], settings[6]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        v = _mean_of_squares(square[i], slope, alpha, rest)
+        m = _towards(mean[i], slope, rest)
+        moved = buffer[i] * momentum + slope / (np.sqrt(v - m * m) + eps)
+        square[i], mean[i], buffer[i] = v, m, moved
+        p[i] -= moved * lr
+
+
+def _asgd(settings, p, g, mean):
+    maximize, decay = settings[0] != _ZERO, settings[1]
+    shrink, size, weight = settings[2], settings[3], settings[4]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, decay)
+        new = p[i] * shrink - slope * size
+        p[i] = new
+        mean[i] = new if weight == _ONE else mean[i] + (new - mean[i]) * weight
+
+
+def _rprop(settings, p, g, before, size):
+    maximize, lr, is_first = settings[0] != _ZERO, settings[1], settings[2] != _ZERO
+    shrink, grow, smallest, largest = settings[3], settings[4], settings[5], settings[6]
+    for i in range(len(p)):
+        slope = _gradient(p[i], g[i], maximize, _ZERO)
+        agree = slope * before[i]
+        step = lr if is_first else size[i]
+        step *= shrink if agree < _ZERO else (grow if agree > _ZERO else _ONE)
+        step = smallest if step < smallest else (largest if step > largest else step)
+        slope = _ZERO if agree < _ZERO else slope
+        before[i], size[i] = slope, step
+        sign = _ONE if slope > _ZERO else (-_ONE if slope < _ZERO else slope)  # nan stays
+        p[i] -= sign * step
+
+
+#: Name → the function to be compiled, and how many buffers it has.
+_UPDATES = {
+    "adadelta": (_adadelta, 2),
+    "adagrad": (_adagrad, 1),
+    "adam": (_adam, 2),
+    "adamax": (_adamax, 2),
+    "amsgrad": (_amsgrad, 3),
+    "asgd": (_asgd, 1),
+    "nadam": (_nadam, 2),
+    "radam": (_radam, 2),
+    "rmsprop": (_rmsprop, 1),
+    "rmsprop_centered": (_rmsprop_centered, 2),
+    "rmsprop_centered_momentum": (_rmsprop_centered_momentum, 3),
+    "rmsprop_momentum": (_rmsprop_momentum, 2),
+    "rprop": (_rprop, 2),
+    "sgd": (_sgd, 0),
+    "sgd_momentum": (_sgd_momentum, 1),
+}
+NAMES = tuple(_UPDATES)
+
+
+@functools.cache
+def kernel(name: str) -> Any:
+    """The compiled update of one of NAMES: `kernel(settings, p, g, *buffers)`."""
+    function, buffers = _UPDATES[name]
+    array = "float32[::1]"
+    return compiled(f"void({', '.join([array] * (3 + buffers))})")(function)
+
+
+def advance(name: str, settings: tuple[float, ...], arrays: list[np.ndarray]) -> None:
+    """One step of the parameters arrays[0] by the gradients arrays[1]; the others are buffers."""
+    step = kernel(name)
+    numbers = np.array(settings, np.float32)
+    count = arrays[0].size
+    threads = thread_count(WORK * count)
+    if threads == 1:
+        step(numbers, *arrays)
+        return
+
+    def part(first: int, last: int) -> None:
+        step(numbers, *(a[first:last] for a in arrays))
+
+    run_parts(part, split(count, threads, 16))  # whole cache lines to each thread
