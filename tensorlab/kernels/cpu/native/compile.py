@@ -89,7 +89,7 @@ def _announce() -> None:
     if _folder is not None and any(_folder.rglob("*.nbi")):
         return
     if os.environ.get("TENSORLAB_LIVE") != "0":
-        kept = "for this session" if _folder is None else f"kept in {_folder}"
+        kept = "for this process" if _folder is None else f"kept in {_folder}"
         print(f"tensorlab: compiling CPU kernels for this machine, once ({kept})", file=sys.stderr)
 
 
