@@ -101,6 +101,58 @@ def test_layers(kind, options, layers, bidirectional, bias, given, form, rng):
     assert_same(ours(*args[0]), theirs(*args[1]), [(x, y), *made], (ours, theirs))
 
 
+@pytest.mark.parametrize("seed", range(24))
+def test_random_configurations(compare_second, seed):
+    rng = np.random.default_rng(seed)
+    kind, options = KINDS[seed % len(KINDS)]
+    layers, steps, batch = (int(n) for n in rng.integers(1, 4, 3))
+    bidirectional, bias, batch_first, given = (bool(b) for b in rng.integers(0, 2, 4))
+    form = ("plain", "unbatched", "sorted", "unsorted")[rng.integers(4)]
+    settings = {
+        "num_layers": layers, "bidirectional": bidirectional, "bias": bias, "batch_first": batch_first,
+        **options,
+    }  # fmt: skip
+    print(kind, settings, form, steps, batch, given)
+    ours, theirs = pair(kind, 3, 5, **settings)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    lengths = [int(n) for n in rng.integers(1, steps + 1, batch)]
+    lengths = sorted(lengths, reverse=True) if form == "sorted" else lengths
+    shape = (
+        (steps, 3)
+        if form == "unbatched"
+        else (batch, steps, 3)
+        if batch_first
+        else (steps, batch, 3)
+    )
+    lead = () if form == "unbatched" else (batch,)
+    x = rng.standard_normal(shape)
+    made, _ = initial(kind, options, layers, 1 + bidirectional, lead, rng)
+    arrays = [x, *(m[0].detach().numpy() for m in made)] if given else [x]
+
+    def run(lib, layer):
+        def call(x, *states):
+            sequences = lib.nn.utils.rnn
+            if form in ("sorted", "unsorted"):
+                x = sequences.pack_padded_sequence(
+                    x, lengths, batch_first, enforce_sorted=form == "sorted"
+                )
+            hx = (states if kind == "LSTM" else states[0]) if given else None
+            out, last = layer(x, hx)
+            if form in ("sorted", "unsorted"):
+                out, _ = sequences.pad_packed_sequence(out, batch_first)
+            return flat([out, last])
+
+        return call
+
+    results = [
+        run(lib, layer)(*(lib.tensor(a, requires_grad=True) for a in arrays))
+        for lib, layer in ((tl, ours), (torch, theirs))
+    ]
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-12)
+    compare_second(run(tl, ours), run(torch, theirs), *arrays)
+
+
 @pytest.mark.filterwarnings("ignore:LSTM with projections")
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 def test_init_and_dropout_draw_the_same_numbers(kind, options):
