@@ -25,6 +25,7 @@ class FunctionCtx:
         self._non_differentiable: set[int] = set()
         self._dirty: tuple[Tensor, ...] = ()
         self._materialize = True
+        self._shapes: tuple[tuple[int, ...] | None, ...] = ()  # of the inputs that need gradients
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep input or output tensors for `backward`; call it at most once, in `forward`."""
@@ -144,6 +145,10 @@ class Function:
                 current_history(a)
         ctx = FunctionCtx()
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a._requires_grad for a in args)
+        ctx._shapes = tuple(
+            a._data.shape if need else None
+            for a, need in zip(args, ctx.needs_input_grad, strict=True)
+        )
         recording, mode.grad = mode.grad, False
         try:
             if cls.setup_context is Function.setup_context:
@@ -276,4 +281,20 @@ def _backward_rule(g: Any, ctx: FunctionCtx, cls: type[Function]) -> tuple[Any, 
             raise TypeError(
                 f"function {cls.__name__}Backward: expected a Tensor or None as gradient, got {type(x).__name__}"
             )
+    _check_shapes(cls, ctx, out)
     return tuple(x._data if raw and x is not None else x for x in out)
+
+
+def _check_shapes(cls: type[Function], ctx: FunctionCtx, grads: tuple[Any, ...]) -> None:
+    """A gradient has the shape of its argument, or one that sums to it as broadcasting's gradients do."""
+    for i, (x, shape) in enumerate(zip(grads, ctx._shapes, strict=True)):
+        if x is None or shape is None or x._data.shape == shape:
+            continue
+        given = x._data.shape
+        missing = len(given) - len(shape)
+        if missing < 0 or any(m not in (1, n) for m, n in zip(shape, given[missing:], strict=True)):
+            raise RuntimeError(
+                f"Function {cls.__name__}Backward returned an invalid gradient at index {i} - got {list(given)} "
+                f"but expected shape compatible with {list(shape)}: backward has to return, for each argument "
+                "of forward, a gradient of its shape"
+            )

@@ -103,3 +103,40 @@ def test_no_graph_without_need():
     assert Cube.apply(tl.ones(2), 1.0).grad_fn is None
     with tl.no_grad():
         assert Cube.apply(leaf(2), 1.0).grad_fn is None
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 4), (3,), (5, 4, 1)])
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_gradient_of_a_wrong_shape_names_it(shape, create_graph):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    for lib in (tl, torch):
+
+        class Wrong(lib.autograd.Function):
+            @staticmethod
+            def forward(ctx, x, y):
+                return x * 2
+
+            @staticmethod
+            def backward(ctx, grad):
+                return grad.sum().expand(shape), None
+
+        x = lib.ones(5, 4, requires_grad=True)
+        with pytest.raises(
+            RuntimeError, match=r"WrongBackward returned an invalid gradient at index 0 - got \["
+        ):
+            Wrong.apply(x, 3).sum().backward(create_graph=create_graph)
+
+
+def test_a_gradient_that_broadcasting_made_is_summed():
+    class Sums(tl.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.expand(2, 3) * 2
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad * 2
+
+    x = tl.ones(1, 3, requires_grad=True)
+    Sums.apply(x).sum().backward()
+    assert x.grad.tolist() == [[4.0, 4.0, 4.0]]

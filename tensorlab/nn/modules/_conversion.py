@@ -53,7 +53,9 @@ class Conversion:
         """Move the module to a device, or its floating-point numbers to a dtype, in place.
 
         `to(device=None, dtype=None, non_blocking=False)`, `to(dtype)`, `to(tensor)`: the last
-        takes both from a tensor. Integer parameters and buffers keep their dtype.
+        takes both from a tensor. Integer parameters and buffers keep their dtype. `memory_format` is
+        accepted for PyTorch's sake; it says how numbers lie in memory, never what they are, and here
+        they stay as they are.
 
         Raises:
             TypeError: `dtype` is an integer type, or an argument is none of the above.
@@ -123,6 +125,7 @@ def _parse_to(
     dtype: DType | None = None,
     tensor: Tensor | None = None,
     non_blocking: bool = False,
+    memory_format: Any = None,
 ) -> tuple[Device | None, DType | None]:
     """The device and dtype that the arguments of `Module.to` ask for."""
     for arg in args:
