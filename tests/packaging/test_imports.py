@@ -27,7 +27,8 @@ LAYERS = {
     "autograd": 3,
     "ops": 4,
     "amp": 5, "nn": 5, "optim": 5, "testing": 5, "utils": 5,
-    "accelerator": 5, "cuda": 5, "fft": 5, "func": 5, "kernels": 5, "linalg": 5, "signal": 5, "special": 5,
+    "accelerator": 5, "backends": 5, "cuda": 5, "fft": 5, "func": 5, "kernels": 5, "linalg": 5, "signal": 5,
+    "special": 5,
     "_pickle_reader": 5, "_pickle_writer": 5, "_rebuild": 5, "safetensors": 5, "serialization": 5,
     "": 5,  # "import tensorlab" itself: the public face of everything up to here
     "audio": 6, "vision": 6,

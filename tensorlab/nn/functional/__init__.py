@@ -112,7 +112,7 @@ from tensorlab.ops.conv import (
 )
 from tensorlab.ops.folding import fold, unfold
 from tensorlab.ops.grid import affine_grid, grid_sample
-from tensorlab.ops.interpolation import interpolate
+from tensorlab.ops.interpolation import interpolate, upsample, upsample_bilinear, upsample_nearest
 from tensorlab.ops.padding import pad
 from tensorlab.ops.pooling import (
     adaptive_avg_pool1d,
@@ -257,4 +257,7 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
