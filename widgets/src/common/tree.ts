@@ -79,6 +79,11 @@ export class Tree {
     this.paint();
   }
 
+  /** Its size has changed. */
+  refresh(): void {
+    this.paint();
+  }
+
   private paint(): void {
     const height = this.root.clientHeight || 40 * ROW_HEIGHT;
     const first = Math.max(Math.floor(this.root.scrollTop / ROW_HEIGHT) - 4, 0);

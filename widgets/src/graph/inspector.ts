@@ -128,12 +128,15 @@ export class Inspector {
     if (this.state.steps !== null) this.takeSteps(this.state.steps);
   }
 
-  /** The element is in the page: measure and draw. */
+  /** Lay out and draw, now and whenever size or theme change. */
   start(): void {
     this.readTheme();
     this.relayout();
     this.showPanel();
+    // Notebooks put an element into the page after it was made: only then it has a size and colours.
     const watch = new ResizeObserver(() => {
+      this.readTheme();
+      this.tree.refresh();
       if (this.fitting) this.fit();
       else this.frame.ask();
     });

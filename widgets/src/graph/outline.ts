@@ -50,7 +50,8 @@ export function outlineRows(
 
 export function groupText(group: Group): { text: string; detail: string } {
   const ops = `${short(group.count)} op${group.count === 1 ? "" : "s"}`;
-  const times = group.repeats > 1 ? ` ×${group.repeats}` : "";
+  // In front, as the end of a long row is out of sight.
+  const times = group.repeats > 1 ? `×${group.repeats} ` : "";
   const type = group.type ? `${group.type} · ` : "";
-  return { text: `${group.title}${times}`, detail: `${type}${ops}` };
+  return { text: `${times}${group.title}`, detail: `${type}${ops}` };
 }
