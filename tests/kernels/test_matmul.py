@@ -7,6 +7,7 @@ import pytest
 
 import tensorlab as tl
 from tensorlab.kernels import threads
+from tensorlab.kernels.cpu import matmul
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -43,6 +44,70 @@ def test_nan_and_infinities(rng):
     np.testing.assert_array_equal(np.isinf(gemm.matmul(a, b)), np.isinf(exact))
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (1, 1, 1, 1, 1), (2, 3, 9, 17, 49), (4, 1, 64, 32, 64), (1, 5, 8, 400, 10), (2, 2, 3, 0, 5),
+        (0, 3, 2, 2, 2),
+    ],
+)  # fmt: skip
+def test_batches_in_every_layout(rng, monkeypatch, sizes, count):
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "_count", count)
+    p, q, m, k, n = sizes
+    a = rng.standard_normal((q, m, p, 2 * k), np.float32)[..., ::2].transpose(2, 0, 1, 3)
+    b = rng.standard_normal((p, n, q, k), np.float32).transpose(0, 2, 3, 1)
+    for x in (a, a.copy()):
+        for y in (b, b.copy(), b[:, :, :, ::-1]):
+            exact = x.astype(np.float64) @ y.astype(np.float64)
+            found = gemm.matmul_batch(x, y)
+            np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-5 * (k + 1))
+
+
+@pytest.mark.parametrize("name", ["matmul", "mm", "bmm", "addmm", "baddbmm", "attention's"])
+def test_operations_of_products_use_it(rng, monkeypatch, name):
+    taken = []
+    for function in ("matmul", "matmul_batch"):
+        real = getattr(gemm, function)
+
+        def spy(a, b, real=real):
+            taken.append(a.shape)
+            return real(a, b)
+
+        monkeypatch.setattr(gemm, function, spy)
+
+    def numbers(*shape):
+        return tl.from_numpy(rng.standard_normal(shape, np.float32))
+
+    a, b = numbers(8, 64, 48), numbers(8, 48, 80)
+    q, k = numbers(2, 64, 4, 32), numbers(2, 64, 4, 32)
+    scores = tl.einsum("bqhc,bkhc->bhqk", q, k)
+    c, rest = numbers(64, 1), {"beta": 0.5, "alpha": 2.0}
+    call, exact = {
+        "matmul": (lambda: tl.matmul(a, b), a @ b),
+        "mm": (lambda: tl.mm(a[0], b[0]), a[0] @ b[0]),
+        "bmm": (lambda: tl.bmm(a, b), a @ b),
+        "addmm": (lambda: tl.addmm(c, a[0], b[0], **rest), 0.5 * c + 2 * (a[0] @ b[0])),
+        "baddbmm": (lambda: tl.baddbmm(c, a, b, **rest), 0.5 * c + 2 * (a @ b)),
+        "attention's": (lambda: q.transpose(1, 2) @ k.permute(0, 2, 3, 1), scores),
+    }[name]
+    taken.clear()
+    np.testing.assert_allclose(call().numpy(), exact.numpy(), rtol=1e-4, atol=1e-4)
+    assert taken, "the kernel"
+
+
+def test_what_is_no_product_is_refused_as_without_it():
+    for call in (
+        lambda: tl.bmm(tl.ones(4, 64, 64), tl.ones(3, 64, 64)),
+        lambda: tl.matmul(tl.ones(4, 64, 64), tl.ones(4, 63, 64)),
+        lambda: tl.mm(tl.ones(4, 64, 64), tl.ones(64, 64)),
+        lambda: tl.addmm(tl.ones(63, 64), tl.ones(64, 64), tl.ones(64, 64)),
+    ):
+        with pytest.raises(RuntimeError):
+            call()
+
+
 def test_products_of_tensors_use_it(rng, monkeypatch):
     taken = []
     real = gemm.matmul
@@ -55,3 +120,11 @@ def test_products_of_tensors_use_it(rng, monkeypatch):
     tl.matmul(x.double(), tl.ones(60, 70, dtype=tl.float64))
     tl.matmul(x[:1, :1], layer.weight.t())
     assert len(taken) == 3, "neither float64 nor a small product"
+
+
+def test_arrays_for_reading_only_are_left_to_numpy(rng):
+    a = rng.standard_normal((80, 80), np.float32)
+    b = a.copy()
+    b.flags.writeable = False
+    assert matmul._mm(b, a) is NotImplemented
+    assert matmul._mm(a, a) is not NotImplemented

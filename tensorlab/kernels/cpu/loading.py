@@ -35,5 +35,11 @@ def native(name: str) -> Any:
 
 
 def all_float32(*arrays: Any) -> bool:
-    """Whether these are NumPy arrays of float32, None not counted."""
-    return all(a is None or (type(a) is np.ndarray and a.dtype == np.float32) for a in arrays)
+    """Whether these are NumPy arrays of float32 as kernels take them, None not counted.
+
+    Kernels are compiled for arrays that may be written to; a file mapped for reading is not one.
+    """
+    return all(
+        a is None or (type(a) is np.ndarray and a.dtype == np.float32 and a.flags.writeable)
+        for a in arrays
+    )

@@ -2,35 +2,114 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from tensorlab._op import register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
 
-#: Below this many products of numbers, or for a matrix this narrow, NumPy's BLAS is as fast.
-FEWEST, NARROWEST = 100_000, 16
+# Measured against NumPy's BLAS on one core, in products of numbers. Below FEWEST the calls cost more than
+# the work; of matrices that are narrower than a tile most of the tile is wasted, unless they are long.
+FEWEST = 200_000
+NARROWEST, LONG = 16, 1_024
+# Of one matrix in a batch: where tiles fill it, and where they do not.
+FEWEST_EACH, FEWEST_RAGGED = 32_000, 128_000
+
+
+def _suits(m: int, k: int, n: int) -> bool:
+    narrow = min(m, n)
+    if k < NARROWEST or narrow < NARROWEST // 2:
+        return False
+    return narrow >= NARROWEST or max(m, n) >= LONG
 
 
 def product(a: Any, b: Any) -> Any:
     """a · b for matrices that the kernel is faster for; else NotImplemented."""
     m, k = a.shape
     n = b.shape[1]
-    if b.shape[0] != k or m * n * k < FEWEST or min(m, n, k) < NARROWEST:
+    if b.shape[0] != k or m * n * k < FEWEST or not _suits(m, k, n):
         return NotImplemented
     gemm = native("gemm")
     return NotImplemented if gemm is None else gemm.matmul(a, b)
 
 
+def products(a: Any, b: Any) -> Any:
+    """The products of two equally long batches of matrices, with one or two leading dimensions."""
+    batch, (m, k), n = a.shape[:-2], a.shape[-2:], b.shape[-1]
+    if len(batch) not in (1, 2) or b.shape[:-1] != (*batch, k):
+        return NotImplemented
+    each, count = m * n * k, math.prod(batch)
+    least = FEWEST_RAGGED if m % 8 or n % 16 else FEWEST_EACH
+    if each < least or each * count < FEWEST or not _suits(m, k, n):
+        return NotImplemented
+    gemm = native("gemm")
+    if gemm is None:
+        return NotImplemented
+    if len(batch) == 1:
+        return gemm.matmul_batch(a[None], b[None])[0]
+    return gemm.matmul_batch(a, b)
+
+
 @register_kernel("matmul", "cpu")
 def _matmul(input: Any, other: Any) -> Any:
-    if not all_float32(input, other) or other.ndim != 2 or input.ndim < 2:
+    if not all_float32(input, other) or other.ndim < 2 or input.ndim < 2:
         return NotImplemented
+    if other.ndim > 2:
+        return products(input, other)
     if input.ndim == 2:
         return product(input, other)
     if input.shape[-1] != other.shape[0]:
         return NotImplemented
     found = product(input.reshape(-1, input.shape[-1]), other)
     return found if found is NotImplemented else found.reshape(*input.shape[:-1], -1)
+
+
+@register_kernel("mm", "cpu")
+def _mm(input: Any, mat2: Any) -> Any:
+    if not all_float32(input, mat2) or input.ndim != 2 or mat2.ndim != 2:
+        return NotImplemented
+    return product(input, mat2)
+
+
+@register_kernel("bmm", "cpu")
+def _bmm(input: Any, mat2: Any) -> Any:
+    if not all_float32(input, mat2) or input.ndim != 3 or mat2.ndim != 3:
+        return NotImplemented
+    return products(input, mat2)
+
+
+def _added(input: Any, a: Any, b: Any, beta: Any, alpha: Any, multiply: Any) -> Any:
+    """beta · input + alpha · (a · b), where `input` is spread over the product."""
+    if not all_float32(input, a, b):
+        return NotImplemented
+    if not all(type(number) in (int, float) for number in (beta, alpha)):
+        return NotImplemented
+    shape = (*a.shape[:-1], b.shape[-1])
+    pairs = zip(reversed(input.shape), reversed(shape), strict=False)
+    if input.ndim > len(shape) or any(size not in (1, wanted) for size, wanted in pairs):
+        return NotImplemented
+    found = multiply(a, b)
+    if found is NotImplemented:
+        return found
+    if alpha != 1:
+        found *= alpha
+    if beta != 0:
+        found += input if beta == 1 else beta * input
+    return found
+
+
+@register_kernel("addmm", "cpu")
+def _addmm(input: Any, mat1: Any, mat2: Any, beta: Any = 1, alpha: Any = 1) -> Any:
+    if mat1.ndim != 2 or mat2.ndim != 2:
+        return NotImplemented
+    return _added(input, mat1, mat2, beta, alpha, product)
+
+
+@register_kernel("baddbmm", "cpu")
+def _baddbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1) -> Any:
+    if batch1.ndim != 3 or batch2.ndim != 3:
+        return NotImplemented
+    return _added(input, batch1, batch2, beta, alpha, products)
 
 
 @register_kernel("linear", "cpu")

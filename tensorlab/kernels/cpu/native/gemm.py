@@ -15,15 +15,25 @@ from __future__ import annotations
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS, at, copy, tile, transpose_block
+from tensorlab.kernels.cpu.native.tile import (
+    LANES,
+    ROWS,
+    VECTORS,
+    at,
+    copy,
+    copy_row,
+    tile,
+    transpose_block,
+)
 from tensorlab.kernels.threads import run_parts, split, thread_count
 
-__all__ = ["matmul"]
+__all__ = ["matmul", "matmul_batch"]
 
 WIDTH = LANES * VECTORS
 DEPTH = 384  # of a block, in k: a panel of B is DEPTH · WIDTH numbers
 HEIGHT = 192  # of a block of A
 BREADTH = 3072 // WIDTH * WIDTH  # of a block of B
+NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
 
 _tile_1 = tile(1, "packed", "strided")
 _tile_2 = tile(2, "packed", "strided")
@@ -85,11 +95,17 @@ def pack_columns(b, start, count, first, last, out):
                 for jj in range(0, whole, LANES):
                     _copy_b(at(b, source + jj), at(out, base + k * WIDTH + jj))
             j = whole
-        if j < WIDTH:
+        # What is left of the last vector; nothing reads the panel beyond that.
+        filled = (columns + LANES - 1) // LANES * LANES
+        if j < filled:
             for k in range(count):
-                for jj in range(j, columns):
-                    out[base + k * WIDTH + jj] = b[start + k, left + jj]
-                for jj in range(columns, WIDTH):
+                if column_step == 1:
+                    source = (start + k) * row_step + left + j
+                    copy_row(at(b, source), at(out, base + k * WIDTH + j), columns - j, NOTHING)
+                else:
+                    for jj in range(j, columns):
+                        out[base + k * WIDTH + jj] = b[start + k, left + jj]
+                for jj in range(columns, filled):
                     out[base + k * WIDTH + jj] = 0
 
 
@@ -119,11 +135,12 @@ def multiply_panels(a, b, count, c, top, bottom, left, right, add, corner):
                 _tile_1(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
             if not whole:
                 for i in range(rows):
-                    for j in range(columns):
-                        value = corner[i * WIDTH + j]
-                        if add:
-                            value += c[row + i, column + j]
-                        c[row + i, column + j] = value
+                    if add:
+                        for j in range(columns):
+                            c[row + i, column + j] += corner[i * WIDTH + j]
+                    else:
+                        place = (row + i) * c_step + column
+                        copy_row(at(corner, i * WIDTH), at(c, place), columns, NOTHING)
 
 
 @compiled(
@@ -146,6 +163,42 @@ def multiply_block(a, b, c, top, bottom, left, right, a_room, b_room):
                 )
 
 
+@compiled(
+    "void(float32[:, :, :, :], float32[:, :, :, :], float32[:, :, ::1], int64, int64, float32[::1], float32[::1])"
+)
+def multiply_many(a, b, c, first, last, a_room, b_room):
+    """c[i] = a[i] · b[i] for i from first to last, counted over both leading dimensions of a and b."""
+    inner = a.shape[1]
+    rows, columns = c.shape[1], c.shape[2]
+    for i in range(first, last):
+        x, y = a[i // inner, i % inner], b[i // inner, i % inner]
+        multiply_block(x, y, c[i], 0, rows, 0, columns, a_room, b_room)
+
+
+def _rooms(rows: int, columns: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where one thread packs its blocks of A and of B."""
+    depth = min(DEPTH, depth)
+    a_room = np.empty((min(HEIGHT, rows) + ROWS) * depth, np.float32)
+    b_room = np.empty((min(BREADTH, columns) + WIDTH) * depth, np.float32)
+    return a_room, b_room
+
+
+def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The products of many float32 matrices in any layout: (p, q, m, k) · (p, q, k, n) → (p, q, m, n)."""
+    count = a.shape[0] * a.shape[1]
+    m, k, n = a.shape[2], a.shape[3], b.shape[3]
+    out = np.empty((count, m, n), np.float32)
+    if k == 0:
+        out[...] = 0
+    elif out.size:
+
+        def part(first: int, last: int) -> None:
+            multiply_many(a, b, out, first, last, *_rooms(m, n, k))
+
+        run_parts(part, split(count, thread_count(2 * count * m * n * k)))
+    return out.reshape(*a.shape[:2], m, n)
+
+
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a · b of two float32 matrices in any layout; shapes (m, k) · (k, n) → (m, n)."""
     m, n, k = a.shape[0], b.shape[1], a.shape[1]
@@ -160,10 +213,8 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
 
     def part(first: int, last: int) -> None:
         top, bottom, left, right = (first, last, 0, n) if by_rows else (0, m, first, last)
-        depth = min(DEPTH, k)
-        a_room = np.empty((min(HEIGHT, bottom - top) + ROWS) * depth, np.float32)
-        b_room = np.empty((min(BREADTH, right - left) + WIDTH) * depth, np.float32)
-        multiply_block(a, b, out, top, bottom, left, right, a_room, b_room)
+        rooms = _rooms(bottom - top, right - left, k)
+        multiply_block(a, b, out, top, bottom, left, right, *rooms)
 
     run_parts(part, parts)
     return out
