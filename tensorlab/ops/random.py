@@ -222,10 +222,8 @@ def randint_like(
     """
 
     def stream(g: Generator, count: int, to: np.dtype) -> np.ndarray:
-        drawn: Any = randint(
-            *args, size=(count,), generator=g, dtype=_dtypes.from_numpy_dtype(to), **bounds
-        )
-        return to_numpy(drawn._data)
+        options: Any = {"size": (count,), "generator": g, "dtype": _dtypes.from_numpy_dtype(to)}
+        return to_numpy(randint(*args, **options, **bounds)._data)
 
     return _drawn_like(stream, input, generator, dtype, device, requires_grad, memory_format)
 

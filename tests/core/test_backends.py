@@ -58,9 +58,7 @@ def test_flags_come_back_after_an_error():
     assert [cudnn.enabled, cudnn.benchmark] == [True, False]
 
 
-@pytest.mark.parametrize(
-    "name", ["enabled", "benchmark", "deterministic", "allow_tf32", "benchmark_limit"]
-)
+@pytest.mark.parametrize("name", ["enabled", "benchmark", "deterministic", "allow_tf32"])
 def test_defaults(name):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
     assert getattr(tl.backends.cudnn, name) == getattr(torch.backends.cudnn, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def test_tuples():
 
 
 def test_consume_prefix():
-    state = OrderedDict({"module.a": 1, "b": 2})
+    state: Any = OrderedDict({"module.a": 1, "b": 2})
     state._metadata = OrderedDict({"": 0, "module": 1, "module.x": 2, "modules": 3})
     consume_prefix_in_state_dict_if_present(state, "module.")
     assert state == {"a": 1, "b": 2}

@@ -42,6 +42,4 @@ def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: 
     metadata = getattr(state_dict, "_metadata", None)
     if metadata is not None:
         for key in [k for k in metadata if k == prefix[:-1] or k.startswith(prefix)]:
-            entry = metadata.pop(key)
-            if key.startswith(prefix):
-                metadata[key[len(prefix) :]] = entry
+            metadata[key[len(prefix) :]] = metadata.pop(key)
