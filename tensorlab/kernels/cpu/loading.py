@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab.kernels.memory import keep_freed
+
+_FLOAT32 = np.dtype(np.float32)
 _modules: dict[str, Any] = {}
 
 
@@ -17,6 +20,8 @@ def native(name: str) -> Any:
     If compiling fails, a warning says so, once, and the generic path goes on.
     """
     if name not in _modules:
+        if not _modules:
+            keep_freed()
         try:
             _modules[name] = importlib.import_module(f"tensorlab.kernels.cpu.native.{name}")
         except ModuleNotFoundError as error:
