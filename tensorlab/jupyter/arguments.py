@@ -224,6 +224,19 @@ def build_parser() -> Parser:
         "--save", metavar="FILE", type=FILE, help="also write the picture to this .svg file"
     )
 
+    view = command(
+        "view",
+        "Look at a tensor's values and where they lie in memory, or at what differs between two",
+        "It reads the tensor when it is shown: on a GPU this waits.",
+    )
+    view.add_argument(
+        "tensors",
+        metavar="TENSOR",
+        nargs="+",
+        type=EXPRESSION,
+        help="an expression for a tensor, or two; one with blanks in brackets",
+    )
+
     summary = command(
         "summary",
         "List a model's layers, output shapes, parameters and memory",
