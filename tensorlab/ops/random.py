@@ -222,8 +222,9 @@ def randint_like(
     """
 
     def stream(g: Generator, count: int, to: np.dtype) -> np.ndarray:
-        options: Any = {"size": (count,), "generator": g, "dtype": _dtypes.from_numpy_dtype(to)}
-        return to_numpy(randint(*args, **options, **bounds)._data)
+        dtype = _dtypes.from_numpy_dtype(to)
+        options: dict[str, Any] = {"size": (count,), "generator": g, "dtype": dtype, **bounds}
+        return to_numpy(randint(*args, **options)._data)
 
     return _drawn_like(stream, input, generator, dtype, device, requires_grad, memory_format)
 
