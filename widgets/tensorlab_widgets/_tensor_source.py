@@ -13,7 +13,7 @@ import tensorlab
 from tensorlab import Tensor, inspect
 from tensorlab._backend import backend_of, to_numpy
 from tensorlab._storage import flat_memory, storage_of
-from tensorlab._tensor import address
+from tensorlab._tensor import address, element_strides
 from tensorlab.inspect import Description
 
 __all__ = ["Difference", "Source", "read_plane"]
@@ -59,7 +59,7 @@ class Source:
         flat = flat_memory(memory.root).reshape(-1)
         self._array = array
         self.shape = tuple(map(int, array.shape))
-        self.strides = tuple(int(step) // item for step in array.strides)
+        self.strides = tuple(map(int, element_strides(array)))
         self.offset = (address(array) - memory.data_ptr()) // item if array.size else 0
         whole = flat.nbytes - flat.nbytes % item
         self.storage = flat if flat.dtype == array.dtype else flat[:whole].view(array.dtype)
@@ -179,7 +179,7 @@ class Difference(Source):
         if not differing:
             return f"Both are equal, element by element{of}."
         b = np.abs(self._pair[1].sample()[0])
-        close = int((~(gap <= 1e-8 + 1e-5 * b)).sum())
+        close = int(((gap != 0) & ~(gap <= 1e-8 + 1e-5 * b)).sum())
         # Where nan meets a number there is no distance, and nothing differs more.
         largest = int(np.where(np.isnan(gap), np.inf, gap).argmax())
         at = [
