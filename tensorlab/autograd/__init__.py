@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,13 +99,18 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
     """The gradients of `outputs` by `inputs`, returned and not accumulated.
 
     grad_outputs, retain_graph, create_graph: as in `backward`.
+    only_inputs: deprecated, and without effect.
     allow_unused: give None for an input that the outputs do not depend on, rather than raise.
+    is_grads_batched: grad_outputs have one more dimension in front, of vectors that are taken one after
+        another; so have the gradients.
     materialize_grads: give zeros instead of None.
 
     >>> import tensorlab
@@ -113,8 +119,19 @@ def grad(
     >>> tensorlab.autograd.grad(first, x)
     (tensor(18.),)
     """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To accumulate gradient "
+            "for other parts of the graph, please use tensorlab.autograd.backward.",
+            FutureWarning,
+            stacklevel=2,
+        )
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if is_grads_batched:
+        return _for_each(
+            outs, ins, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads
+        )
     if materialize_grads:
         if allow_unused is False:
             raise ValueError(
@@ -136,6 +153,39 @@ def grad(
         return tuple(
             functional.zeros_like(x) if g is None else g for g, x in zip(found, ins, strict=True)
         )
+    return tuple(found)
+
+
+def _for_each(
+    outs: list[Tensor], ins: list[Tensor], grad_outputs: Any, retain_graph: bool | None, create_graph: bool,
+    allow_unused: bool | None, materialize_grads: bool,
+) -> tuple[Any, ...]:  # fmt: skip
+    """`grad` for each of the vectors that lie along the first dimension of grad_outputs, stacked."""
+    batches = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or ())
+    sizes = {b.shape[0] for b in batches if b is not None and b.dim()}
+    if len(sizes) != 1 or any(b is not None and not b.dim() for b in batches):
+        raise RuntimeError(
+            "is_grads_batched=True needs grad_outputs with the same number of vectors along their first "
+            f"dimension, got shapes {[None if b is None else list(b.shape) for b in batches]}"
+        )
+    count = sizes.pop()
+    keep = create_graph if retain_graph is None else retain_graph
+    rows = [
+        grad(
+            outs, ins, [None if b is None else b[i] for b in batches], keep or i < count - 1, create_graph,
+            allow_unused=allow_unused, materialize_grads=materialize_grads,
+        )
+        for i in range(count)
+    ]  # fmt: skip
+    found: list[Any] = []
+    for column in zip(*rows, strict=True):
+        if column[0] is None:
+            found.append(None)
+            continue
+        whole = column[0].new_empty((count, *column[0].shape))
+        for i, g in enumerate(column):
+            whole[i] = g
+        found.append(whole)
     return tuple(found)
 
 

@@ -358,3 +358,7 @@ class ExponentialLR(LRScheduler):
 
     def _get_closed_form_lr(self) -> list[Any]:
         return [base * self.gamma**self.last_epoch for base in self.base_lrs]
+
+
+class _LRScheduler(LRScheduler):
+    """The name that schedules of older programs inherit from."""
