@@ -13,6 +13,7 @@ from tensorlab.inspect import BackwardSteps, Graph
 from tensorlab.inspect._words import alternative, count
 
 from ._base import Instrument
+from ._graph_picture import condensed
 from ._graph_state import graph_state, steps_state
 
 if TYPE_CHECKING:
@@ -112,7 +113,13 @@ class GraphInspector(Instrument):
         return "\n".join([*lines, *_outline(self.records, self._types)])
 
     def _figure(self) -> Figure:
-        return inspect.plot_graph(self.records)
+        picture = condensed(self.records, self._types)
+        figure = inspect.plot_graph(picture)
+        if picture is not self.records:
+            figure.alt_text = (  # type: ignore[attr-defined]
+                f"Autograd graph: {alternative(self.records)}. Its modules are drawn as boxes."
+            )
+        return figure
 
     def _state(self) -> dict[str, Any]:
         state = graph_state(self.records, self._title(), self._types)
