@@ -63,10 +63,18 @@ class _Workers:
             threading.Thread(target=_serve, args=(inbox, self.done), name=name, daemon=True).start()
             self.inboxes.append(inbox)
 
+    def retire(self) -> None:
+        """End the threads, each when it is done with its part."""
+        for inbox in self.inboxes:
+            inbox.put(None)
+
 
 def _serve(inbox: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:
     while True:
-        function, part = inbox.get()
+        task = inbox.get()
+        if task is None:
+            return
+        function, part = task
         try:
             function(*part)
         except BaseException as error:
@@ -74,7 +82,7 @@ def _serve(inbox: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> 
         else:
             done.put(None)
         # What the part held must not live on while this thread waits.
-        del function, part
+        del task, function, part
 
 
 _workers = _Workers()
@@ -157,15 +165,24 @@ def run_parts(function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -
     error: BaseException | None = None
     sent = 0
     try:
-        workers.ensure(len(parts) - 1)
-        for inbox, part in zip(workers.inboxes, parts[1:], strict=False):
-            inbox.put((function, part))
-            sent += 1
-        function(*parts[0])
-    finally:
-        # Also when the first part was interrupted: the others still write to the caller's arrays.
-        for _ in range(sent):
-            error = workers.done.get() or error
+        try:
+            workers.ensure(len(parts) - 1)
+            for inbox, part in zip(workers.inboxes, parts[1:], strict=False):
+                inbox.put((function, part))
+                sent += 1
+            function(*parts[0])
+        finally:
+            # Also when the first part failed: the others still write to the caller's arrays.
+            for _ in range(sent):
+                error = workers.done.get() or error
+    except Exception:
         workers.free.release()
+        raise
+    except BaseException:
+        # Ctrl-C comes anywhere, also while waiting: what these workers are still at is not known.
+        _forget_workers()
+        workers.retire()
+        raise
+    workers.free.release()
     if error is not None:
         raise error

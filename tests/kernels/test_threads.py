@@ -20,6 +20,7 @@ def count(monkeypatch):
 
 
 def test_the_number_of_threads(count, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     available = count()
     assert available >= 1
     tl.set_num_threads(3)

@@ -36,6 +36,7 @@ def _fingerprint() -> str:
     for fact in (numba.__version__, sys.version, binding.get_host_cpu_name()):
         text.update(fact.encode())
     text.update(binding.get_host_cpu_features().flatten().encode())
+    text.update(os.environ.get("TENSORLAB_LANES", "").encode())  # see `tile`
     return text.hexdigest()[:16]
 
 

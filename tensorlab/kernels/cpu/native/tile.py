@@ -20,6 +20,7 @@ Addresses are `at(array, index)`. Nothing checks bounds here: callers see to it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +33,16 @@ __all__ = ["LANES", "ROWS", "VECTORS", "at", "copy", "copy_row", "tile", "transp
 
 
 def _machine() -> tuple[int, int]:
-    """Float32 numbers in a vector register, and the rows of a tile that fit the registers."""
+    """Float32 numbers in a vector register, and the rows of a tile that fit the registers.
+
+    TENSORLAB_LANES=8 or 4 chooses the tile of a processor with shorter vectors, to try on this one
+    what runs there.
+    """
+    asked = os.environ.get("TENSORLAB_LANES")
+    if asked:
+        if asked not in ("4", "8", "16"):
+            raise ValueError(f"TENSORLAB_LANES must be 4, 8 or 16, but is {asked!r}")
+        return int(asked), 8 if asked == "16" else 4
     features = binding.get_host_cpu_features()
     if features.get("avx512f"):
         return 16, 8  # 32 registers: 24 of the tile, 3 of B, the rest for A
