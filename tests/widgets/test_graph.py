@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import weakref
 from collections.abc import Iterator
@@ -230,6 +231,9 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     shell.run_cell("loss = (w * w).sum()")
     yield shell
     interactive.clear_instance()
+    shell.restore_sys_module_state()  # a shell puts its own __main__ there
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
 
 
 def test_the_magic_shows_the_inspector_only_where_it_can_live(
@@ -261,3 +265,23 @@ def test_in_a_notebook_widget_picture_and_words_are_shown_together(
     }
     assert metadata["image/png"]["alt"].startswith("Autograd graph: 2 operations")
     inspector.close()
+
+
+@pytest.mark.parametrize(("live", "widget"), [("1", True), ("0", False)])
+def test_what_a_kernel_sends_holds_without_a_widget(kernels: Any, live: str, widget: bool) -> None:
+    ran = kernels.get(live).run(
+        """
+import tensorlab as tl
+from tensorlab_widgets import graph
+w = tl.tensor([2.0, 3.0], requires_grad=True)
+inspector = graph((w * w).sum(), params={"w": w})
+display(inspector)
+"""
+    )
+    data = ran.final()
+    assert data["text/plain"].startswith("Autograd graph: 2 operations, 1 leaf, 8 B saved")
+    assert ("application/vnd.jupyter.widget-view+json" in data) is widget
+    states = [comm["data"]["state"] for comm in ran.of("comm_open")]
+    assert any("_esm" in state for state in states) is widget
+    closed = kernels.get(live).run("inspector.close(); inspector.close()")
+    assert len(closed.of("comm_close")) == len(states)

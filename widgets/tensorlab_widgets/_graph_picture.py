@@ -69,7 +69,8 @@ def _merged(
         if isinstance(key, str):
             group, times = same.get(key, ((key,), 1))
             kinds = ", ".join(known.get(path) or types.get(path) or path for path in group)
-            label = f"{kinds} ×{times}" if times > 1 else f"{key}, {count(len(inside), 'op')}"
+            one = f"{key} ({kinds})" if kinds != key else key
+            label = f"{kinds} ×{times}" if times > 1 else f"{one}, {count(len(inside), 'op')}"
         nodes.append(
             replace(
                 inside[-1],
