@@ -13,6 +13,7 @@ pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu import softmax
 from tensorlab.kernels.cpu.native import softmax as native
+from tensorlab.kernels.cpu.native import softmax_columns
 
 F = tl.nn.functional
 
@@ -25,14 +26,16 @@ def calls(request, monkeypatch):
     monkeypatch.setattr(softmax, "FEWEST", 0)
     monkeypatch.setattr(_apply, "SMALL", -1)
     used = []
-    for name in ("softmax", "softmax_backward", "nll_loss", "nll_loss_backward"):
-        real = getattr(native, name)
+    both = ("softmax", "softmax_backward")
+    spied = [(native, n) for n in (*both, "nll_loss", "nll_loss_backward")]
+    for module, name in spied + [(softmax_columns, n) for n in both]:
+        real = getattr(module, name)
 
         def spy(*args, real=real):
             used.append(real.__name__)
             return real(*args)
 
-        monkeypatch.setattr(native, name, spy)
+        monkeypatch.setattr(module, name, spy)
     return used
 
 

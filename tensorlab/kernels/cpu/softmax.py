@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from tensorlab.kernels.cpu.loading import all_float32, native
 
 #: Below this many numbers the generic path is as fast.
 FEWEST = 512
+#: With fewer columns than this behind it, the dimension is moved to the end.
+NARROW = 16
 
 
 def _kernels(dim: Any, *arrays: Any) -> Any:
@@ -20,7 +23,9 @@ def _kernels(dim: Any, *arrays: Any) -> Any:
         return None, 0
     if not -x.ndim <= dim < x.ndim or any(a.shape != x.shape for a in arrays):
         return None, 0
-    return native("softmax"), dim % x.ndim
+    axis = dim % x.ndim
+    wide = math.prod(x.shape[axis + 1 :]) >= NARROW
+    return native("softmax_columns" if wide else "softmax"), axis
 
 
 @register_kernel("softmax", "cpu")

@@ -5,7 +5,6 @@ A matrix is given as its numbers, row behind row, and the length of a row.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +16,6 @@ from tensorlab.kernels.cpu.native.maths import (
     exp,
     largest,
     log,
-    of_order,
-    order,
     total,
     total_exp,
 )
@@ -27,10 +24,6 @@ from tensorlab.kernels.threads import run_parts, split, thread_count
 _ZERO, _ONE = np.float32(0), np.float32(1)
 #: Rows shorter than this are joined to long ones for the exponential; this many numbers at a time.
 SHORT, TOGETHER = 256, 2048
-#: Columns that are worked on side by side, where the dimension is not the last.
-ABREAST = 512
-#: With fewer columns than this the dimension is moved to the end.
-NARROW = 16
 
 
 @compiled("void(float32[::1], float32[::1], int64, boolean)")
@@ -82,41 +75,6 @@ def _short_rows(x, out, n, logarithm):
                     row[j] = power[j] * scale
 
 
-@compiled("void(float32[:, :, ::1], float32[:, :, ::1], int64, int64, boolean)")
-def _columns(x, out, first, last, logarithm):
-    """The dimension in the middle of (outer, n, inner), for blocks first…last of columns."""
-    n, inner = x.shape[1:]
-    blocks = (inner + ABREAST - 1) // ABREAST
-    keys, sums = np.empty(ABREAST, np.int32), np.empty(ABREAST, np.float32)
-    for block in range(first, last):
-        outer, left = block // blocks, block % blocks * ABREAST
-        right = min(left + ABREAST, inner)
-        for j in range(right - left):
-            keys[j] = np.int32(-0x7FFFFFFF)
-            sums[j] = _ZERO
-        for i in range(n):
-            row = x[outer, i, left:right]
-            for j in range(len(row)):
-                keys[j] = np.int32(max(keys[j], order(row[j])))
-        for i in range(n):
-            row, result = x[outer, i, left:right], out[outer, i, left:right]
-            for j in range(len(row)):
-                power = exp(row[j] - of_order(keys[j]))
-                sums[j] += power
-                if not logarithm:
-                    result[j] = power
-        for j in range(right - left):
-            sums[j] = log(sums[j]) if logarithm else _ONE / sums[j]
-        for i in range(n):
-            row, result = x[outer, i, left:right], out[outer, i, left:right]
-            if logarithm:
-                for j in range(len(row)):
-                    result[j] = row[j] - of_order(keys[j]) - sums[j]
-            else:
-                for j in range(len(row)):
-                    result[j] *= sums[j]
-
-
 @compiled("void(float32[::1], float32[::1], float32[::1], int64, boolean)")
 def _rows_back(g, y, out, n, logarithm):
     for start in range(0, len(y), n):
@@ -143,31 +101,6 @@ def _short_log_back(g, y, out, n):
             along = total(slope)
             for j in range(len(row)):
                 row[j] = slope[j] - row[j] * along
-
-
-@compiled("void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64, boolean)")
-def _columns_back(g, y, out, first, last, logarithm):
-    n, inner = y.shape[1:]
-    blocks = (inner + ABREAST - 1) // ABREAST
-    sums = np.empty(ABREAST, np.float32)
-    for block in range(first, last):
-        outer, left = block // blocks, block % blocks * ABREAST
-        right = min(left + ABREAST, inner)
-        for j in range(right - left):
-            sums[j] = _ZERO
-        for i in range(n):
-            slope, row = g[outer, i, left:right], y[outer, i, left:right]
-            for j in range(len(row)):
-                sums[j] += slope[j] if logarithm else slope[j] * row[j]
-        for i in range(n):
-            slope, row = g[outer, i, left:right], y[outer, i, left:right]
-            result = out[outer, i, left:right]
-            if logarithm:
-                for j in range(len(row)):
-                    result[j] = slope[j] - exp(row[j]) * sums[j]
-            else:
-                for j in range(len(row)):
-                    result[j] = (slope[j] - sums[j]) * row[j]
 
 
 @compiled("int64(float32[:, ::1], int64[::1], float32[::1], int64, float32[::1], float64[::1])")
@@ -213,42 +146,28 @@ def _place(g, target, weight, ignored, mean, out):
     return -1
 
 
-def _over(
-    rows: Callable[..., None], columns: Callable[..., None], axis: int, *arrays: np.ndarray
-) -> np.ndarray:
-    """Run `rows` on the numbers of whole rows, or `columns` where the dimension is not the last."""
-    shape = arrays[0].shape
-    n, inner = shape[axis], math.prod(shape[axis + 1 :])
-    work = 30 * arrays[0].size
-    if inner >= NARROW:
-        out = np.empty(shape, np.float32)
-        blocks = [np.ascontiguousarray(a).reshape(-1, n, inner) for a in (*arrays, out)]
-        count = len(blocks[0]) * -(-inner // ABREAST)
-        parts = split(count, thread_count(work))
-        run_parts(lambda first, last: columns(*blocks, first, last), parts)
-        return out
-    if inner > 1:
+def _over(rows: Callable[..., None], axis: int, *arrays: np.ndarray) -> np.ndarray:
+    """Run `rows` on the numbers of whole rows, along the dimension `axis`."""
+    n, last = arrays[0].shape[axis], axis == arrays[0].ndim - 1
+    if not last:
         arrays = tuple(np.moveaxis(a, axis, -1) for a in arrays)
     out = np.empty(arrays[0].shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
-    threads = thread_count(work)
+    threads = thread_count(30 * out.size)
     if threads == 1:
         rows(*flat)
     else:
-        parts = split(out.size // n, threads)
-        run_parts(lambda first, last: rows(*(a[first * n : last * n] for a in flat)), parts)
-    return out if inner == 1 else np.ascontiguousarray(np.moveaxis(out, -1, axis))
+        run_parts(
+            lambda first, last: rows(*(a[first * n : last * n] for a in flat)),
+            split(out.size // n, threads),
+        )
+    return out if last else np.ascontiguousarray(np.moveaxis(out, -1, axis))
 
 
 def softmax(x: np.ndarray, axis: int, logarithm: bool) -> np.ndarray:
     n = x.shape[axis]
     kernel = _short_rows if n < SHORT else _long_rows
-    return _over(
-        lambda a, b: kernel(a, b, n, logarithm),
-        lambda a, b, first, last: _columns(a, b, first, last, logarithm),
-        axis,
-        x,
-    )
+    return _over(lambda a, b: kernel(a, b, n, logarithm), axis, x)
 
 
 def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int, logarithm: bool) -> np.ndarray:
@@ -260,13 +179,7 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int, logarithm: bool) -
         else:
             _rows_back(*arrays, n, logarithm)
 
-    return _over(
-        rows,
-        lambda a, b, c, first, last: _columns_back(a, b, c, first, last, logarithm),
-        axis,
-        g,
-        y,
-    )
+    return _over(rows, axis, g, y)
 
 
 _NOTHING = np.empty(0, np.float32)
