@@ -165,6 +165,10 @@ def spread(function: Callable[..., Any], varargs: str, record: Op) -> Callable[.
     return method
 
 
+#: Operations of two operands that give the same either way.
+COMMUTATIVE = frozenset({"add", "mul", "bitwise_and", "bitwise_or", "bitwise_xor"})
+
+
 def is_reflected(dunder: str) -> bool:
     """Whether this is the operator of the right operand: `__rsub__`, but not `__rshift__`."""
     return dunder.startswith("__r") and dunder != "__rshift__"
@@ -203,13 +207,18 @@ def _seen_as(shown: Callable[..., Any], lane: Callable[..., Any]) -> Callable[..
 
 
 def reflected(record: Op) -> Callable[..., Any]:
-    """`Tensor.__rmul__` and the like."""
+    """`Tensor.__rmul__` and the like.
+
+    Where the order makes no difference the tensor comes first, as in PyTorch: code that follows
+    `grad_fn.next_functions[0]` finds it there.
+    """
     params = tuple(p.default for p in record.parameters)
     run_two = lane_of(record) or (lambda x, y, params: apply(record, (x, y), params))
+    commutes = record.name in COMMUTATIVE
 
     def reflected(self, other):
         if isinstance(other, OPERANDS):
-            return run_two(other, self, params)
+            return run_two(self, other, params) if commutes else run_two(other, self, params)
         return NotImplemented
 
     return reflected

@@ -279,3 +279,11 @@ def test_graph_can_be_read():
     ((mul, _),) = z.grad_fn.next_functions
     assert mul.name() == "MulBackward0"
     assert mul.next_functions[0][0].variable is x
+
+
+def test_a_number_before_a_tensor_leaves_the_tensor_first_in_the_graph():
+    x = leaf(numbers(3))
+    for y in (2 * x, 2 + x, x * 2, x + 2):
+        first, second = y.grad_fn.next_functions
+        assert first[0].variable is x
+        assert second == (None, 0)
