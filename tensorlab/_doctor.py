@@ -20,12 +20,13 @@ import platform
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Finding", "as_json", "as_text", "examine", "examine_gpu", "healthy"]
+__all__ = ["Finding", "as_json", "as_text", "examine", "examine_gpu", "healthy", "warm"]
 
 State = Literal["ok", "note", "problem"]
 
@@ -111,6 +112,7 @@ def _examiners() -> list[tuple[str, Callable[[], Finding]]]:
         ("progress", _progress),
         ("CPU", _cpu),
         ("BLAS", _blas),
+        ("CPU kernels", _kernels),
         ("GPU", examine_gpu),
     ]
 
@@ -311,6 +313,50 @@ def _blas() -> Finding:
     return Finding(
         "ok", "BLAS", ", ".join([f"{blas['name']} {blas.get('version', '')}".strip(), *limits])
     )
+
+
+def _kernels() -> Finding:
+    """The compiled CPU kernels: by what, for which vectors, for how many threads, and kept where."""
+    from tensorlab import kernels
+
+    if not kernels.enabled():
+        return Finding("note", "CPU kernels", "switched off by TENSORLAB_KERNELS")
+    if importlib.util.find_spec("numba") is None:
+        text = "none: Numba is not installed, and everything works without, only slower"
+        return Finding("note", "CPU kernels", text, 'pip install "numba>=0.62"')
+    from tensorlab.kernels.cpu.native.compile import cache_folder
+    from tensorlab.kernels.cpu.native.tile import LANES
+
+    folder = cache_folder()
+    count = kernels.get_num_threads()
+    text = (
+        f"Numba {importlib.metadata.version('numba')}, vectors of {LANES} float32 numbers, "
+        f"{count} thread{'' if count == 1 else 's'}"
+    )
+    if folder is None:
+        text += ", compiled anew in every process: no folder to keep them in can be written to"
+        return Finding("note", "CPU kernels", text, "set TENSORLAB_CACHE to a folder of your own")
+    return Finding("ok", "CPU kernels", f"{text}, kept in {folder}")
+
+
+def warm() -> None:
+    """Compile all CPU kernels and say how it goes; nothing if they are off or Numba is missing."""
+    from tensorlab import kernels
+    from tensorlab.kernels.cpu import warm as all_kernels
+
+    if not kernels.enabled():
+        print("CPU kernels are switched off by TENSORLAB_KERNELS: there is nothing to compile")
+        return
+    if importlib.util.find_spec("numba") is None:
+        print("Numba is not installed: there is nothing to compile")
+        return
+    start = before = time.perf_counter()
+    total = len(all_kernels.names())
+    for i, name in enumerate(all_kernels.warm(), 1):
+        now = time.perf_counter()
+        print(f"{i:2}/{total}  {name:<16}  {now - before:5.1f} s", flush=True)
+        before = now
+    print(f"CPU kernels are ready, after {before - start:.1f} s")
 
 
 def examine_gpu() -> Finding:

@@ -141,6 +141,9 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         "Exit status: 0 if the course can run here, 1 if something stands in its way.",
     )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
+    doctor.add_argument(
+        "--warm", action="store_true", help="compile all CPU kernels now, not when first needed"
+    )
 
     check = command(
         "check",
@@ -219,6 +222,9 @@ def _lab(arguments: argparse.Namespace) -> int:
 def _doctor(arguments: argparse.Namespace) -> int:
     from tensorlab import _doctor as doctor
 
+    if arguments.warm:
+        doctor.warm()
+        return 0
     findings = doctor.examine()
     print(doctor.as_json(findings) if arguments.json else doctor.as_text(findings))
     return 0 if doctor.healthy(findings) else 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ def test_it_looks_at_everything_that_the_course_needs():
     names = [finding.name for finding in doctor.examine()]
     assert names == [
         "Python", "tensorlab", "NumPy", "jupyterlab", "ipykernel", "anywidget", "matplotlib", "nbformat",
-        "nbclient", "kernel", "widgets", "course", "progress", "CPU", "BLAS", "GPU",
+        "nbclient", "kernel", "widgets", "course", "progress", "CPU", "BLAS", "CPU kernels", "GPU",
     ]  # fmt: skip
 
 
@@ -49,6 +50,45 @@ def test_text_and_status_when_not(monkeypatch, capsys):
         "                 → mend it\n"
         "not healthy: 1 problem\n"
     )  # fmt: skip
+
+
+def test_kernels(monkeypatch, tmp_path):
+    monkeypatch.setenv("TENSORLAB_KERNELS", "off")
+    assert doctor._kernels().state == "note"
+    monkeypatch.delenv("TENSORLAB_KERNELS")
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
+    found = doctor._kernels()
+    assert (found.state, found.remedy) == ("note", 'pip install "numba>=0.62"')
+
+
+def test_kernels_that_are_there(monkeypatch, tmp_path):
+    native = pytest.importorskip("tensorlab.kernels.cpu.native.compile")
+    monkeypatch.delenv("TENSORLAB_KERNELS", raising=False)
+    monkeypatch.setenv("TENSORLAB_CACHE", str(tmp_path))
+    found = doctor._kernels()
+    assert found.state == "ok"
+    assert found.text.endswith(f"kept in {native.cache_folder()}")
+    assert str(tmp_path) in found.text
+    monkeypatch.setattr(native, "cache_folder", lambda: None)
+    assert doctor._kernels().state == "note"
+
+
+def test_warm_says_what_it_compiles(monkeypatch, capsys):
+    from tensorlab.kernels.cpu import warm
+
+    asked = []
+    monkeypatch.delenv("TENSORLAB_KERNELS", raising=False)
+    monkeypatch.setattr(warm, "native", asked.append)
+    if importlib.util.find_spec("numba") is not None:
+        monkeypatch.setattr(warm, "native", lambda name: asked.append(name) or object())
+        assert main(["doctor", "--warm"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert asked == warm.names()
+        assert [line.split()[1] for line in lines[:-1]] == asked
+        assert lines[-1].startswith("CPU kernels are ready")
+    monkeypatch.setenv("TENSORLAB_KERNELS", "off")
+    assert main(["doctor", "--warm"]) == 0
+    assert "switched off" in capsys.readouterr().out
 
 
 def test_json(monkeypatch, capsys):

@@ -73,6 +73,8 @@ def test_a_difference_is_told_and_equal_nans_are_equal() -> None:
     difference = view(a, b)._state()["panels"][2]
     assert numbers(difference["values"])[1:] == [0.0, 0.0, 0.0, -0.5, 0.0]
     assert difference["strides"] is None
+    ranges = [panel["range"] for panel in view(a, b)._state()["panels"]]
+    assert ranges == [[1, 4], [1, 4], [-0.5, 0.5]]
 
 
 def test_nothing_is_read_before_it_is_shown_and_then_once(monkeypatch: pytest.MonkeyPatch) -> None:

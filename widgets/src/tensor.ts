@@ -151,7 +151,7 @@ class Panel {
         ? "No finite value."
         : `${range[0] < 0 && range[1] > 0 ? "Blue is negative, red positive: " : "Dark to bright: "}${number(range[0])} to ${number(range[1])}.`,
     );
-    if (this.state.bad > 0) parts.push(`✕ marks nan and infinity (${this.state.bad} elements).`);
+    if (this.state.bad > 0) parts.push(`✕ marks nan and infinity: ${counted(this.state.bad)}.`);
     write(this.words, parts.join(" "));
     this.heat.show(plane, range, []);
   }
@@ -172,6 +172,11 @@ class Panel {
     }
     return found;
   }
+}
+
+/** "1 element", "18,000,000 elements" */
+function counted(count: number): string {
+  return `${count.toLocaleString("en")} element${count === 1 ? "" : "s"}`;
 }
 
 function histogram(state: PanelState): HTMLElement {
@@ -259,6 +264,8 @@ function imagesOf(state: PanelState): HTMLElement | null {
 function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): () => void {
   const root = element("div", "tl-widget tl-tensor");
   root.setAttribute("role", "group");
+  // JupyterLab takes arrow keys for its own where a cell is not edited.
+  root.setAttribute("data-lm-suppress-shortcuts", "true");
   const message = element("div", "tl-message");
   const tell = (words: string) => write(message, words);
   const client = new Client<TensorState>(model, tell);
@@ -375,8 +382,8 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
     }
     const note =
       end - begin < first.storage
-        ? `Storage of ${first.storage} elements, places ${begin} to ${end - 1}:`
-        : `Storage, ${first.storage} elements:`;
+        ? `Storage of ${counted(first.storage)}, places ${begin} to ${end - 1}:`
+        : `Storage, ${counted(first.storage)}:`;
     tapeBox.replaceChildren(element("div", "tl-muted", note), svg);
   }
 

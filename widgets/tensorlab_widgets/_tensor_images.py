@@ -37,7 +37,7 @@ def images_of(source: Source, found: Description) -> dict[str, Any] | None:
         total = shape[0] if len(shape) == 4 else 1
         batch = (total,)
     count = min(batch[0], MOST_IMAGES)
-    height, width = shape[-2], shape[-1]
+    height, width = source.shape[len(shape) - 2 :]
     step = 1
     while count * -(-height // step) * -(-width // step) > MOST_PIXELS:
         step += 1

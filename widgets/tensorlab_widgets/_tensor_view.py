@@ -125,7 +125,7 @@ class TensorView(Instrument):
             "memory": "" if source.storage is None else _memory(source),
             "rows": [list(row) for row in found.rows()],
             "sampled": "" if read == source.elements else _sampled(read, source.elements),
-            "range": None if found.minimum is None else [found.minimum, found.maximum],
+            "range": self._range(source, found),
             "bad": found.nan + found.infinite,
             "counts": list(found.counts),
             "edges": list(found.edges),
@@ -133,6 +133,20 @@ class TensorView(Instrument):
             "plane": None if about is None else {**about, "values": plane[0], "bad": plane[1]},
             "images": images_of(source, found),
         }
+
+    def _range(self, source: Source, found: Description) -> list[float] | None:
+        """The values between which colours run: the same for both that are compared, 0 in the middle of a
+        difference."""
+        if found.minimum is None or found.maximum is None:
+            return None
+        low, high = found.minimum, found.maximum
+        if source is self._difference:
+            low, high = min(low, -high), max(high, -low)
+        elif self._difference is not None:
+            both = [each for each, _ in self._known()[0][:2] if each.minimum is not None]
+            low = min(each.minimum for each in both if each.minimum is not None)
+            high = max(each.maximum for each in both if each.maximum is not None)
+        return [low, high]
 
     def _tape(self) -> np.ndarray | None:
         """All of the storage, if it is small and can be drawn on."""

@@ -96,6 +96,7 @@ export class Tree {
       sign.setAttribute("aria-hidden", "true");
       const node = element("div", "tl-tree-row", sign, element("span", "", row.text));
       if (row.detail) node.append(element("span", "tl-detail", row.detail));
+      node.title = row.detail ? `${row.text}: ${row.detail}` : row.text;
       node.id = `${this.id}-${i}`;
       node.setAttribute("data-key", row.key);
       node.style.top = `${i * ROW_HEIGHT}px`;

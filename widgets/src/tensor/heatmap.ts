@@ -1,6 +1,6 @@
 // A plane of numbers as cells: pointed at, walked through with the arrow keys, opened with Enter.
 
-import { colors, fitted, inkOn, viridis } from "../common/canvas";
+import { fitted, inkOn, viridis } from "../common/canvas";
 import { element } from "../common/dom";
 import { number } from "../common/scale";
 import { diverging, type Plane } from "./data";
@@ -29,7 +29,6 @@ export class HeatMap {
   ) {
     this.canvas.tabIndex = 0;
     this.canvas.setAttribute("role", "application");
-    this.canvas.setAttribute("data-lm-suppress-shortcuts", "true");
     this.canvas.addEventListener("pointermove", (event) => this.point(event, false));
     this.canvas.addEventListener("dblclick", (event) => this.point(event, true));
     this.canvas.addEventListener("pointerleave", () => events.left());
@@ -76,7 +75,6 @@ export class HeatMap {
     this.canvas.style.height = `${h * plane.rows}px`;
     const context = fitted(this.canvas);
     if (context === null) return;
-    const theme = colors(this.canvas.parentElement ?? this.canvas, ["--tl-text", "--tl-2"]);
     context.clearRect(0, 0, w * plane.columns, h * plane.rows);
     context.textAlign = "center";
     context.textBaseline = "middle";
@@ -105,7 +103,6 @@ export class HeatMap {
       context.strokeStyle = "#000";
       context.strokeRect(x + 0.5, y + 0.5, Math.max(w - 2, 2), Math.max(h - 2, 2));
     }
-    context.fillStyle = theme["--tl-text"];
   }
 
   private point(event: MouseEvent, open: boolean): void {

@@ -9,6 +9,7 @@ be written, code is kept in the temporary directory, or for this process only.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -85,6 +86,7 @@ def cache_folder() -> Path | None:
 _folder = cache_folder()
 
 
+@functools.cache
 def _announce() -> None:
     """One line when kernels have to be compiled: the first use takes seconds, later ones do not."""
     if _folder is not None and any(_folder.rglob("*.nbi")):
@@ -92,9 +94,6 @@ def _announce() -> None:
     if os.environ.get("TENSORLAB_LIVE") != "0":
         kept = "for this process" if _folder is None else f"kept in {_folder}"
         print(f"tensorlab: compiling CPU kernels for this machine, once ({kept})", file=sys.stderr)
-
-
-_announce()
 
 
 def compiled(
@@ -108,6 +107,7 @@ def compiled(
     fast = _FAST | {"reassoc"} if reorder else set(_FAST)
 
     def decorate(function: Callable[..., Any]) -> Any:
+        _announce()
         # Numba asks its configuration where to keep code; the user's own functions must not move.
         before = config.CACHE_DIR  # type: ignore[attr-defined]
         config.CACHE_DIR = "" if _folder is None else str(_folder)  # type: ignore[attr-defined]

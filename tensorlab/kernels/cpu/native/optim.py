@@ -18,7 +18,7 @@ from numba import njit
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.threads import run_parts, split, thread_count
 
-__all__ = ["NAMES", "advance", "kernel"]
+__all__ = ["NAMES", "advance", "kernel", "warm"]
 
 _f = np.float32
 _ZERO, _ONE, _HALF = _f(0), _f(1), _f(0.5)
@@ -255,6 +255,12 @@ def kernel(name: str) -> Any:
     function, buffers = _UPDATES[name]
     array = "float32[::1]"
     return compiled(f"void({', '.join([array] * (3 + buffers))})")(function)
+
+
+def warm() -> None:
+    """Compile all of them."""
+    for name in NAMES:
+        kernel(name)
 
 
 def advance(name: str, settings: tuple[float, ...], arrays: list[np.ndarray]) -> None:

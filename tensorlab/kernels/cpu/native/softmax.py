@@ -11,14 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.maths import (
-    dot,
-    exp,
-    largest,
-    log,
-    total,
-    total_exp,
-)
+from tensorlab.kernels.cpu.native.maths import dot, exp, largest, log, total, total_exp
 from tensorlab.kernels.threads import run_parts, split, thread_count
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
