@@ -16,6 +16,7 @@ import {
   placeOf,
   planeOf,
   readersOf,
+  stepped,
   sumText,
   type TensorState,
   unpackPlane,
@@ -79,6 +80,15 @@ class Panel {
         next[axis] = Number(input.value);
         events.moved(next);
       });
+      // JupyterLab keeps arrow keys from doing what they do to a slider.
+      input.addEventListener("keydown", (event) => {
+        const value = stepped(event.key, Number(input.value), size);
+        if (value === null || event.ctrlKey || event.altKey || event.metaKey) return;
+        event.preventDefault();
+        event.stopPropagation();
+        input.value = `${value}`;
+        input.dispatchEvent(new Event("input"));
+      });
       this.sliders.push({ input, said });
       this.root.append(element("label", "tl-tensor-axis", `dim ${axis}`, input, said));
     });
@@ -137,8 +147,9 @@ class Panel {
       parts.push(`Each cell is the mean of ${down} × ${across} elements; double-click opens it.`);
     }
     if (plane.every[0] > 1 || plane.every[1] > 1) {
+      const [down, across] = plane.every;
       parts.push(
-        `Sampled: of each block only every ${plane.every[0]}th row and ${plane.every[1]}th column was read.`,
+        `Sampled: one element in ${down} × ${across} was read; nan and infinity between them are counted, not marked.`,
       );
     }
     if (this.window !== null) {

@@ -180,3 +180,17 @@ export function diverging(t: number): string {
   const share = Math.min(Math.abs(t), 1);
   return `rgb(${ends.map((end) => Math.round(247 + (end - 247) * share)).join(",")})`;
 }
+
+/** Where a key takes a slider from 0 to size - 1; null for keys that do not move it. */
+export function stepped(key: string, value: number, size: number): number | null {
+  const moves: Record<string, number> = {
+    ArrowRight: value + 1,
+    ArrowUp: value + 1,
+    ArrowLeft: value - 1,
+    ArrowDown: value - 1,
+    Home: 0,
+    End: size - 1,
+  };
+  const next = moves[key];
+  return next === undefined ? null : Math.min(Math.max(next, 0), size - 1);
+}

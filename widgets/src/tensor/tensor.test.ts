@@ -8,6 +8,7 @@ import {
   planeOf,
   planeSize,
   readersOf,
+  stepped,
   sumText,
   unpackPlane,
   unravel,
@@ -71,4 +72,15 @@ test("a long tape is cut around the place", () => {
 test("zero is the same colour in every picture of both signs", () => {
   expect(diverging(0)).toBe("rgb(247,247,247)");
   expect([diverging(-1), diverging(2)]).toEqual(["rgb(33,102,172)", "rgb(178,24,43)"]);
+});
+
+test("keys move a slider, not past its ends", () => {
+  expect(["ArrowRight", "ArrowDown", "Home", "End"].map((key) => stepped(key, 2, 4))).toEqual([
+    3, 1, 0, 3,
+  ]);
+  expect([stepped("ArrowRight", 3, 4), stepped("ArrowLeft", 0, 4), stepped("a", 1, 4)]).toEqual([
+    3,
+    0,
+    null,
+  ]);
 });
