@@ -1,4 +1,4 @@
-"""The tensor view in a real JupyterLab: sliders, places in storage, a difference, a saved notebook."""
+"""The tensor view in a real JupyterLab: sliders, places in storage, a difference, what outputs keep."""
 
 from __future__ import annotations
 
@@ -209,7 +209,7 @@ def test_images_and_the_dark_theme(lab: Lab) -> None:
     page.close()
 
 
-def test_saved_and_opened_again_it_shows_something_true(lab: Lab) -> None:
+def test_outputs_keep_picture_and_words_and_the_page_reloaded_shows_the_widget(lab: Lab) -> None:
     outputs = lab.page.evaluate(
         """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
           .map((cell) => cell.outputs.toJSON())"""
