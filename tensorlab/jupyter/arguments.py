@@ -237,6 +237,20 @@ def build_parser() -> Parser:
         help="an expression for a tensor, or two; one with blanks in brackets",
     )
 
+    grads = command(
+        "grads",
+        "Show the gradients of a model's layers over the steps of a training",
+        "Before the training: the model is watched from then on, and the picture follows. Without a "
+        "model the watching ends. Two recorded runs (tensorlab.inspect.gradients) are compared.",
+    )
+    grads.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="*",
+        type=EXPRESSION,
+        help="an expression for a model or a recorder, or two recorders; one with blanks in brackets",
+    )
+
     summary = command(
         "summary",
         "List a model's layers, output shapes, parameters and memory",

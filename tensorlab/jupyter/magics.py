@@ -18,7 +18,7 @@ from tensorlab.learn import (
     UnknownLesson,
 )
 
-from . import coursework, instruments, tensor_command
+from . import coursework, gradients_command, instruments, tensor_command
 from .arguments import BadArguments, HelpAsked, Parser, build_parser, parse
 from .notebook import Notebook
 
@@ -36,6 +36,7 @@ _COMMANDS: dict[str | None, Callable[[Notebook, Namespace], Iterable[object]]] =
     "doctor": instruments.doctor,
     "graph": instruments.graph,
     "summary": instruments.summary,
+    "grads": gradients_command.grads,
     "view": tensor_command.view,
 }
 

@@ -221,6 +221,39 @@ def test_graph_refuses_in_one_line(notebook, tmp_path) -> None:
     assert "could not write" in notebook.refuse(f"%tensorlab graph model(x) --save {missing}")
 
 
+TRAINING = """
+def train(model, steps):
+    recorder = tl.inspect.gradients(model)
+    sgd = tl.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(steps):
+        sgd.zero_grad()
+        model(x).square().mean().backward()
+        sgd.step()
+    recorder.remove()
+    return recorder
+first, second = train(model, 5), train(model, 3)
+"""
+
+
+def test_grads(notebook) -> None:
+    notebook.run(MODEL + TRAINING)
+    shown = notebook.run("%tensorlab grads first")
+    assert "5 steps" in shown
+    assert "0.weight" in shown
+    both = notebook.run("%tensorlab grads first second")
+    assert "first" in both
+    assert "second" in both
+    assert "Nothing is being watched" in notebook.run("%tensorlab grads")
+    # A model is watched from now on, until it is enough.
+    assert "0 steps" in notebook.run("%tensorlab grads model")
+    assert tl._apply.observers
+    assert "No longer watched: model" in notebook.run("%tensorlab grads")
+    assert tl._apply.observers == ()
+    assert "NameError" in notebook.refuse("%tensorlab grads mdoel")
+    assert "grads x: " in notebook.refuse("%tensorlab grads x")
+    assert "one run or two, got 3" in notebook.refuse("%tensorlab grads first second first")
+
+
 def test_summary(notebook) -> None:
     notebook.run(MODEL)
     shown = notebook.run("%tensorlab summary model x")
