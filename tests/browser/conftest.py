@@ -126,7 +126,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server = subprocess.Popen(
             [*command, "--LabApp.expose_app_in_browser=True"],
             cwd=folder,
-            env={**os.environ, "TENSORLAB_HOME": str(folder / "home")},
+            env={**os.environ, "TENSORLAB_HOME": str(folder / "home"), "TENSORLAB_LIVE": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -412,7 +412,6 @@ def test_modules_have_all_that_pytorchs_have():
         assert theirs - set(dir(getattr(nn, name))) <= ABSENT, name
     missing = set(torch.nn.utils.__all__) - set(dir(nn.utils))
     assert missing == {
-        "clip_grad_norm",  # deprecated for clip_grad_norm_
         "convert_conv2d_weight_memory_format",  # there is one memory format
         "convert_conv3d_weight_memory_format",
     }
