@@ -200,6 +200,12 @@ class _Layout:
         phase = (channel * sh + row % sh) * sw + column % sw
         return phase * self.step + row // sh * self.line + column // sw
 
+    def starts(self, channels: int, places: list[tuple[int, int]]) -> np.ndarray:
+        """`start` of these places (row, column) in every channel, channel by channel."""
+        first = np.array([self.start(0, row, column) for row, column in places], np.int64)
+        apart = self.stride[0] * self.stride[1] * self.step
+        return (np.arange(channels)[:, None] * apart + first).reshape(-1)
+
     def room(self) -> np.ndarray:
         """Zeros for an image, and beyond for what whole vectors read past its end."""
         return np.zeros(self.size + WIDTH + 2 * self.line, np.float32)
@@ -234,15 +240,8 @@ def forward(
     kh, kw = w.shape[2:]
     reach_h, reach_w = (kh - 1) * dh // sh, (kw - 1) * dw // sw
     layout = _Layout(taps_in, (sh, sw), rows + reach_h, columns + reach_w)
-    starts = np.array(
-        [
-            layout.start(c, i * dh, j * dw)
-            for c in range(taps_in)
-            for i in range(kh)
-            for j in range(kw)
-        ],
-        np.int64,
-    )
+    places = [(i * dh, j * dw) for i in range(kh) for j in range(kw)]
+    starts = layout.starts(taps_in, places)
     pixels = rows * layout.line
     panels = [
         _panels(w[g * per_group : (g + 1) * per_group].reshape(per_group, -1))
@@ -292,14 +291,8 @@ def by_input(
                 for j in range(kw)
                 if (i * dh - rh) % sh == 0 and (j * dw - rw) % sw == 0
             ]
-            starts = np.array(
-                [
-                    layout.start(o, down - (i * dh - rh) // sh, right - (j * dw - rw) // sw)
-                    for o in range(per_group)
-                    for i, j in taps
-                ],
-                np.int64,
-            )
+            places = [(down - (i * dh - rh) // sh, right - (j * dw - rw) // sw) for i, j in taps]
+            starts = layout.starts(per_group, places)
             by_group = []
             for g in range(groups):
                 # (O, C, taps) to (C, O, taps): now each row is one input channel's.
