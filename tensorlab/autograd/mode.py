@@ -40,6 +40,23 @@ class _GradContext:
         if inspect.isgeneratorfunction(function):
             return self._wrap_generator(function)
 
+        if type(self).clone is not _GradContext.clone:  # what it sets is found out at each call
+            return self._wrap_in_block(function)
+        target = self.target
+
+        # Written out, and not `with`: an interrupt that arrives as `__exit__` begins would leave
+        # the mode as it was in the block, and a training that was stopped could not go on.
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            before, mode.grad = mode.grad, target
+            try:
+                return function(*args, **kwargs)
+            finally:
+                mode.grad = before
+
+        return wrapper
+
+    def _wrap_in_block(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with self.clone():

@@ -158,31 +158,30 @@ def run_parts(function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -
     An exception in a part is raised here, after the other parts have ended.
     """
     workers = _workers
-    if len(parts) == 1 or not workers.free.acquire(blocking=False):
+    if len(parts) == 1 or workers.free.locked():
         for part in parts:
             function(*part)
         return
     error: BaseException | None = None
     sent = 0
-    try:
+    with workers.free:  # let go wherever Ctrl-C comes
         try:
-            workers.ensure(len(parts) - 1)
-            for inbox, part in zip(workers.inboxes, parts[1:], strict=False):
-                inbox.put((function, part))
-                sent += 1
-            function(*parts[0])
-        finally:
-            # Also when the first part failed: the others still write to the caller's arrays.
-            for _ in range(sent):
-                error = workers.done.get() or error
-    except Exception:
-        workers.free.release()
-        raise
-    except BaseException:
-        # Ctrl-C comes anywhere, also while waiting: what these workers are still at is not known.
-        _forget_workers()
-        workers.retire()
-        raise
-    workers.free.release()
+            try:
+                workers.ensure(len(parts) - 1)
+                for inbox, part in zip(workers.inboxes, parts[1:], strict=False):
+                    inbox.put((function, part))
+                    sent += 1
+                function(*parts[0])
+            finally:
+                # Also when the first part failed: the others still write to the caller's arrays.
+                for _ in range(sent):
+                    error = workers.done.get() or error
+        except Exception:
+            raise
+        except BaseException:
+            # Ctrl-C comes also while waiting: what these workers are still at is not known.
+            _forget_workers()
+            workers.retire()
+            raise
     if error is not None:
         raise error

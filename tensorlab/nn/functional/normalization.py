@@ -30,14 +30,14 @@ def _check_channels(count: int, **tensors: Any) -> None:
             raise RuntimeError(f"{name} should contain {count} elements not {t.numel()}")
 
 
+@no_grad()
 def _keep_running(
     running_mean: Any, running_var: Any, mean: Any, var: Any, momentum: float
 ) -> None:
     """Move the running statistics towards these (the variance with n − 1)."""
-    with no_grad():
-        for running, value in ((running_mean, mean), (running_var, var)):
-            if running is not None:
-                running.mul_(1 - momentum).add_(value.to(running.dtype), alpha=momentum)
+    for running, value in ((running_mean, mean), (running_var, var)):
+        if running is not None:
+            running.mul_(1 - momentum).add_(value.to(running.dtype), alpha=momentum)
 
 
 def _by_statistics(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
