@@ -16,82 +16,8 @@ tensorlab.Size([3, 32, 32])
 
 from __future__ import annotations
 
-from tensorlab.vision.transforms import functional
-from tensorlab.vision.transforms._compose import (
-    Compose,
-    Lambda,
-    RandomApply,
-    RandomChoice,
-    RandomOrder,
-)
-from tensorlab.vision.transforms._geometry import (
-    CenterCrop,
-    FiveCrop,
-    Pad,
-    RandomAffine,
-    RandomCrop,
-    RandomHorizontalFlip,
-    RandomPerspective,
-    RandomResizedCrop,
-    RandomRotation,
-    RandomVerticalFlip,
-    Resize,
-    TenCrop,
-)
-from tensorlab.vision.transforms._images import InterpolationMode
-from tensorlab.vision.transforms._pixels import (
-    ColorJitter,
-    ConvertImageDtype,
-    GaussianBlur,
-    Grayscale,
-    Normalize,
-    PILToTensor,
-    RandomAdjustSharpness,
-    RandomAutocontrast,
-    RandomEqualize,
-    RandomErasing,
-    RandomGrayscale,
-    RandomInvert,
-    RandomPosterize,
-    RandomSolarize,
-    ToPILImage,
-    ToTensor,
-)
+from tensorlab.vision.transforms import functional, transforms
+from tensorlab.vision.transforms.transforms import *  # noqa: F403  (the names stand in its __all__, once)
 
-__all__ = [
-    "CenterCrop",
-    "ColorJitter",
-    "Compose",
-    "ConvertImageDtype",
-    "FiveCrop",
-    "GaussianBlur",
-    "Grayscale",
-    "InterpolationMode",
-    "Lambda",
-    "Normalize",
-    "PILToTensor",
-    "Pad",
-    "RandomAdjustSharpness",
-    "RandomAffine",
-    "RandomApply",
-    "RandomAutocontrast",
-    "RandomChoice",
-    "RandomCrop",
-    "RandomEqualize",
-    "RandomErasing",
-    "RandomGrayscale",
-    "RandomHorizontalFlip",
-    "RandomInvert",
-    "RandomOrder",
-    "RandomPerspective",
-    "RandomPosterize",
-    "RandomResizedCrop",
-    "RandomRotation",
-    "RandomSolarize",
-    "RandomVerticalFlip",
-    "Resize",
-    "TenCrop",
-    "ToPILImage",
-    "ToTensor",
-    "functional",
-]
+__all__ = ["functional"]
+__all__ += transforms.__all__
