@@ -1,7 +1,13 @@
-"""A real Jupyter kernel, with the messages that it sends and the moment at which to disturb it."""
+"""A real Jupyter kernel, with the messages that it sends and the moment at which to disturb it.
+
+What an IPython kernel hears while a cell runs differs between its versions. Those that are not the
+installed one are looked for in the folder that $TENSORLAB_TEST_KERNELS names, each in a folder
+called as its version: `pip install --no-deps --target DIR/6.31.0 ipykernel==6.31.0`.
+"""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import queue
 import signal
@@ -10,11 +16,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30
+KERNELS_VARIABLE = "TENSORLAB_TEST_KERNELS"
+VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 @dataclass
@@ -56,10 +65,12 @@ class Kernel:
 
     alive = True
 
-    def __init__(self, live: str = "1") -> None:
+    def __init__(self, live: str = "1", version: str = "") -> None:
+        """version: of ipykernel; by default the installed one."""
         from jupyter_client.manager import KernelManager
 
         paths = [str(ROOT), str(ROOT / "widgets"), os.environ.get("PYTHONPATH", "")]
+        paths[:0] = _folders_of(version)
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "TENSORLAB_LIVE": live}
         self.manager = KernelManager(kernel_name="python3")
         self.manager.start_kernel(env=env)
@@ -67,6 +78,34 @@ class Kernel:
         self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=TIMEOUT)
+        self._subshell = self._new_subshell()
+
+    def send(self, model: str, content: dict[str, Any]) -> None:
+        """Send a widget's own message, on the way that JupyterLab takes: a subshell, where there are any."""
+        data = {"method": "custom", "content": content}
+        message = self.client.session.msg("comm_msg", {"comm_id": model, "data": data})
+        if self._subshell:
+            message["header"]["subshell_id"] = self._subshell
+        self.client.shell_channel.send(message)
+
+    def _new_subshell(self) -> str:
+        info = self.client.kernel_info(reply=True, timeout=TIMEOUT)["content"]
+        if "kernel subshells" not in info.get("supported_features", ()):
+            return ""
+        request = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(request)
+        return self.client.get_control_msg(timeout=TIMEOUT)["content"]["subshell_id"]
+
+    def listen(self, seconds: float, meanwhile: Callable[[dict], object]) -> None:
+        """No cell runs: give `meanwhile` what comes, until it answers True."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                if meanwhile(self.client.get_iopub_msg(timeout=0.1)):
+                    return
+            except queue.Empty:
+                continue
+        raise AssertionError(f"it did not come within {seconds} seconds")
 
     def run(self, code: str, meanwhile: Callable[[dict], None] | None = None) -> Ran:
         """Execute; `meanwhile` sees each message as it comes."""
@@ -101,17 +140,34 @@ class Kernels:
     """The kernels of a test file, started when they are first asked for."""
 
     def __init__(self) -> None:
-        self._started: dict[str, Kernel] = {}
+        self._started: dict[tuple[str, str], Kernel] = {}
 
-    def get(self, live: str) -> Kernel:
-        if live not in self._started or not self._started[live].alive:
-            self._started[live] = Kernel(live)
-        return self._started[live]
+    def get(self, live: str, version: str = "") -> Kernel:
+        key = live, version
+        if key not in self._started or not self._started[key].alive:
+            self._started[key] = Kernel(live, version)
+        return self._started[key]
 
     def close(self) -> None:
         for kernel in self._started.values():
             if kernel.alive:
                 kernel.close()
+
+
+def _folders_of(version: str) -> list[str]:
+    """What has to be first on the path for this version of ipykernel; skips where it is not there."""
+    if version in ("", importlib.metadata.version("ipykernel")):
+        return []
+    folder = os.environ.get(KERNELS_VARIABLE, "")
+    found = Path(folder, version)
+    if not folder or not (found / "ipykernel").is_dir():
+        reason = (
+            f"no ipykernel {version}: pip install --no-deps --target DIR/{version} "
+            f"ipykernel=={version}, and {KERNELS_VARIABLE}=DIR"
+        )
+        # CI makes them: there its absence is a fault and no reason to skip.
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return [str(found)]
 
 
 @pytest.fixture(scope="module")

@@ -124,12 +124,14 @@ def test_interrupt_leaves_model_and_history_whole_and_training_resumes(
     assert kernel.run("print(model.history == list(range(1, model.second + 1)))").stdout == "True\n"
 
 
-def test_second_interrupt_raises(kernel: Any, interrupt_after) -> None:
-    code = "bar = progress(range(3), label='hanging')\nfor _ in bar: time.sleep(20)"
+@pytest.mark.parametrize("loop", ["for", "async for"])
+def test_second_interrupt_raises(loop: str, kernel: Any, interrupt_after) -> None:
+    code = f"bar = progress(range(3), label='hanging')\n{loop} _ in bar: time.sleep(20)"
     begin = time.monotonic()
     ran = kernel.run(code, interrupt_after(kernel, 0.5, 0.5))
     assert time.monotonic() - begin < 15
-    assert ran.reply["content"]["ename"] == "KeyboardInterrupt"
+    raised = {"for": "KeyboardInterrupt", "async for": "CancelledError"}[loop]
+    assert ran.reply["content"]["ename"] == raised
     assert ran.final()["text/plain"] == "✗ hanging: interrupted in step 1 of 3"
     nothing_left_behind(kernel)
 
@@ -180,9 +182,7 @@ def _widget_stop(kernel: Any) -> Callable[[dict], None]:
         )
         if n > 2 and not state.get("sent"):
             state["sent"] = True
-            data = {"method": "custom", "content": {"type": "stop"}}
-            content = {"comm_id": state["model"], "data": data}
-            kernel.client.shell_channel.send(kernel.client.session.msg("comm_msg", content))
+            kernel.send(state["model"], {"type": "stop"})
 
     return meanwhile
 

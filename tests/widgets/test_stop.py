@@ -232,3 +232,21 @@ def test_asynchronous_loop_stops_too(handler: object) -> None:
 
     # asyncio.run puts a handler of its own in between, as the kernel does for asynchronous cells.
     assert asyncio.run(main()) == (4, True)
+
+
+def test_second_interrupt_breaks_off_a_hanging_step_of_an_asynchronous_loop() -> None:
+    # asyncio.run's own handler only cancels the task, and a step that hangs has no `await`.
+    bar, reached = progress(range(10)), []
+
+    async def main() -> None:
+        async for i in bar:
+            interrupt()
+            reached.append(i)
+            interrupt()
+            reached.append("never")
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert reached == [0]
+    assert repr(bar) == "<progress progress: interrupted in step 1 of 10>"
+    assert not guard._tasks

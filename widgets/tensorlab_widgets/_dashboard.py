@@ -455,6 +455,7 @@ class _AsyncSteps(AsyncIterator[T]):
         if self._items is None:
             board._total_of(self._iterable)
             board._enter()
+            guard.awaited()
             self._items = iter(self._iterable)
         else:
             board._step_ends()
@@ -506,9 +507,10 @@ def dashboard(
         ``board.stopped``, ``board.n``, ``board.curve("loss")``, ``board.set_lr(...)``.
 
     Stop, the kernel's or the one in the widget, ends the loops after the current step, with model and
-    optimizer whole; a second interrupt raises KeyboardInterrupt. Pause, and a new learning rate, need
-    a kernel that hears the widget while the loop runs: use ``async for`` over ``board.steps(...)``, or
-    run the loop in a thread. Where it does not, the widget says so.
+    optimizer whole; a second interrupt raises KeyboardInterrupt (in ``async for``: CancelledError).
+    Pause, and a new learning rate, need a kernel that hears the widget while the loop runs: use
+    ``async for`` over ``board.steps(...)``, or run the loop in a thread. Where it does not, the widget
+    says so.
 
     >>> board = dashboard(label="demo")
     >>> for epoch in board.epochs(2):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from ._dashboard import Dashboard
 from ._row import Status, plain
+from ._stop import guard
 
 Mode = Literal["sync", "async", "thread"]
 Metrics = Mapping[str, Callable[..., Any]] | Iterable[Callable[..., Any]]
@@ -149,6 +150,7 @@ class Fit(Dashboard):
     async def _run_async(self) -> Fit:
         how: Status = "ended"
         self._enter()
+        guard.awaited()
         try:
             for _ in self._begun():
                 await self._wait_async()
@@ -395,7 +397,7 @@ def fit(
 
     Stop, the kernel's or the one in the widget, ends it between two steps, and ``resume()`` goes on with
     the very next batch, so that the result is that of an undisturbed run. A second interrupt raises
-    KeyboardInterrupt at once.
+    KeyboardInterrupt at once, and where the training is awaited CancelledError.
 
     >>> import tensorlab as tl
     >>> _ = tl.manual_seed(0)

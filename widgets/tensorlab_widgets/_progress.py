@@ -229,6 +229,7 @@ class _AsyncSteps(AsyncIterator[T]):
         if not self._begun:
             self._begun = True
             bar._open()
+            guard.awaited()
         elif bar._step_ends():
             return self._end("stopped")
         try:
@@ -282,8 +283,9 @@ def progress(
 
     Stop, the kernel's or the one in the bar, ends the loop after the current step; the code after
     the loop runs as usual, and model and optimizer are between two steps.  A second interrupt
-    raises KeyboardInterrupt at once.  A bar inside the loop of another one joins its picture, and
-    both stop.  With ``async for`` in a notebook's cell the kernel stays responsive to widgets.
+    raises KeyboardInterrupt at once (in ``async for``: CancelledError).  A bar inside the loop of
+    another one joins its picture, and both stop.  With ``async for`` in a notebook's cell the kernel
+    stays responsive to widgets.
 
     >>> total = 0
     >>> for x in progress([1, 2, 3], label="adding"):
