@@ -143,7 +143,8 @@ class Op:
         self.rules: dict[str, Callable[..., Any]] = {}
         self.joint: Callable[..., Any] | None = None
         self.kernels: dict[str, Callable[..., Any]] = {}
-        self.backward_kernels: list[tuple[str | None, str, Callable[..., Any]]] = []
+        # By the input whose rule they stand in for (None: the joint rule), then by device type.
+        self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.
         self.simple = not (view or variadic or named_tuple or self.promoted) and result is not None
@@ -203,13 +204,13 @@ class Op:
         ]
         drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
         joint = None if self.joint is None else (self.joint, reads(self.joint))
-        for name, kind, kernel in self.backward_kernels:
+        for name, kernels in self.backward_kernels.items():
             drafts = [
-                (i, _with_kernel(rule, kind, kernel) if self.inputs[i] == name else rule, where)
+                (i, _with_kernels(rule, kernels) if self.inputs[i] == name else rule, where)
                 for i, rule, where in drafts
             ]
             if joint is not None and name is None:
-                joint = (_with_kernel(joint[0], kind, kernel), joint[1])
+                joint = (_with_kernels(joint[0], kernels), joint[1])
         found = Plan(
             tuple(saves),
             tuple((i, rule, resolve(p)) for i, rule, p in drafts),
@@ -334,22 +335,26 @@ def register_backward_kernel(
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
-        _when_declared(name, lambda op: op.backward_kernels.append((input, kind, kernel)))
+        def use(op: Op) -> None:
+            op.backward_kernels.setdefault(input, {})[kind] = kernel
+
+        _when_declared(name, use)
         return kernel
 
     return register
 
 
-def _with_kernel(
-    rule: Callable[..., Any], kind: str, kernel: Callable[..., Any]
+def _with_kernels(
+    rule: Callable[..., Any], kernels: dict[str, Callable[..., Any]]
 ) -> Callable[..., Any]:
-    """A gradient rule that asks the kernel first, if the gradients are arrays of its device."""
+    """A gradient rule that asks the kernel first, if there is one for the device of the gradients."""
 
     @functools.wraps(rule)  # the plan reads the rule's parameters
     def run(g: Any, *values: Any) -> Any:
         first = g[0] if type(g) is tuple else g
-        if not isinstance(first, Tensor) and backend_of(first).kind == kind:
-            found = kernel(g, *values)
+        if not isinstance(first, Tensor):
+            kernel = kernels.get(backend_of(first).kind)
+            found = NotImplemented if kernel is None else kernel(g, *values)
             if found is not NotImplemented:
                 return found
         return rule(g, *values)

@@ -8,6 +8,7 @@ environment variable TENSORLAB_KERNELS=off, and everything still works, only slo
     memory.py     freed memory is kept for the next step
     cpu/          which cases the CPU kernels take; nothing here imports Numba
     cpu/native/   the kernels themselves, compiled by Numba when the first of them is needed
+    cuda/         the CUDA kernels (*.cu), and which cases they take; nothing here imports CuPy
 
 Kernels take part in `import tensorlab` by name only: what they need is imported at their first use.
 """
@@ -31,4 +32,4 @@ def enabled() -> bool:
 
 
 if enabled():
-    from tensorlab.kernels import cpu  # noqa: F401 (registers the CPU kernels)
+    from tensorlab.kernels import cpu, cuda  # noqa: F401 (registers the kernels)
