@@ -6,11 +6,11 @@ The tests stand in the order in which a learner does these things, on one open n
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-CELL = "ex-01.1"
 TRANSFORMER = """\
 %load_ext tensorlab
 import tensorlab as tl
@@ -30,13 +30,14 @@ small.backward()
 %tensorlab graph small"""
 
 
+CELLS = [TRANSFORMER, SMALL, FREED]
+
+
 class Shown:
     """The inspector that a cell shows."""
 
-    def __init__(self, lesson: Any, source: str) -> None:
-        lesson.write_and_run(CELL, source)
-        self.root = lesson.page.locator(".tl-graph")
-        assert not lesson.cell(CELL)["errors"], lesson.cell(CELL)["text"]
+    def __init__(self, notebook: Any, index: int) -> None:
+        self.root = notebook.run_to_its_end(index).locator(".tl-graph")
         self.root.wait_for(timeout=30_000)
         self.root.scroll_into_view_if_needed()
         self.tree = self.root.get_by_role("tree", name="Outline of the graph")
@@ -51,8 +52,14 @@ class Shown:
 
 
 @pytest.fixture(scope="module")
-def transformer(lesson: Any) -> Shown:
-    return Shown(lesson, TRANSFORMER)
+def notebook(lab: Any) -> Iterator[Any]:
+    with lab.notebook("graphs", CELLS, (1280, 860)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def transformer(notebook: Any) -> Shown:
+    return Shown(notebook, 0)
 
 
 def says(locator: Any, text: str | re.Pattern[str]) -> None:
@@ -61,15 +68,15 @@ def says(locator: Any, text: str | re.Pattern[str]) -> None:
     expect(locator).to_contain_text(text, timeout=15_000)
 
 
-def test_equal_blocks_are_shown_once(lesson, transformer):
+def test_equal_blocks_are_shown_once(notebook, transformer):
     row = transformer.row("×12")
     says(row, "×12 TransformerEncoderLayer")
     assert row.get_attribute("aria-expanded") == "false"
-    lesson.screenshot("graph-1-shown")
+    notebook.screenshot("graph-1-shown")
 
 
-def test_the_stack_and_one_block_open_with_the_keyboard(lesson, transformer):
-    page = lesson.page
+def test_the_stack_and_one_block_open_with_the_keyboard(notebook, transformer):
+    page = notebook.page
     transformer.row("×12").click()
     for key in ("ArrowRight", "ArrowRight", "ArrowRight"):  # open, go in, open the first block
         page.keyboard.press(key)
@@ -77,10 +84,10 @@ def test_the_stack_and_one_block_open_with_the_keyboard(lesson, transformer):
     says(transformer.row("self_attn"), "MultiheadAttention")
     assert transformer.row("self_attn").get_attribute("aria-level") == "5"
     says(transformer.panel, "TransformerEncoderLayer")
-    lesson.screenshot("graph-2-opened")
+    notebook.screenshot("graph-2-opened")
 
 
-def test_a_search_finds_nodes_and_shows_what_is_known_of_them(lesson, transformer):
+def test_a_search_finds_nodes_and_shows_what_is_known_of_them(notebook, transformer):
     search = transformer.root.get_by_label("Search nodes")
     search.fill("layer_norm")
     says(transformer.root, "24 found")
@@ -92,10 +99,10 @@ def test_a_search_finds_nodes_and_shows_what_is_known_of_them(lesson, transforme
     says(transformer.panel, "mean ± std")  # the answer of the kernel
     assert transformer.panel.locator("svg.tl-histogram rect").count() > 5
     says(transformer.panel, "Saved for backward")
-    lesson.screenshot("graph-3-found")
+    notebook.screenshot("graph-3-found")
 
 
-def test_a_click_into_the_picture_chooses_a_box(lesson, transformer):
+def test_a_click_into_the_picture_chooses_a_box(notebook, transformer):
     transformer.press("Close all")
     canvas = transformer.root.locator("canvas.tl-canvas")
     box = canvas.bounding_box()
@@ -109,8 +116,8 @@ def test_a_click_into_the_picture_chooses_a_box(lesson, transformer):
     minimap.wait_for(state="hidden")
 
 
-def test_backward_goes_forth_and_back_one_node_at_a_time(lesson):
-    shown = Shown(lesson, SMALL)
+def test_backward_goes_forth_and_back_one_node_at_a_time(notebook):
+    shown = Shown(notebook, 1)
     shown.press("Step through backward")
     says(shown.steps, "Before the first step: the gradient 1 waits at sum (#2)")
     shown.press("Step ▶")
@@ -118,32 +125,27 @@ def test_backward_goes_forth_and_back_one_node_at_a_time(lesson):
     shown.press("Step ▶")
     says(shown.steps, "where it is added: now 7.211")
     says(shown.panel, "[4, 6]")
-    lesson.screenshot("graph-4-step")
+    notebook.screenshot("graph-4-step")
     shown.press("Step ▶")
     says(shown.panel, ".grad afterwards")
     shown.press("◀ Back")
     says(shown.steps, "Step 2 of 3")
-    assert lesson.page.evaluate(
+    assert notebook.page.evaluate(
         "() => [...document.querySelectorAll('.tl-graph [aria-live]')].length > 0"
     )
 
 
-def test_a_freed_graph_says_so(lesson):
-    shown = Shown(lesson, FREED)
+def test_a_freed_graph_says_so(notebook):
+    shown = Shown(notebook, 2)
     says(shown.root, "backward() has run and freed")
     shown.press("Step through backward")
     says(shown.root.get_by_role("status").filter(has_text="freed"), "Show it before backward()")
-    lesson.screenshot("graph-5-freed")
+    notebook.screenshot("graph-5-freed")
 
 
-def test_the_theme_is_followed(lesson):
-    page = lesson.page
-    page.evaluate(
-        "() => window.jupyterapp.commands.execute('apputils:change-theme', "
-        "{ theme: 'JupyterLab Dark' })"
-    )
-    page.wait_for_function("() => document.body.dataset.jpThemeLight === 'false'")
-    shown = page.locator(".tl-graph")
+def test_the_theme_is_followed(notebook):
+    notebook.theme("Dark")
+    shown = notebook.cell_at(2).locator(".tl-graph")
     color = shown.evaluate("(el) => getComputedStyle(el).backgroundColor")
     assert max(map(int, re.findall(r"\d+", color)[:3])) < 80
-    lesson.screenshot("graph-6-dark")
+    notebook.screenshot("graph-6-dark")

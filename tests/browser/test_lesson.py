@@ -44,7 +44,7 @@ def test_the_lesson_opens(lesson):
 def test_run_all_raises_nothing_and_every_check_says_unattempted(lesson):
     lesson.run_all()
     cells = lesson.cells()
-    lesson.show(f"ex-{EXERCISE}")
+    lesson.show(lesson.index(f"ex-{EXERCISE}"))
     lesson.screenshot("2-run-all")
     assert not [cell["source"] for cell in cells if cell["errors"]]
     assert not [
@@ -57,8 +57,8 @@ def test_run_all_raises_nothing_and_every_check_says_unattempted(lesson):
 
 def test_a_right_solution_passes(lesson, solution):
     lesson.write_and_run(f"ex-{EXERCISE}", solution)
-    text = lesson.run(f"check-{EXERCISE}")
-    lesson.show(f"ex-{EXERCISE}")
+    text = lesson.run_named(f"check-{EXERCISE}")
+    lesson.show(lesson.index(f"ex-{EXERCISE}"))
     lesson.screenshot("3-passed")
     assert f"✓ {EXERCISE}" in text
     assert "passed" in text
@@ -66,8 +66,8 @@ def test_a_right_solution_passes(lesson, solution):
 
 def test_a_mistake_fails_with_the_hint_made_for_it(lesson, mistake):
     lesson.write_and_run(f"ex-{EXERCISE}", mistake)
-    text = lesson.run(f"check-{EXERCISE}")
-    lesson.show(f"ex-{EXERCISE}")
+    text = lesson.run_named(f"check-{EXERCISE}")
+    lesson.show(lesson.index(f"ex-{EXERCISE}"))
     lesson.screenshot("4-failed")  # this one is the picture in the README
     assert f"✗ {EXERCISE}" in text
     assert "failed" in text

@@ -1,0 +1,342 @@
+"""JupyterLab for the tests: a server, and notebooks that are open in a browser's page."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# The notebook's own kernel has nothing to do, and its outputs have arrived.
+IDLE = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.context;
+  const kernel = context?.sessionContext?.session?.kernel;
+  return Boolean(context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
+}"""
+
+# What JupyterLab knows of the notebook's cells. Its page draws only those in sight.
+CELLS = """() => {
+  const widget = window.jupyterapp.shell.currentWidget;
+  const text = (value) => (Array.isArray(value) ? value.join('') : value || '');
+  return [...widget.content.model.cells].map((cell) => {
+    const data = cell.toJSON();
+    return {
+      kind: data.cell_type,
+      source: text(data.source),
+      count: data.execution_count ?? null,
+      name: data.metadata.nbgrader?.grade_id ?? '',
+      errors: (data.outputs ?? []).filter((output) => output.output_type === 'error').length,
+      text: (data.outputs ?? [])
+        .map((output) => text(output.text) + text(output.data?.['text/plain']))
+        .join('\\n'),
+    };
+  });
+}"""
+
+
+class Notebook:
+    """A notebook that is open in JupyterLab; its cells are counted from 0.
+
+    Attributes:
+        page: Playwright's page.
+        path: the file, where its folder is known.
+        screenshots: the folder for pictures.
+    """
+
+    def __init__(
+        self, page: Any, screenshots: Path, path: Path | None = None, url: str = ""
+    ) -> None:
+        self.page = page
+        self.path = path
+        self.screenshots = screenshots
+        self._url = url
+
+    # Opening, saving and what is around the notebook
+
+    def open(self, name: str = "") -> None:
+        """Open it, or another file of its folder, as after a reload of the page."""
+        assert self.path is not None
+        self.page.goto(self._url.format(name=name or self.path.name), timeout=60_000)
+        self.wait_until_idle()
+
+    def wait_until_idle(self) -> None:
+        self.page.wait_for_function(IDLE, timeout=60_000)
+
+    def command(self, name: str) -> None:
+        """Start one of JupyterLab's commands; does not wait for its end."""
+        self.page.evaluate("(name) => { window.jupyterapp.commands.execute(name); }", name)
+
+    def save(self) -> dict[str, Any]:
+        """Save it, as Ctrl+S does; returns what is in the file."""
+        assert self.path is not None
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self.page.wait_for_function(
+            "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
+        )
+        return json.loads(self.path.read_text("utf-8"))
+
+    def open_untrusted(self) -> None:
+        """Open a copy of what was saved, that somebody else has changed: its signature is not ours."""
+        assert self.path is not None
+        content = json.loads(self.path.read_text("utf-8"))
+        content["metadata"]["changed"] = "by someone else"
+        copy = self.path.with_name(f"{self.path.stem}-foreign.ipynb")
+        copy.write_text(json.dumps(content), "utf-8")
+        self.open(copy.name)
+
+    @contextmanager
+    def exported(self) -> Iterator[Any]:
+        """The page that nbconvert makes of what was saved, in a browser without a network."""
+        nbconvert = pytest.importorskip("nbconvert", reason="nbconvert is not installed")
+        assert self.path is not None
+        body, _ = nbconvert.HTMLExporter().from_filename(str(self.path))
+        path = self.path.with_suffix(".html")
+        path.write_text(body, "utf-8")
+        page = self.page.context.new_page()
+        page.route(re.compile("^http"), lambda route: route.abort())
+        page.goto(path.as_uri(), wait_until="domcontentloaded")
+        yield page
+        page.close()
+
+    def shut_kernel_down(self) -> None:
+        self.page.evaluate(
+            "() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
+        )
+
+    def theme(self, name: str) -> None:
+        """`Light`, `Dark`, `Light High Contrast` or `Dark High Contrast`."""
+        self.page.evaluate(
+            "(name) => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })",
+            f"JupyterLab {name}",
+        )
+        self.page.wait_for_function(
+            "(name) => document.body.dataset.jpThemeName === name",
+            arg=f"JupyterLab {name}",
+            timeout=20_000,
+        )
+        self.page.locator("#jupyterlab-splash").wait_for(state="hidden")
+        self.page.wait_for_timeout(400)
+
+    def screenshot(self, name: str) -> None:
+        self.page.screenshot(path=self.screenshots / f"{name}.png")
+
+    def download(self, click: Callable[[], None], name: str) -> Path:
+        """The file that a click downloads, kept among the screenshots under this name."""
+        with self.page.expect_download() as download:
+            click()
+        path = self.screenshots / name
+        download.value.save_as(path)
+        return path
+
+    @contextmanager
+    def other_page(self, path: Path) -> Iterator[Any]:
+        """A file that is opened without JupyterLab, in a page of its own."""
+        page = self.page.context.new_page()
+        page.goto(path.as_uri())
+        yield page
+        page.close()
+
+    # Its cells
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every cell: its kind, source, execution count, nbgrader name, errors and shown text."""
+        return self.page.evaluate(CELLS)
+
+    def outputs(self, index: int) -> list[dict[str, Any]]:
+        """A cell's outputs as they are saved."""
+        return self.page.evaluate(
+            "(i) => window.jupyterapp.shell.currentWidget.content.model.cells.get(i).outputs.toJSON()",
+            index,
+        )
+
+    def show(self, index: int) -> Any:
+        """Make a cell the active one and bring it into sight; returns its place in the page."""
+        self.page.evaluate(
+            """async (index) => {
+              const notebook = window.jupyterapp.shell.currentWidget.content;
+              notebook.activeCellIndex = index;
+              await notebook.scrollToItem(index, 'start');
+            }""",
+            index,
+        )
+        self.page.locator(".jp-Notebook .jp-Cell.jp-mod-active").wait_for()
+        self.page.wait_for_timeout(300)  # the rows around it find their places
+        return self.cell_at(index)
+
+    def cell_at(self, index: int) -> Any:
+        return self.page.locator(f".jp-Cell[data-windowed-list-index='{index}']")
+
+    def run(self, index: int) -> Any:
+        """Start a cell; does not wait for its end. Returns its place in the page."""
+        shown = self.show(index)
+        self.command("notebook:run-cell")
+        return shown
+
+    def run_to_its_end(self, index: int) -> Any:
+        """Run a cell; returns its place in the page."""
+        shown = self.show(index)
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+        self.wait_until_idle()
+        _raised_nothing(self.outputs(index))
+        return shown
+
+    def run_all(self) -> None:
+        """Run every cell, as the command "Run All Cells" does; comes back when the last has run."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.page.wait_for_function(
+            """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
+              .every((cell) => cell.type !== 'code' || !cell.sharedModel.source.trim() || cell.executionCount)""",
+            timeout=120_000,
+        )
+        self.wait_until_idle()
+
+    def finished(self, index: int, ending: str) -> list[dict[str, Any]]:
+        """Wait until a cell has printed `ending`; returns its outputs."""
+        for _ in range(600):
+            found = self.outputs(index)
+            _raised_nothing(found)
+            if any(ending in "".join(each.get("text", "")) for each in found):
+                self.wait_until_idle()
+                return self.outputs(index)
+            self.page.wait_for_timeout(100)
+        raise AssertionError(self.outputs(index))
+
+    def text(self) -> str:
+        """What the page shows of the notebook, in words."""
+        return self.page.locator(".jp-Notebook").inner_text()
+
+
+def _raised_nothing(outputs: list[dict[str, Any]]) -> None:
+    for output in outputs:
+        assert output["output_type"] != "error", "\n".join(output["traceback"])
+
+
+class Lesson(Notebook):
+    """A lesson's notebook, whose cells have nbgrader names such as `ex-01.1`."""
+
+    def index(self, name: str) -> int:
+        return [cell["name"] for cell in self.cells()].index(name)
+
+    def cell(self, name: str) -> dict[str, Any]:
+        return self.cells()[self.index(name)]
+
+    def write_and_run(self, name: str, source: str) -> None:
+        """Replace a cell's text with the keyboard and run it, as a learner does."""
+        self._enter(name)
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(source)
+        assert self.cell(name)["source"] == source
+        self._run_active(name)
+
+    def run_named(self, name: str) -> str:
+        """Run a cell with the keyboard; returns the text that it shows."""
+        self._enter(name)
+        self._run_active(name)
+        return self.cell(name)["text"]
+
+    def _enter(self, name: str) -> None:
+        self.show(self.index(name))
+        self.page.locator(".jp-Cell.jp-mod-active .jp-InputArea .cm-content").click()
+
+    def _run_active(self, name: str) -> None:
+        index, before = self.index(name), self.cell(name)["count"]
+        self.page.keyboard.press("Control+Enter")
+        self.page.wait_for_function(
+            """([index, before]) => {
+              const cell = window.jupyterapp.shell.currentWidget.content.model.cells.get(index);
+              return cell.executionCount !== null && cell.executionCount !== before;
+            }""",
+            arg=[index, before],
+            timeout=60_000,
+        )
+        self.wait_until_idle()
+
+
+class Lab:
+    """A JupyterLab server on a folder of its own, with widgets that live."""
+
+    def __init__(self, folder: Path, address: str, token: str, browser: Any, shots: Path) -> None:
+        self.folder = folder
+        self._url = f"{address}lab/tree/{{name}}?token={token}&reset"
+        self._browser = browser
+        self._screenshots = shots
+
+    @contextmanager
+    def notebook(
+        self, name: str, cells: Sequence[str], size: tuple[int, int] = (1180, 900), **options: Any
+    ) -> Iterator[Notebook]:
+        """A new notebook with these cells, open in a page of its own with its kernel running.
+
+        options: of Playwright's browser context, such as `forced_colors`.
+        """
+        import nbformat
+
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        made = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(source) for source in cells],
+            metadata={"kernelspec": kernel},
+        )
+        path = self.folder / f"{name}.ipynb"
+        nbformat.write(made, path)
+        width, height = size
+        context = self._browser.new_context(viewport={"width": width, "height": height}, **options)
+        try:
+            opened = Notebook(context.new_page(), self._screenshots, path, self._url)
+            opened.open()
+            yield opened
+            opened.shut_kernel_down()
+        finally:
+            context.close()
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[tuple[str, str]]:
+    """JupyterLab on a folder: its address, and its token."""
+    settings = folder.with_name(f"{folder.name}-settings")
+    # JupyterLab must not ask whether it may fetch news: it would cover the notebook.
+    news = settings / "@jupyterlab" / "apputils-extension"
+    news.mkdir(parents=True)
+    (news / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}', "utf-8")
+    paths = [str(ROOT), str(ROOT / "widgets"), os.environ.get("PYTHONPATH", "")]
+    token = os.urandom(16).hex()
+    log = folder.with_name(f"{folder.name}-log")
+    with log.open("w") as output:
+        server = subprocess.Popen(
+            [
+                sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0",
+                f"--ServerApp.root_dir={folder}", "--allow-root", f"--IdentityProvider.token={token}",
+                "--LabApp.expose_app_in_browser=True",
+            ],
+            env={
+                **os.environ,
+                "JUPYTERLAB_SETTINGS_DIR": str(settings),
+                "PYTHONPATH": os.pathsep.join(paths),
+                "TENSORLAB_LIVE": "1",
+            },
+            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        yield _address(log, server), token
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _address(log: Path, server: subprocess.Popen) -> str:
+    for _ in range(600):
+        found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text("utf-8"))
+        if found:
+            return found.group()
+        assert server.poll() is None, log.read_text("utf-8")
+        time.sleep(0.1)
+    raise AssertionError(log.read_text("utf-8"))
