@@ -94,7 +94,7 @@ def packed(run: Run, label: str) -> dict[str, Any]:
     """
     steps, histograms = run.steps, run.histograms
     chosen = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_COLUMNS)).astype(int))
-    columns = histograms[chosen].astype(np.float32)
+    columns = histograms[chosen].astype(np.float64)
     largest = columns.max(axis=2, keepdims=True, initial=0)
     # Rounded up: a bin with one number in it must not look empty.
     shares = np.ceil(255 * columns / np.maximum(largest, 1)).astype(np.uint8)
