@@ -167,17 +167,34 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         "bench",
         _bench,
         "Time tensorlab beside PyTorch",
-        "Runs the workloads of tests/benchmarks in a checkout and prints the median time of each; with\n"
-        "PyTorch installed also its median and the ratio (below 1: tensorlab is faster).",
+        "Runs the workloads of tests/benchmarks in a checkout, both libraries by turns, and prints for each\n"
+        "the median times and their ratio (below 1: tensorlab is faster), what it computes or moves a\n"
+        "second, and how near that is to the limit of this machine, whose peaks are measured first.",
     )
-    bench.add_argument("workloads", metavar="WORKLOAD", nargs="*", help="only these (default: all)")
+    bench.add_argument(
+        "workloads",
+        metavar="WORKLOAD",
+        nargs="*",
+        help="only these: names, patterns ('matmul-*') or groups (models, ops, eager, …)",
+    )
     bench.add_argument("--list", action="store_true", help="list the workloads and stop")
     bench.add_argument(
-        "--seconds",
-        metavar="S",
-        type=_seconds,
-        default=1.0,
-        help="time for each measurement (default: 1)",
+        "--rounds",
+        metavar="N",
+        type=_count,
+        default=9,
+        help="of how many rounds the median is taken (default: 9)",
+    )
+    bench.add_argument(
+        "--threads", metavar="N", type=_count, help="threads of either library (default: all)"
+    )
+    bench.add_argument(
+        "--compile", action="store_true", help="time torch.compile too; needs a C++ compiler"
+    )
+    bench.add_argument(
+        "--memory",
+        action="store_true",
+        help="measure the peak memory of training steps too (Linux)",
     )
     bench.add_argument("--json", action="store_true", help="print the measurements as JSON")
     return parser, commands
@@ -189,6 +206,12 @@ def _port(word: str) -> int:
     raise argparse.ArgumentTypeError(
         f"expected a number from 0 (any free port) to 65535, got {word!r}"
     )
+
+
+def _count(word: str) -> int:
+    if word.isdigit() and 0 < int(word) <= 1000:
+        return int(word)
+    raise argparse.ArgumentTypeError(f"expected a number from 1 to 1000, got {word!r}")
 
 
 def _seconds(word: str) -> float:
@@ -242,7 +265,10 @@ def _bench(arguments: argparse.Namespace) -> int:
     return bench(
         arguments.workloads,
         only_list=arguments.list,
-        seconds=arguments.seconds,
+        rounds=arguments.rounds,
+        threads=arguments.threads,
+        compile=arguments.compile,
+        memory=arguments.memory,
         as_json=arguments.json,
     )
 

@@ -1,177 +1,159 @@
 """`tensorlab bench`: the same work in tensorlab and, where it is installed, in PyTorch.
 
-The workloads stand in files of the checkout, `tests/benchmarks/bench_*.py`, each with a list
-`WORKLOADS`. A workload is written once and set up with either library: that the same lines run in both
-is the point of having PyTorch's names.
+What is timed stands in `tests/benchmarks`, and what can be said of it in `workloads`; `measuring` has the
+clock, `machine` the limits of this processor, `step_memory` the peak of a training step.
 """
 
 from __future__ import annotations
 
-import difflib
-import gc
-import importlib.util
+import dataclasses
+import datetime
 import json
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import platform
+import shutil
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 import tensorlab
-from tensorlab._cli import CommandError
+from tensorlab._cli import CommandError, machine
+from tensorlab._cli.measuring import Measurement, find_torch, measure, use_threads
+from tensorlab._cli.step_memory import can_measure, rise_of_step
+from tensorlab._cli.workloads import chosen, find_workloads
 
-__all__ = ["Measurement", "Workload", "bench", "find_torch", "find_workloads", "measure"]
+__all__ = ["bench"]
 
-# One sample repeats the work until it lasts this long, so that the clock's own cost vanishes.
-SAMPLE_SECONDS = 0.002
-FEWEST_SAMPLES = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One piece of work that either library can do.
-
-    Attributes:
-        name: what it is called on the command line.
-        what: one line: the sizes, the dtype, forward or backward.
-        setup: `setup(library)` prepares the work in `tensorlab` or `torch` and returns a function that
-            does it once and returns its result as a tensor.
-    """
-
-    name: str
-    what: str
-    setup: Callable[[ModuleType], Callable[[], Any]]
+MIB = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """Median seconds of one run, and their ratio (below 1: tensorlab is faster)."""
-
-    name: str
-    what: str
-    tensorlab: float
-    torch: float | None
-    ratio: float | None
-
-
-def bench(names: Sequence[str], *, only_list: bool, seconds: float, as_json: bool) -> int:
-    """Run the named workloads (none named: all) and print a line for each; returns the exit status."""
-    workloads = _chosen(find_workloads(), names)
-    torch = find_torch()
+def bench(
+    words: Sequence[str],
+    *,
+    only_list: bool,
+    rounds: int,
+    threads: int | None,
+    compile: bool,
+    memory: bool,
+    as_json: bool,
+) -> int:
+    """Run the workloads that `words` mean (none: all) and print a line for each; the exit status."""
+    workloads = chosen(find_workloads(), words)
     if only_list:
         width = max(len(workload.name) for workload in workloads)
         for workload in workloads:
             print(f"{workload.name:<{width}}  {workload.what}")
         return 0
-    if as_json:
-        print(
-            json.dumps(
-                [asdict(measure(workload, torch, seconds)) for workload in workloads], indent=2
-            )
-        )
-        return 0
-    print(f"{'workload':<18}  {'tensorlab':>10}  {'PyTorch':>10}  {'ratio':>6}")
+    torch = find_torch()
+    if compile:
+        _can_compile(torch)
+    if memory and not can_measure():
+        raise CommandError("peak memory is measured on Linux only; run it without --memory")
+    use_threads(threads or tensorlab.get_num_threads(), torch)
+    facts = _facts(torch)
+    if not as_json:
+        print(_heading(facts))
+        print(_columns(compile, memory))
+    found = []
     for workload in workloads:
-        result = measure(workload, torch, seconds)
-        other = "–" if result.torch is None else _time(result.torch)
-        ratio = "–" if result.ratio is None else f"{result.ratio:.2f}"
-        line = f"{result.name:<18}  {_time(result.tensorlab):>10}  {other:>10}  {ratio:>6}"
-        print(f"{line}  {result.what}", flush=True)
-    if torch is None:
+        result = measure(workload, torch, rounds, compile=compile)
+        if memory and workload.step:
+            result = _with_memory(result, torch)
+        found.append(result)
+        if not as_json:
+            print(_row(result, compile, memory), flush=True)
+    if as_json:
+        rows = [dataclasses.asdict(result) for result in found]
+        print(json.dumps({**facts, "rounds": rounds, "results": rows}, indent=2))
+    elif torch is None:
         print("PyTorch is not installed here, so there is nothing to compare with.")
     return 0
 
 
-def find_workloads() -> list[Workload]:
-    """All workloads of the checkout that this tensorlab is imported from.
-
-    Raises `CommandError` if tensorlab was installed from a wheel: it brings no benchmarks.
-    """
-    folder = Path(tensorlab.__file__).parents[1] / "tests" / "benchmarks"
-    files = sorted(folder.glob("bench_*.py"))
-    if not files:
-        raise CommandError(
-            "the benchmarks are part of the source checkout (tests/benchmarks), and this tensorlab "
-            "is installed without one: run it in a checkout after pip install -e ."
-        )
-    return [workload for file in files for workload in _load(file).WORKLOADS]
+def _can_compile(torch: ModuleType | None) -> None:
+    """Raise `CommandError` if `torch.compile` cannot work here."""
+    if torch is None:
+        raise CommandError("--compile needs PyTorch, which is not installed here")
+    if not any(shutil.which(name) for name in ("c++", "g++", "clang++", "cl")):
+        raise CommandError("--compile needs a C++ compiler on the PATH (g++, say): there is none")
 
 
-def find_torch() -> ModuleType | None:
-    """PyTorch, or None where it is not installed."""
-    return importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+def _with_memory(result: Measurement, torch: ModuleType | None) -> Measurement:
+    count = tensorlab.get_num_threads()
+    ours = rise_of_step("tensorlab", result.name, count)
+    theirs = None if torch is None else rise_of_step("torch", result.name, count)
+    return dataclasses.replace(result, memory=ours, memory_torch=theirs)
 
 
-def _load(file: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"tensorlab_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _facts(torch: ModuleType | None) -> dict[str, Any]:
+    """Where and with what was measured."""
+    threads = tensorlab.get_num_threads()
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "processor": machine.processor(),
+        "threads": threads,
+        "peak_flops": machine.peak_flops(threads),
+        "bandwidth": machine.bandwidth(threads, machine.LARGEST),
+        "tensorlab": tensorlab.__version__,
+        "torch": None if torch is None else torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
 
 
-def _chosen(workloads: list[Workload], names: Sequence[str]) -> list[Workload]:
-    by_name = {workload.name: workload for workload in workloads}
-    for name in names:
-        if name not in by_name:
-            close = difflib.get_close_matches(name, by_name, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see tensorlab bench --list"
-            raise CommandError(f"there is no workload {name!r}; {hint}", 2)
-    return [by_name[name] for name in names] if names else workloads
+def _heading(facts: dict[str, Any]) -> str:
+    plural = "" if facts["threads"] == 1 else "s"
+    peak = facts["peak_flops"]
+    limits = [] if peak is None else [f"{peak / 1e9:.0f} GFLOP/s"]
+    limits.append(f"{facts['bandwidth'] / 1e9:.0f} GB/s")
+    return f"{facts['processor']}, {facts['threads']} thread{plural}; at best {', '.join(limits)}"
 
 
-def measure(workload: Workload, torch: ModuleType | None, seconds: float) -> Measurement:
-    """Time one workload for about `seconds` in each library, by turns.
-
-    By turns, because a machine's speed drifts: what slows one library slows the other as well.
-    """
-    functions = [workload.setup(library) for library in (tensorlab, torch) if library is not None]
-    repeats = [_repeats(function) for function in functions]
-    samples: list[list[float]] = [[] for _ in functions]
-    deadline = time.perf_counter() + seconds * len(functions)
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        while time.perf_counter() < deadline or len(samples[-1]) < FEWEST_SAMPLES:
-            for function, repeat, times in zip(functions, repeats, samples, strict=True):
-                times.append(_sample(function, repeat))
-    finally:
-        if collecting:
-            gc.enable()
-    ours, *others = [statistics.median(times) for times in samples]
-    theirs = others[0] if others else None
-    ratio = ours / theirs if theirs else None
-    return Measurement(workload.name, workload.what, ours, theirs, ratio)
+def _columns(compile: bool, memory: bool) -> str:
+    words = [f"{'workload':<20}", f"{'tensorlab':>10}", f"{'PyTorch':>10}", f"{'ratio':>6}"]
+    if compile:
+        words += [f"{'compiled':>10}", f"{'ratio':>6}"]
+    words += [f"{'rate':>13}", f"{'limit':>6}"]
+    if memory:
+        words += [f"{'MiB':>7}", f"{'PyTorch':>8}"]
+    return "  ".join(words)
 
 
-def _sample(function: Callable[[], Any], repeat: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeat):
-        function()
-    return (time.perf_counter() - start) / repeat
+def _row(found: Measurement, compile: bool, memory: bool) -> str:
+    words = [f"{found.name:<20}", f"{_time(found.tensorlab):>10}", f"{_time(found.torch):>10}"]
+    words.append(f"{_number(found.ratio, '.2f'):>6}")
+    if compile:
+        words += [f"{_time(found.compiled):>10}", f"{_number(found.ratio_compiled, '.2f'):>6}"]
+    words += [f"{_rate(found):>13}", f"{_number(found.share, '.0%'):>6}"]
+    if memory:
+        words += [f"{_mib(found.memory):>7}", f"{_mib(found.memory_torch):>8}"]
+    return "  ".join([*words, found.what])
 
 
-def _repeats(function: Callable[[], Any]) -> int:
-    """How often to repeat `function` for one sample; also its warm-up."""
-    return next(n for n in _doubling() if _sample(function, n) * n >= SAMPLE_SECONDS)
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else f"{value:{form}}"
 
 
-def _doubling() -> Iterator[int]:
-    number = 1
-    while True:
-        yield number
-        number *= 2
+def _mib(size: int | None) -> str:
+    return "–" if size is None else f"{size / MIB:.1f}"
 
 
-def _time(seconds: float) -> str:
+def _rate(found: Measurement) -> str:
+    """Operations or bytes a second."""
+    if found.flops:
+        return f"{found.flops / found.tensorlab / 1e9:.3g} GFLOP/s"
+    return f"{found.traffic / found.tensorlab / 1e9:.3g} GB/s" if found.traffic else "–"
+
+
+def _time(seconds: float | None) -> str:
     """Seconds in the unit that fits.
 
     >>> _time(0.0000042)
     '4.2 µs'
     """
+    if seconds is None:
+        return "–"
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

@@ -1,4 +1,7 @@
-"""Attention alone, as a layer, and in a block of a transformer, forward and backward."""
+"""Attention alone, as a layer, and in a block of a transformer, forward and backward.
+
+Of a causal mask, the pairs of places that it leaves are counted.
+"""
 
 from __future__ import annotations
 
@@ -8,54 +11,58 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._cli.bench import Workload
-
-Run = Callable[[], Any]
+from tensorlab._cli.workloads import NUMBER, Run, Workload, both_ways, normal, times
 
 
-def _step(call: Callable[..., Any], *inputs: Any) -> Run:
-    """A run of `call` and its backward."""
+def _layer(make: Callable[[ModuleType], Callable[[Any], Any]]) -> Callable[[ModuleType], Run]:
+    """A layer's run on (16, 64, 128) and its backward, the gradients of its parameters included."""
 
-    def run() -> Any:
-        for x in inputs:
-            x.grad = None
-        call(*inputs).sum().backward()
-        return inputs[0].grad
+    def setup(library: ModuleType) -> Run:
+        library.manual_seed(0)
+        layer: Any = make(library)
+        x = normal(library, 16, 64, 128).requires_grad_()
+        slope = normal(library, 16, 64, 128, seed=1)
+        held = [x, *layer.parameters()]
 
-    return run
+        def run() -> Any:
+            for tensor in held:
+                tensor.grad = None
+            layer(x).backward(slope)
+            return x.grad
+
+        return run
+
+    return setup
 
 
-def _normal(library: ModuleType, *shape: int, seed: int = 0) -> Any:
-    numbers = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-    return library.from_numpy(numbers).requires_grad_()
-
-
-def _attention(*shape: int) -> Callable[[ModuleType], Run]:
-    def make(library: ModuleType) -> Run:
+def _attention(name: str, batch: int, heads: int, length: int, size: int) -> Workload:
+    def call(library: ModuleType, q: Any, k: Any, v: Any) -> Any:
         attend = library.nn.functional.scaled_dot_product_attention
-        inputs = [_normal(library, *shape, seed=i) for i in range(3)]
-        return _step(lambda q, k, v: attend(q, k, v, is_causal=True), *inputs)
+        return attend(q, k, v, is_causal=True)
 
-    return make
-
-
-def many_heads(library: ModuleType) -> Run:
-    library.manual_seed(0)
-    layer = library.nn.MultiheadAttention(128, 4, batch_first=True)
-    x = _normal(library, 16, 64, 128)
-    return _step(lambda x: layer(x, x, x, need_weights=False)[0], x)
+    shape = (batch, heads, length, size)
+    pairs = batch * heads * length * (length + 1) // 2
+    return Workload(
+        name, f"{times(shape)}, causal", both_ways(call, shape, shape, shape), 6 * 2 * pairs * size
+    )
 
 
-def encoder_layer(library: ModuleType) -> Run:
-    library.manual_seed(0)
-    layer = library.nn.TransformerEncoderLayer(
+def many_heads(library: ModuleType) -> Any:
+    class SelfAttention(library.nn.MultiheadAttention):
+        def forward(self, x: Any) -> Any:
+            return super().forward(x, x, x, need_weights=False)[0]
+
+    return SelfAttention(128, 4, batch_first=True)
+
+
+def encoder_layer(library: ModuleType) -> Any:
+    return library.nn.TransformerEncoderLayer(
         128, 4, 512, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
     )
-    return _step(layer, _normal(library, 16, 64, 128))
 
 
-def gpt_block(library: ModuleType) -> Run:
-    """Width 128, 4 heads, 64 places, a batch of 16: as a course writes it, from its parts."""
+def gpt_block(library: ModuleType) -> Any:
+    """Width 128, 4 heads: as a course writes it, from its parts."""
     nn, F = library.nn, library.nn.functional
 
     class Block(nn.Module):
@@ -73,30 +80,57 @@ def gpt_block(library: ModuleType) -> Run:
             x = x + self.outward(seen.transpose(1, 2).reshape(batch, length, width))
             return x + self.down(F.gelu(self.up(self.after(x))))
 
-    library.manual_seed(0)
-    return _step(Block(), _normal(library, 16, 64, 128))
+    return Block()
 
 
 def embedding_bag(library: ModuleType) -> Run:
     library.manual_seed(0)
     layer = library.nn.EmbeddingBag(10_000, 64)
     rows = library.from_numpy(np.random.default_rng(0).integers(0, 10_000, (256, 32)))
+    slope = normal(library, 256, 64)
 
     def run() -> Any:
         layer.weight.grad = None
-        layer(rows).sum().backward()
+        layer(rows).backward(slope)
         return layer.weight.grad
 
     return run
 
 
+# Products: in and out of attention 4 × 128 numbers at each place, and 4 × 128 up and down.
+_PLACES, _PROJECTIONS, _FEED = 16 * 64, 4 * 128 * 128, 2 * 128 * 512
+_ALL_PAIRS, _CAUSAL = 64 * 64, 64 * 65 // 2
+
+
+def _flops(weights: int, pairs: int) -> int:
+    return 6 * _PLACES * weights + 6 * 2 * 16 * pairs * 128
+
+
+# Reads the rows and the gradient of each bag, adds at the rows, and writes the whole gradient.
+_BAGS = (256 * 32 * 3 + 10_000) * 64 * NUMBER
+
 WORKLOADS = [
+    _attention("attention-64", 16, 4, 64, 32),
+    _attention("attention-512", 4, 8, 512, 64),
     Workload(
-        "attention", "16×4 heads, 64×64, size 32, causal, both ways", _attention(16, 4, 64, 32)
+        "many-heads",
+        "width 128, 4 heads, 64 places, batch 16",
+        _layer(many_heads),
+        _flops(_PROJECTIONS, _ALL_PAIRS),
     ),
-    Workload("attention-long", "4×8 heads, 512×512, size 64, causal", _attention(4, 8, 512, 64)),
-    Workload("many-heads", "width 128, 4 heads, 64 places, batch 16", many_heads),
-    Workload("encoder-layer", "width 128, 4 heads, hidden 512, GELU", encoder_layer),
-    Workload("gpt-block", "width 128, 4 heads, hidden 512, causal", gpt_block),
-    Workload("embedding-bag", "256 bags of 32 of 10,000 rows, size 64", embedding_bag),
+    Workload(
+        "encoder-layer",
+        "width 128, 4 heads, hidden 512, GELU",
+        _layer(encoder_layer),
+        _flops(_PROJECTIONS + _FEED, _ALL_PAIRS),
+    ),
+    Workload(
+        "gpt-block",
+        "width 128, 4 heads, hidden 512, causal",
+        _layer(gpt_block),
+        _flops(_PROJECTIONS + _FEED, _CAUSAL),
+    ),
+    Workload(
+        "embedding-bag", "256 bags of 32 of 10,000 rows, size 64", embedding_bag, traffic=_BAGS
+    ),
 ]

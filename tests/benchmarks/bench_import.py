@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from tensorlab._cli.bench import Workload
+from tensorlab._cli.workloads import Workload
 
 
 def start(library: ModuleType) -> Callable[[], Any]:
@@ -16,4 +16,4 @@ def start(library: ModuleType) -> Callable[[], Any]:
     return lambda: library.tensor(subprocess.run(command, check=True).returncode)
 
 
-WORKLOADS = [Workload("import", "a new process that imports the library", start)]
+WORKLOADS = [Workload("start", "a new process that imports the library", start)]

@@ -9,12 +9,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from tensorlab._cli.bench import Workload
+from tensorlab._cli.workloads import Run, Setup, Workload, normal, training_step
 from tensorlab.inspect import gradients
 
-Run = Callable[[], Any]
 STEPS = 300
 
 
@@ -32,22 +29,15 @@ def _pictures(library: ModuleType) -> tuple[Any, tuple[int, ...]]:
     return model, (64, 1, 28, 28)
 
 
-def steps(make: Callable[..., Any], watched: bool) -> Callable[[ModuleType], Run]:
+def steps(make: Callable[..., Any], watched: bool) -> Setup:
     """`STEPS` training steps of SGD. A recorder starts anew each time, so its dense first looks count too."""
 
     def setup(library: ModuleType) -> Run:
         library.manual_seed(0)
         model, shape = make(library)
-        numbers = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-        inputs, labels = library.from_numpy(numbers), library.arange(64) % 10
-        optimizer = library.optim.SGD(model.parameters(), lr=0.01)
-
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = library.nn.functional.cross_entropy(model(inputs), labels)
-            loss.backward()
-            optimizer.step()
-            return loss.detach()
+        step = training_step(
+            library, model, normal(library, *shape), library.arange(64) % 10, "SGD"
+        )
 
         def plain() -> Any:
             for _ in range(STEPS - 1):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tensorlab._cli.bench import Workload
+from tensorlab._cli.workloads import Run, Workload
 
-Run = Callable[[], Any]
 PICTURES = 4096
 
 
@@ -72,7 +70,7 @@ def slow_by_workers(library: ModuleType) -> Run:
 _MEMORY = f"{PICTURES} pictures of 28×28 in a TensorDataset, batches of 64"
 _SLOW = "512 pictures that take work, batches of 64"
 WORKLOADS = [
-    Workload("loader", f"{_MEMORY}, in this process", memory),
+    Workload("loader-memory", f"{_MEMORY}, in this process", memory),
     Workload("loader-workers", f"{_MEMORY}, 2 workers that stay", memory_by_workers),
     Workload("loader-new-workers", f"{_MEMORY}, 2 new workers", memory_new_workers),
     Workload("loader-slow", f"{_SLOW}, in this process", slow),

@@ -1,42 +1,48 @@
-"""Training steps of the course's models: forward, backward and Adam, batch by batch."""
+"""Training steps of the course's models: forward, backward and the optimizer, batch by batch.
+
+Counted are the products of matrices and convolutions: two operations for each weight and each place where
+it is used, and as much again for the gradient of the weight and for that of the input, where it is needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+import math
 from types import ModuleType
 from typing import Any
 
-from tensorlab._cli.bench import Workload
-
-Run = Callable[[], Any]
+from tensorlab._cli.workloads import NUMBER, Run, Setup, Workload, normal, training_step
 
 
-def _step(library: ModuleType, model: Any, inputs: Any, targets: Any, classes: int) -> Run:
-    optimizer = library.optim.Adam(model.parameters(), lr=1e-3)
-
-    def run() -> Any:
-        optimizer.zero_grad()
-        logits = model(inputs).reshape(-1, classes)
-        loss = library.nn.functional.cross_entropy(logits, targets)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return run
+def _products(places: int, *weights: tuple[int, int], first: bool = True) -> int:
+    """Of layers that turn so many numbers into so many, at each of `places`; before the first is the data."""
+    each = [2 * places * inputs * outputs for inputs, outputs in weights]
+    return 3 * sum(each) - (each[0] if first else 0)
 
 
 def _tokens(library: ModuleType, *shape: int, factor: int) -> Any:
-    count = 1
-    for n in shape:
-        count *= n
-    return (library.arange(count) * factor % 64).reshape(shape)
+    return (library.arange(math.prod(shape)) * factor % 64).reshape(shape)
 
 
-def mlp(library: ModuleType) -> Run:
-    nn = library.nn
-    library.manual_seed(0)
-    model = nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))
-    return _step(library, model, library.randn(64, 784), library.arange(64) % 10, 10)
+# Pictures ---------------------------------------------------------------------------------
+
+
+def _mlp(algorithm: str, batch: int, *sizes: int) -> Workload:
+    def setup(library: ModuleType) -> Run:
+        nn = library.nn
+        library.manual_seed(0)
+        layers = []
+        for inputs, outputs in itertools.pairwise(sizes):
+            layers += [nn.Linear(inputs, outputs), nn.ReLU()]
+        model = nn.Sequential(*layers[:-1])
+        return training_step(
+            library, model, normal(library, batch, sizes[0]), library.arange(batch) % 10, algorithm
+        )
+
+    name = f"mlp-{algorithm.lower()}" if batch == 64 else "mlp-large"
+    flops = _products(batch, *itertools.pairwise(sizes))
+    shown = "→".join(map(str, sizes))
+    return Workload(name, f"{shown}, batch {batch}, {algorithm}", setup, flops, step=True)
 
 
 def cnn(library: ModuleType) -> Run:
@@ -47,7 +53,14 @@ def cnn(library: ModuleType) -> Run:
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(64 * 7 * 7, 10),
     )  # fmt: skip
-    return _step(library, model, library.randn(64, 1, 28, 28), library.arange(64) % 10, 10)
+    return training_step(library, model, normal(library, 64, 1, 28, 28), library.arange(64) % 10)
+
+
+CNN_FLOPS = (
+    _products(64 * 28 * 28, (9, 32))
+    + _products(64 * 14 * 14, (9 * 32, 64), first=False)
+    + _products(64, (64 * 49, 10), first=False)
+)
 
 
 def cifar_cnn(library: ModuleType) -> Run:
@@ -64,7 +77,18 @@ def cifar_cnn(library: ModuleType) -> Run:
         nn.Linear(128 * 16, 256), nn.ReLU(), nn.Dropout(0.5),
         nn.Linear(256, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
-    return _step(library, model, library.randn(32, 3, 32, 32), library.arange(32) % 10, 10)
+    return training_step(library, model, normal(library, 32, 3, 32, 32), library.arange(32) % 10)
+
+
+CIFAR_FLOPS = (
+    _products(32 * 32 * 32, (9 * 3, 32), (9 * 32, 32))
+    + _products(32 * 16 * 16, (9 * 32, 64), (9 * 64, 64), first=False)
+    + _products(32 * 8 * 8, (9 * 64, 128), first=False)
+    + _products(32, (2048, 256), (256, 128), (128, 10), first=False)
+)
+
+
+# Text -------------------------------------------------------------------------------------
 
 
 def lstm(library: ModuleType) -> Run:
@@ -82,7 +106,10 @@ def lstm(library: ModuleType) -> Run:
             return self.head(self.lstm(self.embedding(tokens))[0])
 
     tokens, targets = _tokens(library, 32, 32, factor=7), _tokens(library, 32 * 32, factor=5)
-    return _step(library, Model(), tokens, targets, 64)
+    return training_step(library, Model(), tokens, targets)
+
+
+LSTM_FLOPS = _products(32 * 32, (64, 512), (128, 512), (128, 64), first=False)
 
 
 def gpt(library: ModuleType) -> Run:
@@ -116,15 +143,51 @@ def gpt(library: ModuleType) -> Run:
             return self.head(self.norm(self.blocks(x)))
 
     tokens, targets = _tokens(library, 16, 64, factor=7), _tokens(library, 16 * 64, factor=5)
-    return _step(library, Model(), tokens, targets, 64)
+    return training_step(library, Model(), tokens, targets)
+
+
+# Of attention, the pairs of places that a causal mask leaves.
+GPT_FLOPS = 4 * _products(
+    16 * 64, (128, 384), (128, 128), (128, 512), (512, 128), first=False
+) + _products(16 * 64, (128, 64), first=False) + 4 * _products(
+    16 * 4 * 64 * 65 // 2, (32, 1), (1, 32), first=False
+)  # fmt: skip
+
+
+# Arrays far beyond the caches ----------------------------------------------------------------
+
+
+def elementwise_chain(library: ModuleType) -> Run:
+    """28 operations on 4 Mi float32 (16 MiB each), and back; 16 passes over them in a round, and 18 back."""
+    w = library.ones(4 << 20, requires_grad=True)
+
+    def run() -> Any:
+        w.grad = None
+        x = w
+        for _ in range(4):
+            x = ((x * 1.01 + 0.1).tanh() * w).exp()
+            x = x / (x + 1)
+        loss = x.sum()
+        loss.backward()
+        return loss.detach()
+
+    return run
+
+
+def _step(name: str, what: str, setup: Setup, flops: int) -> Workload:
+    return Workload(name, f"{what}, Adam", setup, flops, step=True)
 
 
 WORKLOADS = [
-    Workload("mlp", "784→128→10, batch 64", mlp),
-    Workload("cnn", "conv 1→32→64, pools, linear; 28×28, batch 64", cnn),
+    _mlp("SGD", 64, 784, 128, 10),
+    _mlp("Adam", 64, 784, 128, 10),
+    _step("cnn", "conv 1→32→64, pools, linear; 28×28, batch 64", cnn, CNN_FLOPS),
+    _step("cifar-cnn", "5 conv-bn-relu, pools, dropout, 3 linear; 32×32, batch 32", cifar_cnn, CIFAR_FLOPS),
+    _step("lstm", "embedding 64, hidden 128, 32 steps, batch 32", lstm, LSTM_FLOPS),
+    _step("gpt", "4 layers, width 128, 4 heads, 64 tokens, batch 16", gpt, GPT_FLOPS),
+    _mlp("Adam", 4096, 784, 1024, 1024, 10),
     Workload(
-        "cifar-cnn", "5 convolutions with batch norm, dropout, 3 linear; 32×32, batch 32", cifar_cnn
+        "elementwise-chain", "28 operations on 4 Mi numbers, and back", elementwise_chain,
+        traffic=4 * (16 + 18) * (4 << 20) * NUMBER, step=True,
     ),
-    Workload("lstm", "embedding 64, hidden 128, 32 steps, batch 32", lstm),
-    Workload("gpt", "4 layers, width 128, 4 heads, 64 tokens, batch 16", gpt),
-]
+]  # fmt: skip

@@ -1,62 +1,45 @@
 """Single operations, forward and backward, from sizes where the call is the cost to those where memory is.
 
+What is read and written is counted in passes over the input: an elementwise function of one input makes
+five, two forward (in, out) and three backward (the slope in, the input in, the gradient out).
 (Attention is in `bench_attention`, Adam in `bench_optim`.)
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tensorlab._cli.bench import Workload
-
-Run = Callable[[], Any]
-Setup = Callable[[ModuleType], Run]
+from tensorlab._cli.workloads import NUMBER, Workload, both_ways, times
 
 
-def _numbers(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
-
-
-def _both_ways(call: Callable[..., Any], *shapes: tuple[int, ...]) -> Setup:
-    """`call(library, *inputs)` and its backward, the gradient of the output being random."""
-
-    def setup(library: ModuleType) -> Run:
-        inputs = [
-            library.from_numpy(_numbers(i, *shape)).requires_grad_()
-            for i, shape in enumerate(shapes)
-        ]
-        shape = tuple(call(library, *inputs).shape)
-        slope = library.from_numpy(np.asarray(_numbers(len(shapes), *shape)))
-
-        def run() -> Any:
-            for x in inputs:
-                x.grad = None
-            call(library, *inputs).backward(slope)
-            return inputs[0].grad
-
-        return run
-
-    return setup
+def _passes(
+    name: str, what: str, call: Callable[..., Any], count: float, *shapes: tuple[int, ...]
+) -> Workload:
+    """A workload of `count` passes over the first of its inputs."""
+    traffic = count * math.prod(shapes[0]) * NUMBER
+    return Workload(name, what, both_ways(call, *shapes), traffic=traffic)
 
 
 # Products ---------------------------------------------------------------------------------
 
 
 def _matmul(n: int) -> Workload:
-    setup = _both_ways(lambda library, a, b: a @ b, (n, n), (n, n))
-    return Workload(f"matmul-{n}", f"{n}×{n} · {n}×{n}", setup)
+    setup = both_ways(lambda library, a, b: a @ b, (n, n), (n, n))
+    return Workload(f"matmul-{n}", f"{n}×{n} · {n}×{n}", setup, 6 * n**3)
 
 
 def _linear(batch: int, inputs: int, outputs: int) -> Workload:
     def call(library: ModuleType, x: Any, weight: Any, bias: Any) -> Any:
         return library.nn.functional.linear(x, weight, bias)
 
-    setup = _both_ways(call, (batch, inputs), (outputs, inputs), (outputs,))
-    return Workload(f"linear-{batch}", f"{inputs}→{outputs} with bias, batch {batch}", setup)
+    setup = both_ways(call, (batch, inputs), (outputs, inputs), (outputs,))
+    what = f"{inputs}→{outputs} with bias, batch {batch}"
+    return Workload(f"linear-{batch}", what, setup, 6 * batch * inputs * outputs)
 
 
 def _conv2d(
@@ -65,19 +48,25 @@ def _conv2d(
     def call(library: ModuleType, x: Any, weight: Any, bias: Any) -> Any:
         return library.nn.functional.conv2d(x, weight, bias, stride, weight.shape[-1] // 2, 1, groups)  # fmt: skip
 
-    what = (
-        f"{'×'.join(map(str, x))} by {'×'.join(map(str, weight))}, stride {stride}, {groups} groups"
+    what = f"{times(x)} by {times(weight)}, stride {stride}, {groups} groups"
+    pixels = x[0] * math.ceil(x[2] / stride) * math.ceil(x[3] / stride)
+    passes = 2 * math.prod(x) + 3 * pixels * weight[0]
+    return Workload(
+        f"conv2d-{name}",
+        what,
+        both_ways(call, x, weight, weight[:1]),
+        flops=6 * pixels * math.prod(weight),
+        traffic=passes * NUMBER,
     )
-    return Workload(f"conv2d-{name}", what, _both_ways(call, x, weight, weight[:1]))
 
 
 # Rows and channels ------------------------------------------------------------------------
 
 
 def _softmax(*shape: int) -> Workload:
-    setup = _both_ways(lambda library, x: library.softmax(x, -1), shape)
-    return Workload(
-        f"softmax-{shape[-1]}", f"{'×'.join(map(str, shape))}, the last dimension", setup
+    what = f"{times(shape)}, the last dimension"
+    return _passes(
+        f"softmax-{shape[-1]}", what, lambda library, x: library.softmax(x, -1), 5, shape
     )
 
 
@@ -87,24 +76,24 @@ def _cross_entropy(batch: int, classes: int) -> Workload:
     def call(library: ModuleType, x: Any) -> Any:
         return library.nn.functional.cross_entropy(x, library.from_numpy(target))
 
-    setup = _both_ways(call, (batch, classes))
-    return Workload(f"cross-entropy-{classes}", f"batch {batch}, {classes} classes", setup)
+    what = f"batch {batch}, {classes} classes"
+    return _passes(f"cross-entropy-{classes}", what, call, 3, (batch, classes))
 
 
 def _layer_norm(rows: int, size: int) -> Workload:
     def call(library: ModuleType, x: Any, weight: Any, bias: Any) -> Any:
         return library.nn.functional.layer_norm(x, (size,), weight, bias)
 
-    setup = _both_ways(call, (rows, size), (size,), (size,))
-    return Workload(f"layer-norm-{size}", f"{rows} rows of {size}", setup)
+    what = f"{rows} rows of {size}"
+    return _passes(f"layer-norm-{size}", what, call, 5, (rows, size), (size,), (size,))
 
 
 def _batch_norm(name: str, *shape: int) -> Workload:
     def call(library: ModuleType, x: Any, weight: Any, bias: Any) -> Any:
         return library.nn.functional.batch_norm(x, None, None, weight, bias, training=True)
 
-    setup = _both_ways(call, shape, shape[1:2], shape[1:2])
-    return Workload(f"batch-norm-{name}", f"{'×'.join(map(str, shape))}, training", setup)
+    what = f"{times(shape)}, training"
+    return _passes(f"batch-norm-{name}", what, call, 5, shape, shape[1:2], shape[1:2])
 
 
 def _embedding(rows: int, size: int, *indices: int) -> Workload:
@@ -113,13 +102,15 @@ def _embedding(rows: int, size: int, *indices: int) -> Workload:
     def call(library: ModuleType, weight: Any) -> Any:
         return library.nn.functional.embedding(library.from_numpy(places), weight)
 
-    what = f"{'×'.join(map(str, indices))} of {rows} rows of {size}"
-    return Workload(f"embedding-{rows}", what, _both_ways(call, (rows, size)))
+    what = f"{times(indices)} of {rows} rows of {size}"
+    # Of each row that is asked for three passes, and the gradient of the whole table is written.
+    count = 1 + 3 * math.prod(indices) / rows
+    return _passes(f"embedding-{rows}", what, call, count, (rows, size))
 
 
 def _reduction(name: str, dim: int, *shape: int) -> Workload:
-    setup = _both_ways(lambda library, x: getattr(x, name)(dim), shape)
-    return Workload(f"{name}-dim-{dim}", f"{'×'.join(map(str, shape))} over dimension {dim}", setup)
+    what = f"{times(shape)} over dimension {dim}"
+    return _passes(f"{name}-dim-{dim}", what, lambda library, x: getattr(x, name)(dim), 2, shape)
 
 
 # Each element -----------------------------------------------------------------------------
@@ -127,13 +118,22 @@ def _reduction(name: str, dim: int, *shape: int) -> Workload:
 
 def _elementwise(exponent: int) -> Workload:
     count = 10**exponent
-    setup = _both_ways(lambda library, x, y: x * y + x, (count,), (count,))
-    return Workload(f"elementwise-1e{exponent}", f"x·y + x of {count:,} numbers", setup)
+    # Two operations: each reads two and writes one; only the product's slopes take reading again.
+    return _passes(
+        f"elementwise-1e{exponent}",
+        f"x·y + x of {count:,} numbers",
+        lambda library, x, y: x * y + x,
+        11,
+        (count,),
+        (count,),
+    )
 
 
 def _activation(name: str) -> Workload:
-    setup = _both_ways(lambda library, x: getattr(library.nn.functional, name)(x), (1000, 1000))
-    return Workload(name, "1,000,000 numbers", setup)
+    def call(library: ModuleType, x: Any) -> Any:
+        return getattr(library.nn.functional, name)(x)
+
+    return _passes(name, "1,000,000 numbers", call, 5, (1000, 1000))
 
 
 def _loss(name: str, shown: str) -> Workload:
@@ -142,7 +142,7 @@ def _loss(name: str, shown: str) -> Workload:
     def call(library: ModuleType, x: Any) -> Any:
         return getattr(library.nn.functional, name)(x, library.from_numpy(target))
 
-    return Workload(shown, "1,000,000 numbers", _both_ways(call, (1000, 1000)))
+    return _passes(shown, "1,000,000 numbers", call, 5, (1000, 1000))
 
 
 def _dropout(library: ModuleType, x: Any) -> Any:
@@ -180,5 +180,5 @@ WORKLOADS = [
     _loss("mse_loss", "mse-loss"),
     _loss("smooth_l1_loss", "smooth-l1-loss"),
     _loss("binary_cross_entropy_with_logits", "bce-with-logits"),
-    Workload("dropout", "1,000,000 numbers, half of them kept", _both_ways(_dropout, (1000, 1000))),
+    _passes("dropout", "1,000,000 numbers, half of them kept", _dropout, 4.5, (1000, 1000)),
 ]  # fmt: skip

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-
-from tensorlab._cli.bench import Workload
-
-Run = Callable[[], Any]
+from tensorlab._cli.workloads import NUMBER, Run, Workload, normal
 
 
 def _step(library: ModuleType, name: str, shapes: list[tuple[int, ...]], **settings: Any) -> Run:
-    rng = np.random.default_rng(0)
     params = []
-    for shape in shapes:
-        numbers = rng.standard_normal((2, *shape), dtype=np.float32)
-        p = library.from_numpy(numbers[0]).requires_grad_()
-        p.grad = library.from_numpy(numbers[1])
+    for i, shape in enumerate(shapes):
+        p = normal(library, *shape, seed=2 * i).requires_grad_()
+        p.grad = normal(library, *shape, seed=2 * i + 1)
         params.append(p)
     optimizer = getattr(library.optim, name)(params, lr=1e-4, **settings)
 
@@ -51,9 +44,11 @@ def adam_small(library: ModuleType) -> Run:
     return _step(library, "Adam", [(64,)] * 200)
 
 
+# Numbers that are read and written: the parameter, its gradient (only read) and one state or two.
+_SGD, _ADAM = 5 * NUMBER, 7 * NUMBER
 WORKLOADS = [
-    Workload("sgd-large", "momentum, 8 parameters of 200,000 float32", sgd_large),
-    Workload("adam-large", "8 parameters of 200,000 float32", adam_large),
-    Workload("adam-1M", "1 parameter of 1,000,000 float32", adam_one),
+    Workload("sgd-large", "momentum, 8 parameters of 200,000 float32", sgd_large, traffic=1_600_000 * _SGD),
+    Workload("adam-large", "8 parameters of 200,000 float32", adam_large, traffic=1_600_000 * _ADAM),
+    Workload("adam-1M", "1 parameter of 1,000,000 float32", adam_one, traffic=1_000_000 * _ADAM),
     Workload("adam-small", "200 parameters of 64 float32", adam_small),
-]
+]  # fmt: skip

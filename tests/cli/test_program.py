@@ -63,9 +63,9 @@ def test_without_a_command_it_shows_the_help(capsys):
         (["doctor", "--js"], "unexpected argument '--js'"),
         (["doctor", "--", "x"], "unexpected argument 'x'"),
         (["check"], "the following arguments are required: NOTEBOOK"),
-        (["bench", "--seconds", "0"], "expected seconds, more than 0"),
-        (["bench", "--seconds", "nan"], "expected seconds, more than 0"),
-        (["bench", "--seconds", "soon"], "expected seconds, more than 0"),
+        (["bench", "--rounds", "0"], "expected a number from 1"),
+        (["bench", "--threads", "-1"], "expected a number from 1"),
+        (["check", "x.ipynb", "--timeout", "soon"], "expected seconds, more than 0"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_one_line(capsys, words, said):
