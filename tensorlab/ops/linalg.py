@@ -17,9 +17,14 @@ from tensorlab.ops.shape import reshape, sum_to, transpose
 from tensorlab.ops.views import unsqueeze
 
 
+def _conj(x: Any) -> Any:
+    """The conjugate; arrays of real numbers are not even asked for one."""
+    return x if type(x) is np.ndarray and x.dtype.kind != "c" else conj(x)
+
+
 def _h(x: Any) -> Any:
     """The conjugate transpose of the last two dimensions: a view for real numbers."""
-    return conj(transpose(x, -2, -1))
+    return _conj(x.T if x.ndim == 2 else transpose(x, -2, -1))
 
 
 def _matmul_errors(r: Any) -> list[ErrorSample]:
@@ -96,6 +101,11 @@ def matmul(xp, input, other, /):
 
 def _matmul_backward(g: Any, input: Any, other: Any, needs: tuple[bool, bool]) -> tuple[Any, Any]:
     """Vectors become matrices, the rule for matrices applies, and the extra dimensions go again."""
+    if input.ndim == 2 and other.ndim == 2:
+        return (
+            matmul(g, _h(other)) if needs[0] else None,
+            matmul(_h(input), g) if needs[1] else None,
+        )
     a = unsqueeze(input, 0) if input.ndim == 1 else input
     b = unsqueeze(other, -1) if other.ndim == 1 else other
     if input.ndim == 1 and other.ndim == 1:
@@ -346,10 +356,10 @@ def _linear_backward(g: Any, input: Any, weight: Any, needs: tuple[bool, ...]) -
             rows *= n
         flat = g if g.ndim == 2 else reshape(g, (rows, weight.shape[0]))
         x = input if input.ndim == 2 else reshape(input, (rows, weight.shape[1]))
-        grads = (
-            reshape(matmul(flat, conj(weight)), tuple(input.shape)) if needs[0] else None,
-            matmul(transpose(flat, 0, 1), conj(x)) if needs[1] else None,
-        )
+        by_input = matmul(flat, _conj(weight)) if needs[0] else None
+        if needs[0] and input.ndim != 2:
+            by_input = reshape(by_input, tuple(input.shape))
+        grads = (by_input, matmul(flat.T, _conj(x)) if needs[1] else None)
     return (*grads, g)[: len(needs)]
 
 

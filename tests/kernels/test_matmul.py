@@ -27,12 +27,15 @@ def test_every_layout(rng, monkeypatch, sizes, count):
     m, k, n = sizes
     a = rng.standard_normal((2 * m, 3 * k), np.float32)
     b = rng.standard_normal((2 * k, 3 * n), np.float32)
+    bias = rng.standard_normal(2 * n, np.float32)
     left = [a[:m, :k], a[:m, :k].T.copy().T, a[::2, ::3], a[:m, :k][::-1]]
     right = [b[:k, :n], b[:k, :n].T.copy().T, b[::2, ::3], b[:k, :n][:, ::-1]]
     for x in left:
         for y in right:
             exact = x.astype(np.float64) @ y.astype(np.float64)
             np.testing.assert_allclose(gemm.matmul(x, y), exact, rtol=1e-4, atol=1e-5 * (k + 1))
+            biased = gemm.matmul(x, y, bias[::2])
+            np.testing.assert_allclose(biased, exact + bias[::2], rtol=1e-4, atol=1e-5 * (k + 1))
 
 
 def test_nan_and_infinities(rng):
@@ -71,9 +74,9 @@ def test_operations_of_products_use_it(rng, monkeypatch, name):
     for function in ("matmul", "matmul_batch"):
         real = getattr(gemm, function)
 
-        def spy(a, b, real=real):
+        def spy(a, b, *bias, real=real):
             taken.append(a.shape)
-            return real(a, b)
+            return real(a, b, *bias)
 
         monkeypatch.setattr(gemm, function, spy)
 
@@ -111,7 +114,7 @@ def test_what_is_no_product_is_refused_as_without_it():
 def test_products_of_tensors_use_it(rng, monkeypatch):
     taken = []
     real = gemm.matmul
-    monkeypatch.setattr(gemm, "matmul", lambda a, b: taken.append(a.shape) or real(a, b))
+    monkeypatch.setattr(gemm, "matmul", lambda a, *bc: taken.append(a.shape) or real(a, *bc))
     x = tl.from_numpy(rng.standard_normal((4, 25, 60), np.float32)).requires_grad_()
     layer = tl.nn.Linear(60, 70)
     layer(x).sum().backward()

@@ -44,7 +44,9 @@ def all_float32(*arrays: Any) -> bool:
 
     Kernels are compiled for arrays that may be written to; a file mapped for reading is not one.
     """
-    return all(
-        a is None or (type(a) is np.ndarray and a.dtype == np.float32 and a.flags.writeable)
-        for a in arrays
-    )
+    for a in arrays:  # written out: every call of an operation with kernels comes here
+        if a is not None and (
+            type(a) is not np.ndarray or a.dtype != _FLOAT32 or not a.flags.writeable
+        ):
+            return False
+    return True

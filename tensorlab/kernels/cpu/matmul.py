@@ -9,28 +9,25 @@ from tensorlab._op import register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 # Measured against NumPy's BLAS on one core, in products of numbers. Below FEWEST the calls cost more than
-# the work; of matrices that are narrower than a tile most of the tile is wasted, unless they are long.
-FEWEST = 200_000
-NARROWEST, LONG = 16, 1_024
+# the work; of matrices that are narrower than a tile most of the tile is wasted.
+FEWEST = 60_000
+FEWEST_ROWS, FEWEST_COLUMNS, SHALLOWEST = 8, 16, 8
 # Of one matrix in a batch: where tiles fill it, and where they do not.
-FEWEST_EACH, FEWEST_RAGGED = 32_000, 128_000
+FEWEST_EACH, FEWEST_RAGGED = 20_000, 80_000
 
 
 def _suits(m: int, k: int, n: int) -> bool:
-    narrow = min(m, n)
-    if k < NARROWEST or narrow < NARROWEST // 2:
-        return False
-    return narrow >= NARROWEST or max(m, n) >= LONG
+    return m >= FEWEST_ROWS and n >= FEWEST_COLUMNS and k >= SHALLOWEST
 
 
-def product(a: Any, b: Any) -> Any:
-    """a · b for matrices that the kernel is faster for; else NotImplemented."""
+def product(a: Any, b: Any, bias: Any = None) -> Any:
+    """a · b (+ bias of each column) for matrices that the kernel is faster for; else NotImplemented."""
     m, k = a.shape
     n = b.shape[1]
     if b.shape[0] != k or m * n * k < FEWEST or not _suits(m, k, n):
         return NotImplemented
     gemm = native("gemm")
-    return NotImplemented if gemm is None else gemm.matmul(a, b)
+    return NotImplemented if gemm is None else gemm.matmul(a, b, bias)
 
 
 def products(a: Any, b: Any) -> Any:
@@ -118,9 +115,7 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
         return NotImplemented
     if input.shape[-1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
         return NotImplemented
-    found = product(input.reshape(-1, input.shape[-1]), weight.T)
-    if found is NotImplemented:
-        return found
-    if bias is not None:
-        found += bias
-    return found.reshape(*input.shape[:-1], weight.shape[0])
+    if input.ndim == 2:
+        return product(input, weight.T, bias)
+    found = product(input.reshape(-1, input.shape[-1]), weight.T, bias)
+    return found if found is NotImplemented else found.reshape(*input.shape[:-1], weight.shape[0])

@@ -33,6 +33,7 @@ WIDTH = LANES * VECTORS
 DEPTH = 384  # of a block, in k: a panel of B is DEPTH · WIDTH numbers
 HEIGHT = 192  # of a block of A
 BREADTH = 3072 // WIDTH * WIDTH  # of a block of B
+PANELS = 4  # are packed side by side
 NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
 
 _tile_1 = tile(1, "packed", "strided")
@@ -47,25 +48,33 @@ _transpose_a = transpose_block(ROWS)
 def pack_rows(a, first, last, start, count, out):
     """Rows first…last of `a`, columns start…start + count, in panels: out[panel][k · ROWS + i]."""
     row_step, column_step = a.strides[0] // 4, a.strides[1] // 4
+    whole = (last - first) // ROWS
+    done = 0  # columns of the whole panels
+    if column_step == 1:
+        done = count // ROWS * ROWS
+        for panel in range(whole):
+            source = (first + panel * ROWS) * row_step + start
+            for k in range(0, done, ROWS):
+                target = at(out, panel * ROWS * count + k * ROWS)
+                _transpose_a(at(a, source + k), row_step, target, ROWS)
+    elif row_step == 1:
+        done = count
+        # Some panels side by side, for a line of the cache holds numbers of more than one.
+        for group in range(0, whole, PANELS):
+            after = min(group + PANELS, whole)
+            for k in range(count):
+                source = first + (start + k) * column_step
+                for panel in range(group, after):
+                    target = at(out, panel * ROWS * count + k * ROWS)
+                    _copy_a(at(a, source + panel * ROWS), target)
     for panel in range((last - first + ROWS - 1) // ROWS):
-        top = first + panel * ROWS
+        top, base = first + panel * ROWS, panel * ROWS * count
         rows = min(ROWS, last - top)
-        base = panel * ROWS * count
-        k = 0
-        if rows == ROWS and column_step == 1:
-            while k + ROWS <= count:
-                source = top * row_step + start + k
-                _transpose_a(at(a, source), row_step, at(out, base + k * ROWS), ROWS)
-                k += ROWS
-        elif rows == ROWS and row_step == 1:
-            while k < count:
-                _copy_a(at(a, top + (start + k) * column_step), at(out, base + k * ROWS))
-                k += 1
-        for kk in range(k, count):
+        for k in range(done if panel < whole else 0, count):
             for i in range(rows):
-                out[base + kk * ROWS + i] = a[top + i, start + kk]
+                out[base + k * ROWS + i] = a[top + i, start + k]
             for i in range(rows, ROWS):
-                out[base + kk * ROWS + i] = 0
+                out[base + k * ROWS + i] = 0
 
 
 @compiled("void(float32[:, :], int64, int64, int64, int64, float32[::1])")
@@ -144,10 +153,14 @@ def multiply_panels(a, b, count, c, top, bottom, left, right, add, corner):
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, ::1], int64, int64, int64, int64, float32[::1], float32[::1])"
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64,"
+    " float32[::1], float32[::1])"
 )
-def multiply_block(a, b, c, top, bottom, left, right, a_room, b_room):
-    """c[top:bottom, left:right] = (a · b)[top:bottom, left:right], in one thread."""
+def multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room):
+    """c[top:bottom, left:right] = (a · b + bias)[top:bottom, left:right], in one thread.
+
+    The rooms are where blocks of A and B are packed. `bias` has a number for each column, or none.
+    """
     depth = a.shape[1]
     corner = np.empty(ROWS * WIDTH, np.float32)
     for column in range(left, right, BREADTH):
@@ -161,26 +174,35 @@ def multiply_block(a, b, c, top, bottom, left, right, a_room, b_room):
                 multiply_panels(
                     a_room, b_room, count, c, row, below, column, far, start > 0, corner
                 )
+                if start + count == depth and len(bias):
+                    for i in range(row, below):  # while this block is still in the cache
+                        line, added = c[i, column:far], bias[column:far]
+                        for j in range(len(line)):
+                            line[j] += added[j]
 
 
 @compiled(
-    "void(float32[:, :, :, :], float32[:, :, :, :], float32[:, :, ::1], int64, int64, float32[::1], float32[::1])"
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64)"
 )
-def multiply_many(a, b, c, first, last, a_room, b_room):
+def multiply(a, b, c, bias, top, bottom, left, right):
+    """`multiply_block` with rooms of its own."""
+    depth = min(DEPTH, a.shape[1])
+    a_room = np.empty((min(HEIGHT, bottom - top) + ROWS) * depth, np.float32)
+    b_room = np.empty((min(BREADTH, right - left) + WIDTH) * depth, np.float32)
+    multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room)
+
+
+@compiled("void(float32[:, :, :, :], float32[:, :, :, :], float32[:, :, ::1], int64, int64)")
+def multiply_many(a, b, c, first, last):
     """c[i] = a[i] · b[i] for i from first to last, counted over both leading dimensions of a and b."""
-    inner = a.shape[1]
+    inner, depth = a.shape[1], min(DEPTH, a.shape[3])
     rows, columns = c.shape[1], c.shape[2]
-    for i in range(first, last):
-        x, y = a[i // inner, i % inner], b[i // inner, i % inner]
-        multiply_block(x, y, c[i], 0, rows, 0, columns, a_room, b_room)
-
-
-def _rooms(rows: int, columns: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where one thread packs its blocks of A and of B."""
-    depth = min(DEPTH, depth)
     a_room = np.empty((min(HEIGHT, rows) + ROWS) * depth, np.float32)
     b_room = np.empty((min(BREADTH, columns) + WIDTH) * depth, np.float32)
-    return a_room, b_room
+    no_bias = np.empty(0, np.float32)
+    for i in range(first, last):
+        x, y = a[i // inner, i % inner], b[i // inner, i % inner]
+        multiply_block(x, y, c[i], no_bias, 0, rows, 0, columns, a_room, b_room)
 
 
 def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -191,30 +213,39 @@ def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if k == 0:
         out[...] = 0
     elif out.size:
-
-        def part(first: int, last: int) -> None:
-            multiply_many(a, b, out, first, last, *_rooms(m, n, k))
-
-        run_parts(part, split(count, thread_count(2 * count * m * n * k)))
+        run_parts(
+            lambda first, last: multiply_many(a, b, out, first, last),
+            split(count, thread_count(2 * count * m * n * k)),
+        )
     return out.reshape(*a.shape[:2], m, n)
 
 
-def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """a · b of two float32 matrices in any layout; shapes (m, k) · (k, n) → (m, n)."""
-    m, n, k = a.shape[0], b.shape[1], a.shape[1]
+_NO_BIAS = np.empty(0, np.float32)
+
+
+def matmul(
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, out: np.ndarray | None = None
+) -> np.ndarray:
+    """a · b + bias of float32 matrices in any layout; shapes (m, k) · (k, n) + (n) → (m, n)."""
+    m, k = a.shape
+    n = b.shape[1]
     if out is None:
         out = np.empty((m, n), np.float32)
     if k == 0:
-        out[...] = 0
+        out[...] = 0 if bias is None else bias
         return out
+    plus = _NO_BIAS if bias is None else np.ascontiguousarray(bias)
     threads = thread_count(2 * m * n * k)
-    by_rows = m >= n
-    parts = split(m if by_rows else n, threads, ROWS if by_rows else WIDTH)
-
-    def part(first: int, last: int) -> None:
-        top, bottom, left, right = (first, last, 0, n) if by_rows else (0, m, first, last)
-        rooms = _rooms(bottom - top, right - left, k)
-        multiply_block(a, b, out, top, bottom, left, right, *rooms)
-
-    run_parts(part, parts)
+    if threads == 1:
+        multiply(a, b, out, plus, 0, m, 0, n)
+    elif m >= n:
+        run_parts(
+            lambda first, last: multiply(a, b, out, plus, first, last, 0, n),
+            split(m, threads, ROWS),
+        )
+    else:
+        run_parts(
+            lambda first, last: multiply(a, b, out, plus, 0, m, first, last),
+            split(n, threads, WIDTH),
+        )
     return out
