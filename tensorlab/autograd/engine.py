@@ -236,14 +236,19 @@ def _only(index: int, g: Any, count: int) -> list[Any]:
 
 
 def _fill(received: list[Any], node: Node) -> list[Any]:
-    """Outputs that nobody used have gradient zero."""
+    """Outputs that nobody used have gradient zero: one number that is shown everywhere.
+
+    A user's Function, which may write to what it is given, gets all of them.
+    """
     present = next(g for g in received if g is not None)
     like = present._data if isinstance(present, Tensor) else present
     xp = backend_of(like).xp
+    whole = (RECORDS, 0) in node.plan.saves
     out = []
     for g, shape, dtype in zip(received, node.shapes, node.dtypes, strict=True):
         if g is None and dtype.kind in "fcV":
-            g = _dtypes.held(xp.zeros(shape, dtype))
+            zero = _dtypes.held(xp.zeros(shape if whole else (), dtype))
+            g = zero if whole else xp.broadcast_to(zero, shape)
             g = wrap(g) if isinstance(present, Tensor) else g
         out.append(g)
     return out

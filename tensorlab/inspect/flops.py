@@ -160,6 +160,15 @@ def _attention(node: Node) -> int | None:
     return scores * (2 * query[-1] + 2 * node.shapes[0][-1] + 5)
 
 
+def _recurrence(node: Node, gates: int, cells: int, each: int) -> int | None:
+    """The products of each gate with input and state, and `each` for what makes a new state of them."""
+    weight = input_shape(node, 2 + cells)
+    if weight is None:
+        return None
+    states = prod(node.shapes[0])
+    return states * (2 * gates * (weight[-1] + node.shapes[0][-1]) + each)
+
+
 _SPECIAL: dict[str, Callable[[Node], int | None]] = {
     **dict.fromkeys(("matmul", "mm", "bmm", "mv", "dot"), _product),
     "outer": lambda node: prod(node.shapes[0]),
@@ -167,7 +176,9 @@ _SPECIAL: dict[str, Callable[[Node], int | None]] = {
     "linear": _linear,
     "convolution": _convolution,
     "avg_pool": _average_pool,
-    "lstm_sequence": lambda node: prod(node.shapes[0]) * (8 * node.shapes[0][-1] + 13),
+    "lstm_sequence": lambda node: _recurrence(node, 4, 1, 13),
+    "gru_sequence": lambda node: _recurrence(node, 3, 0, 13),
+    "rnn_sequence": lambda node: _recurrence(node, 1, 0, 2),
     "scaled_dot_product_attention": _attention,
 }
 _TRANSFORMS = frozenset(

@@ -28,6 +28,7 @@ _WINNER = (
 )
 _WINNER_NAN = "input: g where input is taken; other: g where other is taken"
 _TIED = "input: g at the extreme value, shared equally among equal ones, 0 elsewhere"
+_RECURRENT = "w_ih: Σ over steps of dzᵀ @ input; w_hh: Σ over steps of dzᵀ @ (the h before); b_ih, b_hh: Σ dz"
 _NORM = (
     "input: weight · g, less its mean and its part along the normalised input, divided by the standard "
     "deviation; weight: Σ g · normalised input; bias: Σ g"
@@ -272,9 +273,18 @@ WORDS: dict[str, str] = {
     "resample": "input: each g, spread over the points it was interpolated from by the same weights",
     # Recurrent networks.
     "lstm_sequence": (
-        "input: dz, from the last step back: what arrives at h gives o and c theirs, c gives it to i, f and g, "
-        "each times the slope of its function; h0: dz of the first step @ weight; c0: f · the gradient of the first c; "
-        "weight: Σ over steps of dzᵀ @ (the h before); bias: Σ dz"
+        "input: dz @ w_ih, with dz that of the gates, from the last step back: what arrives at h gives o and c "
+        "theirs, c gives it to i, f and g, each times the slope of its function; h0: dz of the first step @ w_hh; "
+        f"c0: f · the gradient of the first c; {_RECURRENT}"
+    ),
+    "gru_sequence": (
+        "input: dz @ w_ih, with dz that of the gates, from the last step back: what arrives at h gives n and z "
+        "theirs, n gives it to r, each times the slope of its function; "
+        f"h0: z · the gradient of the first h + dz of the first step @ w_hh; {_RECURRENT}"
+    ),
+    "rnn_sequence": (
+        "input: dz @ w_ih, with dz, from the last step back, what arrives at h times the slope of its function; "
+        f"h0: dz of the first step @ w_hh; {_RECURRENT}"
     ),
     # Normalisation.
     "native_batch_norm": _NORM,

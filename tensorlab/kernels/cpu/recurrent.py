@@ -1,4 +1,4 @@
-"""The recurrence of an LSTM in float32."""
+"""Recurrent layers over whole sequences in float32."""
 
 from __future__ import annotations
 
@@ -13,41 +13,107 @@ from tensorlab.kernels.cpu.loading import all_float32, native
 LARGEST = 1024
 
 
-def _suits(arrays: tuple[Any, ...], batch: int, size: int) -> bool:
-    return all_float32(*arrays) and 1 <= size <= LARGEST and batch >= 1
+def _kernels(
+    gates: int, x: Any, states: tuple[Any, ...], w_ih: Any, w_hh: Any, *others: Any
+) -> Any:
+    """The compiled layers, if they suit: all float32, and of shapes that fit each other."""
+    size = states[0].shape[-1]
+    if not all_float32(x, *states, w_ih, w_hh, *others) or not 1 <= size <= LARGEST or not x.size:
+        return None
+    rows = gates * size
+    if w_ih.shape != (rows, x.shape[-1]) or w_hh.shape != (rows, size):
+        return None
+    if any(h.shape != (x.shape[1], size) for h in states):
+        return None
+    return native("recurrent")
+
+
+def _biases_fit(b_ih: Any, b_hh: Any, w_hh: Any) -> bool:
+    return all(b is None or b.shape == w_hh.shape[:1] for b in (b_ih, b_hh))
 
 
 @register_kernel("lstm_sequence", "cpu")
-def _lstm_sequence(input: Any, h0: Any, c0: Any, weight: Any, bias: Any, reverse: bool) -> Any:
-    size = h0.shape[-1]
-    if not _suits((input, h0, c0, weight, bias), h0.shape[0], size):
+def _lstm(x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool) -> Any:  # fmt: skip
+    found = _kernels(4, x, (h0, c0), w_ih, w_hh, b_ih, b_hh)
+    if found is None or not _biases_fit(b_ih, b_hh, w_hh):
         return NotImplemented
-    if input.shape[-1] != 4 * size or weight.shape != (4 * size, size):
-        return NotImplemented
-    if h0.shape != (input.shape[1], size) or c0.shape != h0.shape:
-        return NotImplemented
-    found = native("recurrent")
-    if found is None:
-        return NotImplemented
-    return found.lstm_sequence(input, h0, c0, weight, bias, reverse)
+    return found.lstm_sequence(x, h0, c0, w_ih, w_hh, b_ih, b_hh, reverse)
 
 
 @register_backward_kernel("lstm_sequence", "cpu")
 def _lstm_backward(
-    g: Any, h0: Any, c0: Any, weight: Any, out: Any, bias_shape: Any, reverse: bool, needs: Any
+    g: Any, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, needs: Any
 ) -> Any:
     hidden, cells, gates = out
-    if not _suits((*g, h0, c0, weight, *out), *h0.shape):
+    found = _kernels(4, x, (h0, c0), w_ih, w_hh, *out)
+    if found is None or any(part.dtype != np.float32 for part in g):
         return NotImplemented
-    found = native("recurrent")
-    if found is None:
+    by_gates, by_x, by_h, by_c = found.lstm_backward(
+        g, x, c0, w_ih, w_hh, cells, gates, reverse, needs[0]
+    )
+    others = _of_weights(found, by_gates, by_gates, x, _before(hidden, h0, reverse), needs[3:])
+    return by_x if needs[0] else None, by_h, by_c, *others
+
+
+@register_kernel("gru_sequence", "cpu")
+def _gru(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool) -> Any:
+    found = _kernels(3, x, (h0,), w_ih, w_hh, b_ih, b_hh)
+    if found is None or not _biases_fit(b_ih, b_hh, w_hh):
         return NotImplemented
-    by_gates, by_h, by_c = found.lstm_backward(g, c0, weight, cells, gates, reverse)
-    by_weight = by_bias = None
-    if needs[3]:
-        # The state before each step: the steps moved by one, and the first state in front.
-        parts = [hidden[1:], h0[None]] if reverse else [h0[None], hidden[:-1]]
-        by_weight = found.weight_gradient(by_gates, np.concatenate(parts))
-    if needs[4]:
-        by_bias = by_gates.sum(axis=(0, 1))
-    return by_gates, by_h, by_c, by_weight, by_bias
+    return found.gru_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, reverse)
+
+
+@register_backward_kernel("gru_sequence", "cpu")
+def _gru_backward(
+    g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, needs: Any
+) -> Any:
+    hidden, gates = out
+    found = _kernels(3, x, (h0,), w_ih, w_hh, *out)
+    if found is None or any(part.dtype != np.float32 for part in g):
+        return NotImplemented
+    of_x, of_h, by_x, by_h = found.gru_backward(
+        g, x, h0, w_ih, w_hh, hidden, gates, reverse, needs[0]
+    )
+    others = _of_weights(found, of_x, of_h, x, _before(hidden, h0, reverse), needs[2:])
+    return by_x if needs[0] else None, by_h, *others
+
+
+@register_kernel("rnn_sequence", "cpu")
+def _rnn(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool, relu: bool) -> Any:  # fmt: skip
+    found = _kernels(1, x, (h0,), w_ih, w_hh, b_ih, b_hh)
+    if found is None or not _biases_fit(b_ih, b_hh, w_hh):
+        return NotImplemented
+    return found.rnn_sequence(x, h0, w_ih, w_hh, b_ih, b_hh, reverse, relu)
+
+
+@register_backward_kernel("rnn_sequence", "cpu")
+def _rnn_backward(
+    g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, relu: bool, needs: Any
+) -> Any:
+    found = _kernels(1, x, (h0,), w_ih, w_hh, out)
+    if found is None or g.dtype != np.float32:
+        return NotImplemented
+    by_sum, by_x, by_h = found.rnn_backward(g, x, w_ih, w_hh, out, reverse, relu, needs[0])
+    others = _of_weights(found, by_sum, by_sum, x, _before(out, h0, reverse), needs[2:])
+    return by_x if needs[0] else None, by_h, *others
+
+
+def _before(hidden: Any, h0: Any, reverse: bool) -> Any:
+    """The state before each step: the steps moved by one, and the first state in front."""
+    return np.concatenate([hidden[1:], h0[None]] if reverse else [h0[None], hidden[:-1]])
+
+
+def _of_weights(
+    found: Any, of_x: Any, of_h: Any, x: Any, before: Any, needs: tuple[bool, ...]
+) -> tuple[Any, ...]:
+    """The gradients of both weights and both biases."""
+    by_x = of_x.sum((0, 1)) if needs[2] else None
+    by_h = by_x if of_h is of_x else None
+    if needs[3] and by_h is None:
+        by_h = of_h.sum((0, 1))
+    return (
+        found.weight_gradient(of_x, x) if needs[0] else None,
+        found.weight_gradient(of_h, before) if needs[1] else None,
+        by_x,
+        by_h if needs[3] else None,
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from tensorlab._autocast import autocast_is_on
@@ -16,10 +18,18 @@ from tensorlab.nn.parameter import Parameter
 from tensorlab.nn.utils.rnn import PackedSequence
 from tensorlab.ops.creation import empty, zeros
 from tensorlab.ops.joining import cat, stack
-from tensorlab.ops.recurrent import lstm_sequence
+from tensorlab.ops.recurrent import gru_sequence, lstm_sequence, rnn_sequence
 from tensorlab.ops.selecting import index_select
 
 __all__ = ["GRU", "LSTM", "RNN", "RNNBase"]
+
+#: The operation for a whole sequence; the first of its results are the states at every step.
+SEQUENCES: dict[str, Callable[..., Any]] = {
+    "RNN_TANH": rnn_sequence,
+    "RNN_RELU": functools.partial(rnn_sequence, relu=True),
+    "LSTM": lstm_sequence,
+    "GRU": gru_sequence,
+}
 
 
 class RNNBase(Module):
@@ -178,7 +188,7 @@ class RNNBase(Module):
         if hx is not None and packed is not None and packed.sorted_indices is not None:
             order = packed.sorted_indices
             states = tuple(index_select(s, 1, order) for s in states)
-        out, finals = self._run(data.reshape(-1, data.shape[-1]), sizes, states)
+        out, finals = self._run(data, sizes, states)
 
         if packed is not None:
             back = packed.unsorted_indices
@@ -186,7 +196,7 @@ class RNNBase(Module):
                 finals = tuple(index_select(s, 1, back) for s in finals)
             result: Any = PackedSequence(out, *packed[1:])
         else:
-            result = out.reshape(len(sizes), sizes[0], out.shape[-1])
+            result = out
             if not batched:
                 result = result.squeeze(1)
                 finals = tuple(s.squeeze(1) for s in finals)
@@ -197,7 +207,7 @@ class RNNBase(Module):
     def _run(
         self, data: Any, sizes: list[int], states: tuple[Any, ...]
     ) -> tuple[Any, tuple[Any, ...]]:
-        """All layers, on packed data; gives the last layer's output and the states at the end."""
+        """All layers, on data `(T, B, ·)` or packed; gives the last layer's output and the states at the end."""
         directions = 2 if self.bidirectional else 1
         weights: list[Any] = self.all_weights
         finals: list[tuple[Any, ...]] = []
@@ -210,7 +220,7 @@ class RNNBase(Module):
                 )
                 outs.append(out)
                 finals.append(final)
-            data = cat(outs, 1) if directions == 2 else outs[0]
+            data = cat(outs, -1) if directions == 2 else outs[0]
             if self.dropout and layer < self.num_layers - 1:
                 data = F.dropout(data, self.dropout, self.training)
         return data, tuple(stack(list(of_kind)) for of_kind in zip(*finals, strict=True))
@@ -229,16 +239,18 @@ class RNNBase(Module):
         w_ih, w_hh = weights[:2]
         b_ih, b_hh = weights[2:4] if self.bias else (None, None)
         w_hr = weights[-1] if self.proj_size else None
+        # Sequences of one length are one operation, unless autocast wants other dtypes on the way.
+        of_one_type = len({x.dtype for x in (data, *initial, w_ih, w_hh)}) == 1
+        if w_hr is None and sizes[0] == sizes[-1] and of_one_type and not autocast_is_on():
+            steps = data if data.ndim == 3 else data.reshape(len(sizes), sizes[0], -1)
+            found = SEQUENCES[self.mode](steps, *initial, w_ih, w_hh, b_ih, b_hh, reverse=backward)
+            outs = found[: len(initial)] if isinstance(found, tuple) else (found,)
+            last = 0 if backward else -1
+            out = outs[0] if data.ndim == 3 else outs[0].reshape(-1, self.hidden_size)
+            return out, tuple(x[last] for x in outs)
         # What the input adds to the gates needs no state: one product for all steps.
         joined = F.linear(data, w_ih, b_ih)
-        if self.mode == "LSTM" and w_hr is None and sizes[0] == sizes[-1]:
-            of_one_type = {x.dtype for x in (joined, *initial, w_hh)}
-            if len(of_one_type) == 1:
-                steps = joined.reshape(len(sizes), sizes[0], -1)
-                hidden, cells, _ = lstm_sequence(steps, *initial, w_hh, b_hh, reverse=backward)
-                last = 0 if backward else -1
-                return hidden.reshape(-1, self.hidden_size), (hidden[last], cells[last])
-        gates = joined.split(sizes)
+        gates = joined.unbind() if data.ndim == 3 else joined.split(sizes)
         count = sizes[-1] if backward else sizes[0]
         state = tuple(s[:count] for s in initial) if count < sizes[0] else initial
         outs, ended = [], []
@@ -255,7 +267,7 @@ class RNNBase(Module):
         if ended:
             parts = [state, *reversed(ended)]
             state = tuple(cat(list(of_kind)) for of_kind in zip(*parts, strict=True))
-        return cat(outs[::-1] if backward else outs), state
+        return (stack if data.ndim == 3 else cat)(outs[::-1] if backward else outs), state
 
     # Checks ------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
-"""The LSTM's recurrence: one small matrix product a step, on weights packed once, and fused gates.
+"""Recurrent layers: two small matrix products a step, on weights packed once, and fused gates.
 
 The sequences of a batch do not depend on each other: each thread takes some of them through all steps.
+What a step needs beside the weights stays in the caches: nothing that the input adds is stored.
 """
 
 # Numba passes the first argument of an intrinsic itself.
@@ -8,6 +9,7 @@ The sequences of a batch do not depend on each other: each thread takes some of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,33 +21,69 @@ from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS
 from tensorlab.kernels.threads import run_parts, split, thread_count
 
 WIDTH = LANES * VECTORS
-_ONE = np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_NONE = np.empty((0, 0, 0), np.float32)
+
+
+# Of every layer: hidden states before each step ---------------------------------------------
 
 
 @compiled(
-    "void(float32[:, :, ::1], float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], boolean,"
+    "void(float32[:, :], float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float32[:, ::1],"
+    " float32[::1], boolean, int64, int64, float32[::1], float32[::1])"
+)
+def _add_up(x, h, x_panels, h_panels, of_x, of_h, bias, joined, first, last, room, corner):
+    """What the input and the state add to the gates: the sum of both in `of_x` if `joined`."""
+    count, rows = last - first, of_x.shape[1]
+    pack_rows(x, first, last, 0, x.shape[1], room)
+    multiply_panels(room, x_panels, x.shape[1], of_x, 0, count, 0, rows, False, corner)
+    pack_rows(h, first, last, 0, h.shape[1], room)
+    target = of_x if joined else of_h
+    multiply_panels(room, h_panels, h.shape[1], target, 0, count, 0, rows, joined, corner)
+    for n in range(count):
+        line = of_x[n]
+        for j in range(rows):
+            line[j] += bias[j]
+
+
+@compiled(
+    "void(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float32[:, ::1], int64, int64, boolean,"
+    " float32[::1], float32[::1])"
+)
+def _pass_on(by_gates, h_panels, x_panels, by_h, by_x, first, last, add, room, corner):
+    """The gradients of the state before a step, added to by_h if `add`, and of the step's input."""
+    rows = by_gates.shape[1]
+    pack_rows(by_gates, first, last, 0, rows, room)
+    if len(h_panels):
+        multiply_panels(room, h_panels, rows, by_h, first, last, 0, by_h.shape[1], add, corner)
+    if len(by_x):
+        multiply_panels(room, x_panels, rows, by_x, first, last, 0, by_x.shape[1], False, corner)
+
+
+# LSTM -------------------------------------------------------------------------------------
+
+
+@compiled(
+    "void(float32[:, :, :], float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32[::1], boolean,"
     " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64)"
 )
-def _steps(z, h0, c0, panels, bias, reverse, hidden, cells, gates, first, last):
-    """All steps of the sequences first…last of the batch; `panels` holds Wᵀ, packed."""
-    steps, size, count = len(z), h0.shape[1], last - first
-    room = np.empty((count + ROWS) * size, np.float32)
-    product = np.empty((count, 4 * size), np.float32)
+def _lstm(x, h0, c0, x_panels, h_panels, bias, reverse, hidden, cells, gates, first, last):
+    """All steps of the sequences first…last of the batch."""
+    steps, size, count = len(x), h0.shape[1], last - first
+    room = np.empty((count + ROWS) * max(size, x.shape[2]), np.float32)
+    sums = np.empty((count, 4 * size), np.float32)
     corner = np.empty(ROWS * WIDTH, np.float32)
     h, c = h0, c0
     for step in range(steps):
         t = steps - 1 - step if reverse else step
-        pack_rows(h, first, last, 0, size, room)
-        multiply_panels(room, panels, size, product, 0, count, 0, 4 * size, False, corner)
+        _add_up(x[t], h, x_panels, h_panels, sums, sums, bias, True, first, last, room, corner)
         for n in range(count):
             b = first + n
-            z_now, sums, gate = z[t, b], product[n], gates[t, b]
+            z, gate = sums[n], gates[t, b]
             before, cell, state = c[b], cells[t, b], hidden[t, b]
             for j in range(size):
-                i = sigmoid(z_now[j] + sums[j] + bias[j])
-                f = sigmoid(z_now[size + j] + sums[size + j] + bias[size + j])
-                new = tanh(z_now[2 * size + j] + sums[2 * size + j] + bias[2 * size + j])
-                o = sigmoid(z_now[3 * size + j] + sums[3 * size + j] + bias[3 * size + j])
+                i, f = sigmoid(z[j]), sigmoid(z[size + j])
+                new, o = tanh(z[2 * size + j]), sigmoid(z[3 * size + j])
                 gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j] = i, f, new, o
                 value = f * before[j] + i * new
                 cell[j] = value
@@ -54,11 +92,17 @@ def _steps(z, h0, c0, panels, bias, reverse, hidden, cells, gates, first, last):
 
 
 @compiled(
-    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], boolean,"
-    " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], int64, int64)"
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], float32[::1],"
+    " boolean, float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1],"
+    " float32[:, ::1], int64, int64)"
 )
-def _steps_back(g_h, g_c, g_gates, c0, panels, reverse, cells, gates, out, by_h, by_c, first, last):
-    """The gradients of the gates, `out`, and of the first states, by_h and by_c, which begin as zero."""
+def _lstm_back(
+    g_h, g_c, g_gates, c0, h_panels, x_panels, reverse, cells, gates, out, by_x, by_h, by_c, first, last
+):  # fmt: skip
+    """The gradients of the gates, `out`, of the input, and of the first states, which begin as zero.
+
+    g_c and g_gates are of every step, or of one: that for all. by_x is empty if it is not wanted.
+    """
     steps, size, count = len(g_h), c0.shape[1], last - first
     room = np.empty((count + ROWS) * 4 * size, np.float32)
     corner = np.empty(ROWS * WIDTH, np.float32)
@@ -70,8 +114,8 @@ def _steps_back(g_h, g_c, g_gates, c0, panels, reverse, cells, gates, out, by_h,
             if step < steps - 1:
                 before = cells[t + 1 if reverse else t - 1, b]
             gate, found, cell = gates[t, b], out[t, b], cells[t, b]
-            more, of_h, of_c = g_gates[t, b], by_h[b], by_c[b]
-            g_hidden, g_cell = g_h[t, b], g_c[t, b]
+            of_h, of_c, g_hidden = by_h[b], by_c[b], g_h[t, b]
+            g_cell, more = g_c[t % len(g_c), b], g_gates[t % len(g_gates), b]
             for j in range(size):
                 i, f, new, o = gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j]
                 squashed = tanh(cell[j])
@@ -82,8 +126,127 @@ def _steps_back(g_h, g_c, g_gates, c0, panels, reverse, cells, gates, out, by_h,
                 found[2 * size + j] = (dc * i + more[2 * size + j]) * (_ONE - new * new)
                 found[3 * size + j] = (dh * squashed + more[3 * size + j]) * o * (_ONE - o)
                 of_c[j] = dc * f
-        pack_rows(out[t], first, last, 0, 4 * size, room)
-        multiply_panels(room, panels, 4 * size, by_h, first, last, 0, size, False, corner)
+        x_now = by_x[t] if len(by_x) else by_h[:0]
+        _pass_on(out[t], h_panels, x_panels, by_h, x_now, first, last, False, room, corner)
+
+
+# GRU --------------------------------------------------------------------------------------
+
+
+@compiled(
+    "void(float32[:, :, :], float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], boolean,"
+    " float32[:, :, ::1], float32[:, :, ::1], int64, int64)"
+)
+def _gru(x, h0, x_panels, h_panels, x_bias, h_bias, reverse, hidden, gates, first, last):
+    steps, size, count = len(x), h0.shape[1], last - first
+    room = np.empty((count + ROWS) * max(size, x.shape[2]), np.float32)
+    of_x, of_h = np.empty((count, 3 * size), np.float32), np.empty((count, 3 * size), np.float32)
+    corner = np.empty(ROWS * WIDTH, np.float32)
+    h = h0
+    for step in range(steps):
+        t = steps - 1 - step if reverse else step
+        _add_up(x[t], h, x_panels, h_panels, of_x, of_h, x_bias, False, first, last, room, corner)
+        for n in range(count):
+            b = first + n
+            p, q, gate, before, state = of_x[n], of_h[n], gates[t, b], h[b], hidden[t, b]
+            for j in range(size):
+                r = sigmoid(p[j] + q[j] + h_bias[j])
+                z = sigmoid(p[size + j] + q[size + j] + h_bias[size + j])
+                part = q[2 * size + j] + h_bias[2 * size + j]
+                new = tanh(p[2 * size + j] + r * part)
+                gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j] = r, z, new, part
+                state[j] = (before[j] - new) * z + new
+        h = hidden[t]
+
+
+@compiled(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], float32[::1], boolean,"
+    " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
+    " float32[:, ::1], int64, int64)"
+)
+def _gru_back(
+    g_h, g_gates, h0, h_panels, x_panels, reverse, hidden, gates, of_x, of_h, by_x, by_h, first, last
+):  # fmt: skip
+    """The gradients of what input and state add to the gates, of the input, and of the first state.
+
+    g_gates and by_x as for the LSTM.
+    """
+    steps, size, count = len(g_h), h0.shape[1], last - first
+    room = np.empty((count + ROWS) * 3 * size, np.float32)
+    corner = np.empty(ROWS * WIDTH, np.float32)
+    for step in range(steps):
+        t = step if reverse else steps - 1 - step
+        for n in range(count):
+            b = first + n
+            before = h0[b]
+            if step < steps - 1:
+                before = hidden[t + 1 if reverse else t - 1, b]
+            gate, p, q = gates[t, b], of_x[t, b], of_h[t, b]
+            arrived, g_hidden, more = by_h[b], g_h[t, b], g_gates[t % len(g_gates), b]
+            for j in range(size):
+                r, z, new, part = gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j]
+                dh = arrived[j] + g_hidden[j]
+                d_new = (dh * (_ONE - z) + more[2 * size + j]) * (_ONE - new * new)
+                d_r = (d_new * part + more[j]) * r * (_ONE - r)
+                d_z = (dh * (before[j] - new) + more[size + j]) * z * (_ONE - z)
+                p[j], p[size + j], p[2 * size + j] = d_r, d_z, d_new
+                q[j], q[size + j], q[2 * size + j] = d_r, d_z, d_new * r + more[3 * size + j]
+                arrived[j] = dh * z
+        x_now = by_x[t] if len(by_x) else by_h[:0]
+        _pass_on(of_h[t], h_panels, x_panels, by_h, by_h[:0], first, last, True, room, corner)
+        _pass_on(of_x[t], x_panels[:0], x_panels, by_h, x_now, first, last, False, room, corner)
+
+
+# RNN --------------------------------------------------------------------------------------
+
+
+@compiled(
+    "void(float32[:, :, :], float32[:, ::1], float32[::1], float32[::1], float32[::1], boolean, boolean,"
+    " float32[:, :, ::1], int64, int64)"
+)
+def _rnn(x, h0, x_panels, h_panels, bias, reverse, relu, hidden, first, last):
+    steps, size, count = len(x), h0.shape[1], last - first
+    room = np.empty((count + ROWS) * max(size, x.shape[2]), np.float32)
+    sums = np.empty((count, size), np.float32)
+    corner = np.empty(ROWS * WIDTH, np.float32)
+    h = h0
+    for step in range(steps):
+        t = steps - 1 - step if reverse else step
+        _add_up(x[t], h, x_panels, h_panels, sums, sums, bias, True, first, last, room, corner)
+        for n in range(count):
+            z, state = sums[n], hidden[t, first + n]
+            if relu:
+                for j in range(size):
+                    state[j] = _ZERO if z[j] < _ZERO else z[j]  # nan stays
+            else:
+                for j in range(size):
+                    state[j] = tanh(z[j])
+        h = hidden[t]
+
+
+@compiled(
+    "void(float32[:, :, ::1], float32[::1], float32[::1], boolean, boolean, float32[:, :, ::1], float32[:, :, ::1],"
+    " float32[:, :, ::1], float32[:, ::1], int64, int64)"
+)
+def _rnn_back(g, h_panels, x_panels, reverse, relu, hidden, out, by_x, by_h, first, last):
+    """The gradients of the sums, `out`, of the input, and of the first state."""
+    steps, size, count = len(g), by_h.shape[1], last - first
+    room = np.empty((count + ROWS) * size, np.float32)
+    corner = np.empty(ROWS * WIDTH, np.float32)
+    for step in range(steps):
+        t = step if reverse else steps - 1 - step
+        for n in range(count):
+            b = first + n
+            found, state, arrived, given = out[t, b], hidden[t, b], by_h[b], g[t, b]
+            for j in range(size):
+                slope = _ONE - state[j] * state[j]
+                flat = _ONE if state[j] > _ZERO else _ZERO
+                found[j] = (arrived[j] + given[j]) * (flat if relu else slope)
+        x_now = by_x[t] if len(by_x) else by_h[:0]
+        _pass_on(out[t], h_panels, x_panels, by_h, x_now, first, last, False, room, corner)
+
+
+# Calling them -----------------------------------------------------------------------------
 
 
 def _packed(matrix: np.ndarray) -> np.ndarray:
@@ -94,51 +257,124 @@ def _packed(matrix: np.ndarray) -> np.ndarray:
     return out
 
 
-def _parts(steps: int, batch: int, size: int) -> list[tuple[int, int]]:
-    return split(batch, thread_count(8 * steps * batch * size * size), ROWS)
+def _bias(rows: int, *given: np.ndarray | None) -> np.ndarray:
+    """The sum of the biases that there are."""
+    total = np.zeros(rows, np.float32)
+    for bias in given:
+        if bias is not None:
+            total += bias
+    return total
+
+
+def _run(kernel: Callable[..., Any], x: np.ndarray, w_hh: np.ndarray) -> None:
+    """`kernel(first, last)` on the sequences of a batch, one part for each thread."""
+    steps, batch, features = x.shape
+    work = 2 * steps * batch * w_hh.shape[0] * (features + w_hh.shape[1])
+    run_parts(kernel, split(batch, thread_count(work), ROWS))
+
+
+def _room(x: np.ndarray, wanted: bool) -> np.ndarray:
+    """Where the gradient of the input goes, if it is wanted."""
+    return np.empty(x.shape, np.float32) if wanted else _NONE
+
+
+def _each_step(g: np.ndarray) -> np.ndarray:
+    """A gradient, contiguous; of one step if it is the same at all, as where nobody used the output."""
+    return np.require(g if g.strides[0] else g[:1], requirements=["C", "W"])
 
 
 def lstm_sequence(
-    z: np.ndarray, h0: np.ndarray, c0: np.ndarray, weight: np.ndarray, bias: Any, reverse: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x: np.ndarray, h0: np.ndarray, c0: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, b_ih: Any, b_hh: Any,
+    reverse: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """Hidden states, cell states and gates at every step."""
-    steps, batch, _ = z.shape
+    steps, batch, _ = x.shape
     size = h0.shape[1]
     hidden = np.empty((steps, batch, size), np.float32)
     cells, gates = np.empty_like(hidden), np.empty((steps, batch, 4 * size), np.float32)
-    z, h0, c0 = np.ascontiguousarray(z), np.ascontiguousarray(h0), np.ascontiguousarray(c0)
-    panels = _packed(weight.T)
-    plus = np.zeros(4 * size, np.float32) if bias is None else np.ascontiguousarray(bias)
-
-    def part(first: int, last: int) -> None:
-        _steps(z, h0, c0, panels, plus, reverse, hidden, cells, gates, first, last)
-
-    run_parts(part, _parts(steps, batch, size))
+    h0, c0 = np.ascontiguousarray(h0), np.ascontiguousarray(c0)
+    given = (x, h0, c0, _packed(w_ih.T), _packed(w_hh.T), _bias(4 * size, b_ih, b_hh), reverse)
+    _run(lambda *part: _lstm(*given, hidden, cells, gates, *part), x, w_hh)
     return hidden, cells, gates
 
 
 def lstm_backward(
-    g: tuple[np.ndarray, ...], c0: np.ndarray, weight: np.ndarray, cells: np.ndarray, gates: np.ndarray,
+    g: tuple[np.ndarray, ...], x: np.ndarray, c0: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray,
+    cells: np.ndarray, gates: np.ndarray, reverse: bool, with_input: bool,
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """The gradients of the gates, of the input (empty unless it is wanted), and of the first states."""
+    out, by_x = np.empty(gates.shape, np.float32), _room(x, with_input)
+    by_h, by_c = np.zeros_like(c0, order="C"), np.zeros_like(c0, order="C")
+    g_h, g_c, g_gates = (
+        np.require(g[0], requirements=["C", "W"]),
+        *(_each_step(part) for part in g[1:]),
+    )
+    c0, cells, gates = (np.ascontiguousarray(a) for a in (c0, cells, gates))
+    given = (g_h, g_c, g_gates, c0, _packed(w_hh), _packed(w_ih), reverse, cells, gates)
+    _run(lambda *part: _lstm_back(*given, out, by_x, by_h, by_c, *part), x, w_hh)
+    return out, by_x, by_h, by_c
+
+
+def gru_sequence(
+    x: np.ndarray,
+    h0: np.ndarray,
+    w_ih: np.ndarray,
+    w_hh: np.ndarray,
+    b_ih: Any,
+    b_hh: Any,
     reverse: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """The gradients of the gates' input, and of the first states."""
-    steps, batch, size = cells.shape
-    given = [np.ascontiguousarray(a) for a in (*g, c0, cells, gates)]
-    g_h, g_c, g_gates, c0, cells, gates = given
-    out = np.empty((steps, batch, 4 * size), np.float32)
-    by_h, by_c = np.zeros((batch, size), np.float32), np.zeros((batch, size), np.float32)
-    panels = _packed(weight)
-
-    def part(first: int, last: int) -> None:
-        _steps_back(
-            g_h, g_c, g_gates, c0, panels, reverse, cells, gates, out, by_h, by_c, first, last
-        )
-
-    run_parts(part, _parts(steps, batch, size))
-    return out, by_h, by_c
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hidden states and gates at every step."""
+    steps, batch, _ = x.shape
+    size = h0.shape[1]
+    hidden = np.empty((steps, batch, size), np.float32)
+    gates = np.empty((steps, batch, 4 * size), np.float32)
+    biases = _bias(3 * size, b_ih), _bias(3 * size, b_hh)
+    given = (x, np.ascontiguousarray(h0), _packed(w_ih.T), _packed(w_hh.T), *biases, reverse)
+    _run(lambda *part: _gru(*given, hidden, gates, *part), x, w_hh)
+    return hidden, gates
 
 
-def weight_gradient(by_gates: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """Σ over all steps of (gradient of the gates)ᵀ · hidden state."""
+def gru_backward(
+    g: tuple[np.ndarray, ...], x: np.ndarray, h0: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray,
+    hidden: np.ndarray, gates: np.ndarray, reverse: bool, with_input: bool,
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """The gradients of what input and state add to the gates, of the input, and of the first state."""
+    of_x = np.empty((*x.shape[:2], w_hh.shape[0]), np.float32)
+    of_h, by_x, by_h = np.empty_like(of_x), _room(x, with_input), np.zeros_like(h0, order="C")
+    g_h, g_gates = np.require(g[0], requirements=["C", "W"]), _each_step(g[1])
+    h0, hidden, gates = (np.ascontiguousarray(a) for a in (h0, hidden, gates))
+    given = (g_h, g_gates, h0, _packed(w_hh), _packed(w_ih), reverse, hidden, gates)
+    _run(lambda *part: _gru_back(*given, of_x, of_h, by_x, by_h, *part), x, w_hh)
+    return of_x, of_h, by_x, by_h
+
+
+def rnn_sequence(
+    x: np.ndarray, h0: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, b_ih: Any, b_hh: Any, reverse: bool,
+    relu: bool,
+) -> np.ndarray:  # fmt: skip
+    """Hidden states at every step."""
+    hidden = np.empty((*x.shape[:2], h0.shape[1]), np.float32)
+    bias = _bias(h0.shape[1], b_ih, b_hh)
+    given = (x, np.ascontiguousarray(h0), _packed(w_ih.T), _packed(w_hh.T), bias, reverse, relu)
+    _run(lambda *part: _rnn(*given, hidden, *part), x, w_hh)
+    return hidden
+
+
+def rnn_backward(
+    g: np.ndarray, x: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, hidden: np.ndarray, reverse: bool,
+    relu: bool, with_input: bool,
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """The gradients of the sums, of the input, and of the first state."""
+    out, by_x = np.empty(hidden.shape, np.float32), _room(x, with_input)
+    by_h = np.zeros(hidden.shape[1:], np.float32)
+    g, hidden = np.require(g, requirements=["C", "W"]), np.ascontiguousarray(hidden)
+    given = (g, _packed(w_hh), _packed(w_ih), reverse, relu, hidden)
+    _run(lambda *part: _rnn_back(*given, out, by_x, by_h, *part), x, w_hh)
+    return out, by_x, by_h
+
+
+def weight_gradient(by_gates: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Σ over all steps and sequences of (gradient of the gates)ᵀ · what the weights multiplied."""
     flat = by_gates.reshape(-1, by_gates.shape[-1])
-    return matmul(flat.T, before.reshape(-1, before.shape[-1]))
+    return matmul(flat.T, of.reshape(-1, of.shape[-1]))
