@@ -88,7 +88,7 @@ def _require() -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `tensorlab.cuda.amp` when it is first used."""
-    if name == "amp":
-        return importlib.import_module("tensorlab.cuda.amp")
+    """Import `tensorlab.cuda.amp` and `tensorlab.cuda.jit` when they are first used."""
+    if name in ("amp", "jit"):
+        return importlib.import_module(f"tensorlab.cuda.{name}")
     raise AttributeError(f"module 'tensorlab.cuda' has no attribute {name!r}")

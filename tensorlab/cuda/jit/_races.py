@@ -1,0 +1,199 @@
+"""Data races: two threads touch one element, one of them writes, and nothing puts them in order.
+
+Nothing is left to chance here. Whatever the order was in which threads ran, accesses are written
+down with their thread, how many barriers its block had passed, and how many `syncwarp` its lane.
+Two accesses of different threads are in order
+
+- in one block, if the block passed a barrier between them;
+- in one warp, also if both passed a `syncwarp` between them;
+- in different blocks of one launch, never.
+
+Atomic accesses don't race with each other. That is the happens-before relation of Lamport, as in
+C. Flanagan and S. N. Freund, "FastTrack", PLDI 2009, for threads that meet at barriers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["AccessLog", "Race"]
+
+_Ints = np.ndarray[Any, Any]
+READ, ATOMIC, WRITE = 0, 1, 2
+_SHOWN = 4096  # racy elements looked at one by one
+_TOO_MANY = 1 << 22  # rows, from which on what is said twice is dropped
+
+
+@dataclass(frozen=True)
+class Race:
+    """Two accesses that nothing puts in order; threads count through the whole launch."""
+
+    address: int
+    threads: tuple[int, int]
+    sites: tuple[int, int]
+    same_block: bool
+    same_warp: bool
+    same_value: bool  # both write, and all write the same
+    elements: int = 1  # for how many elements these two places race
+
+
+class AccessLog:
+    """Accesses to one kind of memory. `per_block`: whether each block has its own (shared)."""
+
+    def __init__(self, kinds: list[int], threads_per_block: int, per_block: bool) -> None:
+        self._kinds = np.array(kinds, np.int8)
+        self._threads = threads_per_block
+        self._per_block = per_block
+        self._parts: list[tuple[Any, ...]] = []
+        self._rows = 0
+        self._settled: _Ints | None = None
+
+    def add(
+        self, site: int, address: _Ints, thread: _Ints, epoch: Any, turn: Any, value: Any
+    ) -> None:
+        """Write down that these threads touched these addresses."""
+        n = len(address)
+        if not n:
+            return
+        bits = 0
+        if value is not None:
+            value = np.ascontiguousarray(np.broadcast_to(value, n))
+            bits = value.view(f"i{value.dtype.itemsize}")
+        self._parts.append((address, thread, epoch, turn, bits, site, n))
+        self._rows += n
+        if self._rows > _TOO_MANY:
+            self._drop_repeated()
+
+    def _columns(self) -> list[_Ints]:
+        """The log as columns: address, thread, epoch, turn, value, site; then it is empty."""
+        parts, self._parts, self._rows = self._parts, [], 0
+        columns = [
+            np.concatenate(
+                [np.broadcast_to(np.asarray(p[c], np.int64), p[6]) for p in parts]
+            )
+            for c in range(6)
+        ]  # fmt: skip
+        return columns
+
+    def _drop_repeated(self) -> None:
+        columns = self._columns()
+        order = np.lexsort(columns[::-1])
+        rows = [c[order] for c in columns]
+        fresh = np.ones(len(order), bool)
+        fresh[1:] = np.any([c[1:] != c[:-1] for c in rows], axis=0)
+        kept = np.sort(order[fresh])
+        self._parts = [(*(c[kept] for c in columns), len(kept))]
+        # Each time as many more may come as are left: the work stays in proportion.
+        self._rows = len(kept) - min(len(kept), _TOO_MANY // 2)
+
+    def races(self) -> list[Race]:
+        """The races in the log, one for each pair of places in the source; the log is then empty."""
+        if not self._parts or not any(self._kinds[p[5]] != READ for p in self._parts):
+            self._parts, self._rows = [], 0
+            return []
+        address, thread, epoch, turn, value, site = self._columns()
+        kind, block, warp = self._kinds[site], thread // self._threads, thread >> 5
+        found: list[_Ints] = []
+        rows = np.arange(len(address))
+        if self._per_block:
+            single = rows
+            keys: tuple[_Ints, ...] = (address, block)
+        else:
+            racy, single = _split(rows, (address,), kind, thread, block)
+            found += racy
+            keys = (address,)
+        # In one block: the same element between the same two barriers.
+        racy, single = _split(single, (*keys, epoch), kind, thread, warp)
+        found += racy
+        # In one warp: between the same two syncwarps too.
+        racy, _ = _split(single, (*keys, epoch, warp, turn), kind, thread, thread)
+        found += racy
+        return list(_name(found, address, thread, kind, block, warp, value, site))
+
+
+def _split(
+    rows: _Ints, keys: tuple[_Ints, ...], kind: _Ints, thread: _Ints, group: _Ints
+) -> tuple[list[_Ints], _Ints]:
+    """Sort accesses by what they touch, and each element's threads by `group`.
+
+    Where an element is written and threads of several groups touched it, they race. Gives the rows
+    of each such element, and the rows of elements where threads of a single group may still race.
+    """
+    if not len(rows):
+        return [], rows
+    columns = [key[rows] for key in keys]
+    order = np.lexsort(columns[::-1]) if len(columns) > 1 else np.argsort(columns[0], kind="stable")
+    columns = [c[order] for c in columns]
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([c[1:] != c[:-1] for c in columns], axis=0)
+    starts = np.flatnonzero(new)
+    if len(starts) == len(order):
+        return [], rows[:0]
+    rows = rows[order]
+    kinds, threads, groups = kind[rows], thread[rows], group[rows]
+    writes = np.bitwise_or.reduceat(np.left_shift(1, kinds), starts)
+    # 1: read, 2: atomic, 4: written. Reads alone are safe, and so are atomic accesses alone.
+    unsafe = (writes >= 4) | (writes == 3)
+    unsafe &= np.minimum.reduceat(threads, starts) != np.maximum.reduceat(threads, starts)
+    apart = np.minimum.reduceat(groups, starts) != np.maximum.reduceat(groups, starts)
+    ends = np.append(starts[1:], len(rows))
+    racy = [rows[starts[i] : ends[i]] for i in np.flatnonzero(unsafe & apart)[:_SHOWN]]
+    left = np.repeat(unsafe & ~apart, ends - starts)
+    return racy, rows[left]
+
+
+def _name(
+    found: list[_Ints],
+    address: _Ints,
+    thread: _Ints,
+    kind: _Ints,
+    block: _Ints,
+    warp: _Ints,
+    value: _Ints,
+    site: _Ints,
+) -> Iterator[Race]:
+    """For each pair of places one example, and for how many elements there is one."""
+    pairs: dict[tuple[Any, ...], list[Any]] = {}
+    for rows in found:
+        # Rows of an element are in the order in which they ran. The pair that explains most is a
+        # write and what another group did.
+        strongest = kind[rows].max()
+        first = rows[np.flatnonzero(kind[rows] == strongest)[0]]
+        others = rows[thread[rows] != thread[first]]
+        if strongest == ATOMIC:  # it is a plain read that they race with
+            reads, atomics = rows[kind[rows] == READ], rows[kind[rows] == ATOMIC]
+            for first in (reads[0], reads[-1]):
+                others = atomics[thread[atomics] != thread[first]]
+                if len(others):
+                    break
+            else:
+                first = reads[np.flatnonzero(thread[reads] != thread[reads[0]])[0]]
+                others = atomics[thread[atomics] != thread[first]]
+        for differs in (block, warp):
+            far = others[differs[others] != differs[first]]
+            if len(far):
+                others = far
+                break
+        # A read beside the write says more than a second write of the same line.
+        mixed = others[site[others] != site[first]]
+        second = mixed[0] if len(mixed) else others[0]
+        one, two = sorted((int(first), int(second)))
+        writes_alone = bool(np.all(kind[rows] == WRITE))
+        same_value = writes_alone and bool(np.all(value[rows] == value[first]))
+        key = (
+            int(site[one]),
+            int(site[two]),
+            bool(block[one] == block[two]),
+            bool(warp[one] == warp[two]),
+            same_value,
+        )
+        if key in pairs:
+            pairs[key][1] += 1
+        else:
+            pairs[key] = [(int(address[one]), (int(thread[one]), int(thread[two]))), 1]
+    for (one, two, same_block, same_warp, same_value), ((where, threads), count) in pairs.items():
+        yield Race(where, threads, (one, two), same_block, same_warp, same_value, count)

@@ -1,0 +1,575 @@
+"""Carrying out a kernel for one warp of each block at a time.
+
+All lanes of a slot go through the program together, as those of a warp do: at an `if` the lanes
+split, a loop goes on until none is left in it. What a lane has in its variables is an element of
+a NumPy array; a number that all lanes share stays one number. The work is a Python generator, so
+a slot can stop at a barrier and go on when all threads of the blocks have come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tensorlab.cuda.jit import _program as ir
+from tensorlab.cuda.jit._arithmetic import BINARY, COMPARE, MATH
+from tensorlab.cuda.jit._lanes import Lanes
+from tensorlab.cuda.jit._memory import LocalMemory, Memory, SharedMemory, garbage
+
+if TYPE_CHECKING:
+    from tensorlab.cuda.jit._races import AccessLog
+    from tensorlab.cuda.jit.simulator import Launch
+
+__all__ = ["Slot", "Waiting"]
+
+_TURN = 256  # passes through a while loop, after which the other warps may go on
+_FULL = 0xFFFFFFFF
+
+
+@dataclass
+class Waiting:
+    """Where a slot has stopped: at a barrier with these lanes, or (no line) to let others run."""
+
+    line: int
+    lanes: Lanes
+
+
+@dataclass
+class _Frame:
+    """The variables of a function: of the kernel, or of a device function while it is called."""
+
+    program: ir.Program
+    memories: dict[ir.Array, Memory]
+    scalars: dict[str, Any]
+    base: Lanes
+    values: dict[str, Any] = field(default_factory=dict)
+    unset: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    loops: list[tuple[list[Lanes], list[Lanes]]] = field(default_factory=list)  # (left, next pass)
+    result: Any = None
+
+
+_Run = Generator[Waiting, None, Lanes]
+
+
+class Slot:
+    """One warp of each block of a batch. `blocks` are the blocks' numbers, `warps` which warp of each."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        blocks: np.ndarray[Any, Any],
+        warps: np.ndarray[Any, Any],
+        shared: dict[ir.Array, SharedMemory],
+    ) -> None:
+        self.launch = launch
+        self.width = len(blocks) * 32
+        lane = np.tile(np.arange(32), len(blocks))
+        thread = np.repeat(warps, 32) * 32 + lane
+        block = np.repeat(blocks, 32)
+        self.block_at = np.repeat(np.arange(len(blocks)), 32)
+        self.thread = block * launch.padded + thread  # counted through the launch
+        valid = thread < launch.threads
+        all_lanes = Lanes(self.width)
+        self.base = all_lanes if valid.all() else all_lanes.where(valid)
+        self.alive = valid
+        self.epoch: Any = 0  # barriers passed; an array where blocks of the batch differ
+        self.turn: Any = 0  # syncwarps passed, likewise for lanes
+        self.waiting: Waiting | None = None
+        self.done = False
+        self.exits: dict[int, int] = {}  # line of return → lanes that left there
+        self._special = self._coordinates(thread, block)
+        self._special["laneid", 0] = lane.astype(np.int32)
+        memories: dict[ir.Array, Memory] = dict(launch.memories)
+        memories.update(shared)
+        for array in launch.program.arrays.values():
+            if array.space == "local":
+                memories[array] = LocalMemory(array, self.width)
+        self.frame = _Frame(launch.program, memories, launch.scalars, self.base)
+        self._visits: dict[int, int] = {}
+        self.work = self._main()
+
+    def _coordinates(self, thread: Any, block: Any) -> dict[tuple[str, int], Any]:
+        found: dict[tuple[str, int], Any] = {}
+        launch = self.launch
+        for name, number, sizes in (
+            ("threadIdx", thread, launch.block),
+            ("blockIdx", block, launch.grid),
+        ):
+            for axis in range(3):
+                found[name, axis] = (number % sizes[axis]).astype(np.int32)
+                number = number // sizes[axis]
+        for axis in range(3):
+            found["blockDim", axis] = np.int32(launch.block[axis])
+            found["gridDim", axis] = np.int32(launch.grid[axis])
+            found["gridsize", axis] = np.int32(launch.block[axis] * launch.grid[axis])
+            found["grid", axis] = (
+                found["blockIdx", axis] * found["blockDim", axis] + found["threadIdx", axis]
+            )
+        return found
+
+    def _main(self) -> Generator[Waiting, None, None]:
+        yield from self.block(self.launch.program.body, self.base)
+
+    # Statements -------------------------------------------------------------------------
+
+    def block(self, body: list[ir.Stmt], lanes: Lanes) -> _Run:
+        """Carry out statements; gives the lanes that come out at the end."""
+        counts = self.launch.lines
+        for stmt in body:
+            if not lanes.n:
+                break
+            line = counts[stmt.line]
+            line[0] += lanes.warps
+            line[1] += lanes.n
+            if self.launch.trace is not None:
+                self.launch.trace.statement(self, stmt, lanes)
+            simple = _SIMPLE.get(type(stmt))
+            if simple is not None:
+                simple(self, stmt, lanes)
+            else:
+                lanes = yield from _COMPOUND[type(stmt)](self, stmt, lanes)
+        return lanes
+
+    def _assign(self, stmt: ir.Assign, lanes: Lanes) -> None:
+        value = self.evaluate(stmt.value, lanes)
+        frame, name = self.frame, stmt.name
+        if isinstance(stmt.value, (ir.Local, ir.Special, ir.Scalar)) and isinstance(
+            value, np.ndarray
+        ):
+            value = value.copy()  # no two variables share an array
+        self._set(frame, name, frame.program.locals[name], value, lanes)
+
+    def _set(self, frame: _Frame, name: str, dtype: Any, value: Any, lanes: Lanes) -> None:
+        if lanes.n == frame.base.n and (lanes.index is None or not isinstance(value, np.ndarray)):
+            frame.values[name] = value
+            frame.unset.pop(name, None)
+            return
+        held = frame.values.get(name)
+        if held is None:
+            if name in frame.scalars:  # an argument that is assigned
+                held = np.full(self.width, frame.scalars[name], dtype)
+            else:
+                held = garbage(self.width, dtype)
+                frame.unset[name] = np.ones(self.width, bool)
+            frame.values[name] = held
+        elif not isinstance(held, np.ndarray):
+            held = frame.values[name] = np.full(self.width, held, dtype)
+        lanes.put(held, value)
+        unset = frame.unset.get(name)
+        if unset is not None:
+            lanes.put(unset, False)
+            if not frame.base.pick(unset).any():
+                del frame.unset[name]
+
+    def _store(self, stmt: ir.Store, lanes: Lanes) -> None:
+        value = self.evaluate(stmt.value, lanes)
+        index = tuple([self.evaluate(each, lanes) for each in stmt.index])
+        self.frame.memories[stmt.array].store(self, stmt.site, index, value, lanes)
+
+    def _evaluate(self, stmt: ir.Evaluate, lanes: Lanes) -> None:
+        self.evaluate(stmt.value, lanes)
+
+    def _syncwarp(self, stmt: ir.SyncWarp, lanes: Lanes) -> None:
+        assert isinstance(stmt.mask, ir.Const)
+        self._check_mask("syncwarp", stmt.line, stmt.mask.value, lanes)
+        if lanes.n == self.base.n:
+            self.turn = self.turn + 1
+            return
+        # A new array: the log keeps the old one.
+        turn = np.array(np.broadcast_to(self.turn, self.width))
+        turn[lanes.lane] += 1
+        self.turn = turn
+
+    def _if(self, stmt: ir.If, lanes: Lanes) -> _Run:
+        test = self.evaluate(stmt.test, lanes)
+        if not isinstance(test, np.ndarray):
+            return (yield from self.block(stmt.body if test else stmt.orelse, lanes))
+        test = test.astype(bool)
+        yes = lanes.where(test)
+        self._count_branch(stmt, lanes, yes)
+        if yes.n == lanes.n:
+            return (yield from self.block(stmt.body, lanes))
+        if not yes.n:
+            return (yield from self.block(stmt.orelse, lanes))
+        out = [(yield from self.block(stmt.body, yes))]
+        out.append((yield from self.block(stmt.orelse, lanes.where(~test))))
+        return Lanes.merge(out, lanes)
+
+    def _count_branch(self, stmt: ir.If, lanes: Lanes, yes: Lanes) -> None:
+        visit = self._visits[stmt.line] = self._visits.get(stmt.line, 0) + 1
+        self.launch.branch(stmt, visit, lanes, yes)
+
+    def _while(self, stmt: ir.While, lanes: Lanes) -> _Run:
+        loop: tuple[list[Lanes], list[Lanes]] = ([], [])
+        self.frame.loops.append(loop)
+        inside, passes = lanes, 0
+        while inside.n:
+            test = self.evaluate(stmt.test, inside)
+            if isinstance(test, np.ndarray):
+                test = test.astype(bool)
+                going = inside.where(test)
+                if going.n < inside.n:
+                    loop[0].append(inside.where(~test))
+                    self._count_loop(stmt, lanes, going)
+                    inside = going
+            elif not test:
+                loop[0].append(inside)
+                break
+            if not inside.n:
+                break
+            passes += 1
+            if passes > self.launch.limit:
+                self.launch.endless(self, stmt, inside)
+            inside = yield from self._pass(stmt.body, inside, loop)
+            if passes % _TURN == 0:
+                yield Waiting(0, inside)
+        self.frame.loops.pop()
+        return Lanes.merge(loop[0], lanes)
+
+    def _for(self, stmt: ir.For, lanes: Lanes) -> _Run:
+        start, stop, step = (
+            self.evaluate(each, lanes) for each in (stmt.start, stmt.stop, stmt.step)
+        )
+        loop: tuple[list[Lanes], list[Lanes]] = ([], [])
+        frame = self.frame
+        frame.loops.append(loop)
+        dtype = frame.program.locals[stmt.name]
+        if not any(isinstance(each, np.ndarray) for each in (start, stop, step)):
+            inside = lanes
+            for each in range(int(start), int(stop), int(step) or 1):
+                if not inside.n:
+                    break
+                if stmt.private:
+                    frame.values[stmt.name] = dtype.type(each)
+                else:
+                    self._set(frame, stmt.name, dtype, dtype.type(each), inside)
+                inside = yield from self._pass(stmt.body, inside, loop)
+            loop[0].append(inside)
+        else:
+            yield from self._for_each_its_own(stmt, lanes, loop, (start, stop, step))
+        frame.loops.pop()
+        return Lanes.merge(loop[0], lanes)
+
+    def _for_each_its_own(
+        self,
+        stmt: ir.For,
+        lanes: Lanes,
+        loop: tuple[list[Lanes], list[Lanes]],
+        bounds: tuple[Any, Any, Any],
+    ) -> Generator[Waiting, None, None]:
+        """Threads that count from, to or by different numbers."""
+        dtype = self.frame.program.locals[stmt.name]
+        count, stop, step = (np.zeros(self.width, np.int64) for _ in range(3))
+        for held, value in zip((count, stop, step), bounds, strict=True):
+            lanes.put(held, value)
+        inside = lanes
+        while inside.n:
+            now, end, by = inside.pick(count), inside.pick(stop), inside.pick(step)
+            going = np.where(by >= 0, now < end, now > end)
+            if not going.all():
+                loop[0].append(inside.where(~going))
+                inside = inside.where(going)
+                now = now[going]
+            self._count_loop(stmt, lanes, inside)
+            if not inside.n:
+                return
+            self._set(self.frame, stmt.name, dtype, now.astype(dtype), inside)
+            inside = yield from self._pass(stmt.body, inside, loop)
+            inside.put(count, inside.pick(count) + inside.pick(step))
+
+    def _count_loop(self, stmt: ir.Stmt, entered: Lanes, going: Lanes) -> None:
+        """How many lanes still work in a pass, of those that came in with the same warps."""
+        places = int(entered.counts[going.counts > 0].sum())
+        self.launch.loop(stmt, places, going.n)
+
+    def _pass(
+        self, body: list[ir.Stmt], lanes: Lanes, loop: tuple[list[Lanes], list[Lanes]]
+    ) -> _Run:
+        """Once through a loop's body; those that said `continue` join the others at its end."""
+        out = yield from self.block(body, lanes)
+        if loop[1]:
+            out = Lanes.merge([out, *loop[1]], lanes)
+            loop[1].clear()
+        return out
+
+    def _break(self, stmt: ir.Break, lanes: Lanes) -> _Run:
+        self.frame.loops[-1][0].append(lanes)
+        return Lanes(self.width, np.empty(0, np.int64))
+        yield  # a generator, as all statements that change which lanes are active
+
+    def _continue(self, stmt: ir.Continue, lanes: Lanes) -> _Run:
+        self.frame.loops[-1][1].append(lanes)
+        return Lanes(self.width, np.empty(0, np.int64))
+        yield
+
+    def _return(self, stmt: ir.Return, lanes: Lanes) -> _Run:
+        frame = self.frame
+        if frame.program is not self.launch.program:
+            if stmt.value is not None:
+                value = self.evaluate(stmt.value, lanes)
+                lanes.put(frame.result, value)
+        else:
+            lanes.put(self.alive, False)
+            self.exits[stmt.line] = self.exits.get(stmt.line, 0) + lanes.n
+        return Lanes(self.width, np.empty(0, np.int64))
+        yield
+
+    def _barrier(self, stmt: ir.Barrier, lanes: Lanes) -> _Run:
+        yield Waiting(stmt.line, lanes)
+        return lanes
+
+    # Expressions ------------------------------------------------------------------------
+
+    def evaluate(self, node: ir.Expr, lanes: Lanes) -> Any:
+        """The value for each active lane: an array, or one number that they share."""
+        return _VALUES[type(node)](self, node, lanes)
+
+    def _const(self, node: ir.Const, lanes: Lanes) -> Any:
+        return node.dtype.type(node.value)
+
+    def _scalar(self, node: ir.Scalar, lanes: Lanes) -> Any:
+        held = self.frame.values.get(node.name)
+        if held is None:
+            held = self.frame.scalars[node.name]
+        return lanes.pick(held) if isinstance(held, np.ndarray) else held
+
+    def _local(self, node: ir.Local, lanes: Lanes) -> Any:
+        frame = self.frame
+        held = frame.values.get(node.name)
+        if held is None:
+            if node.name in frame.scalars:
+                return self._scalar_value(frame.scalars[node.name], lanes)
+            self.launch.unset(self, node, lanes, np.ones(lanes.n, bool))
+            return garbage(lanes.n, node.dtype)
+        if frame.unset and node.name in frame.unset:
+            missing = lanes.pick(frame.unset[node.name])
+            if missing.any():
+                self.launch.unset(self, node, lanes, missing)
+        return self._scalar_value(held, lanes)
+
+    @staticmethod
+    def _scalar_value(held: Any, lanes: Lanes) -> Any:
+        return lanes.pick(held) if isinstance(held, np.ndarray) else held
+
+    def _special_value(self, node: ir.Special, lanes: Lanes) -> Any:
+        key = (node.name, node.axis)
+        found = lanes.kept.get(key)
+        if found is None:
+            held = self._special[key]
+            found = lanes.kept[key] = lanes.pick(held) if isinstance(held, np.ndarray) else held
+        return found
+
+    def _size(self, node: ir.Size, lanes: Lanes) -> Any:
+        shape = self.frame.memories[node.array].shape
+        return np.int32(np.prod(shape) if node.axis < 0 else shape[node.axis])
+
+    def _binary(self, node: ir.Binary, lanes: Lanes) -> Any:
+        left, right = self.evaluate(node.left, lanes), self.evaluate(node.right, lanes)
+        if node.dtype.kind == "f":
+            self.launch.flops += lanes.n
+        return BINARY[node.op](left, right)
+
+    def _unary(self, node: ir.Unary, lanes: Lanes) -> Any:
+        value = self.evaluate(node.value, lanes)
+        if node.op == "not":
+            return np.logical_not(value)
+        return np.negative(value) if node.op == "-" else np.invert(value)
+
+    def _compare(self, node: ir.Compare, lanes: Lanes) -> Any:
+        return COMPARE[node.op](self.evaluate(node.left, lanes), self.evaluate(node.right, lanes))
+
+    def _logic(self, node: ir.Logic, lanes: Lanes) -> Any:
+        left = self.evaluate(node.left, lanes)
+        stops = node.op == "or"
+        if not isinstance(left, np.ndarray):
+            return left if bool(left) == stops else self.evaluate(node.right, lanes)
+        asked = ~left if stops else left
+        if not asked.any():
+            return left
+        if asked.all():
+            return self.evaluate(node.right, lanes)
+        out = left.copy()
+        out[asked] = self.evaluate(node.right, lanes.where(asked))
+        return out
+
+    def _select(self, node: ir.Select, lanes: Lanes) -> Any:
+        test = self.evaluate(node.test, lanes)
+        if not isinstance(test, np.ndarray) or test.all() or not test.any():
+            yes = bool(test.all()) if isinstance(test, np.ndarray) else bool(test)
+            return self.evaluate(node.yes if yes else node.no, lanes)
+        out = np.empty(lanes.n, node.dtype)
+        out[test] = self.evaluate(node.yes, lanes.where(test))
+        out[~test] = self.evaluate(node.no, lanes.where(~test))
+        return out
+
+    def _math(self, node: ir.Math, lanes: Lanes) -> Any:
+        args = [self.evaluate(each, lanes) for each in node.args]
+        if args[0].dtype.kind == "f":
+            self.launch.flops += lanes.n
+        value = MATH[node.name](*args)
+        return value if value.dtype == node.dtype else value.astype(node.dtype)
+
+    def _cast(self, node: ir.Cast, lanes: Lanes) -> Any:
+        return self.evaluate(node.value, lanes).astype(node.dtype)
+
+    def _load(self, node: ir.Load, lanes: Lanes) -> Any:
+        index = tuple([self.evaluate(each, lanes) for each in node.index])
+        return self.frame.memories[node.array].load(self, node.site, index, lanes)
+
+    def _atomic(self, node: ir.Atomic, lanes: Lanes) -> Any:
+        index = tuple([self.evaluate(each, lanes) for each in node.index])
+        values = tuple([self.evaluate(each, lanes) for each in node.values])
+        if node.dtype.kind == "f":
+            self.launch.flops += lanes.n
+        return self.frame.memories[node.array].atomic(self, node, index, values, lanes)
+
+    def _call(self, node: ir.Call, lanes: Lanes) -> Any:
+        program, outer = node.program, self.frame
+        memories, scalars = dict(outer.memories), {}
+        values: dict[str, Any] = {}
+        for (name, _), given in zip(program.params, node.args, strict=True):
+            if isinstance(given, ir.Array):
+                memories[program.arrays[name]] = outer.memories[given]
+                continue
+            value = self.evaluate(given, lanes)
+            if isinstance(value, np.ndarray):
+                held = np.empty(self.width, value.dtype)
+                lanes.put(held, value)
+                value = held
+            scalars[name] = value
+        frame = _Frame(program, memories, scalars, lanes, values)
+        if program.returns is not None:
+            frame.result = garbage(self.width, program.returns)
+        self.frame = frame
+        left: Lanes | None = None
+        work = self.block(program.body, lanes)
+        while left is None:
+            try:
+                next(work)  # it may offer to let others run; inside of an expression nobody can
+            except StopIteration as end:
+                left = end.value
+        self.frame = outer
+        if program.returns is None:
+            return None
+        if left.n:
+            self.launch.no_result(self, node, left)
+        return lanes.pick(frame.result).copy()
+
+    def _shuffle(self, node: ir.Shuffle, lanes: Lanes) -> Any:
+        value = self.evaluate(node.value, lanes)
+        other = self.evaluate(node.lane, lanes)
+        assert isinstance(node.mask, ir.Const)
+        self._check_mask("shfl", node.line, node.mask.value, lanes)
+        held = garbage(self.width, node.dtype)
+        lanes.put(held, value)
+        here = lanes.lane & 31
+        width = node.width
+        first = here // width * width
+        if node.kind == "idx":
+            source = first + other % width
+        elif node.kind == "up":
+            source = np.where(here - other >= first, here - other, here)
+        elif node.kind == "down":
+            source = np.where(here + other < first + width, here + other, here)
+        else:
+            source = np.where((here ^ other) < first + width, here ^ other, here)
+        source = source + (lanes.lane - here)
+        active = np.zeros(self.width, bool)
+        lanes.put(active, True)
+        silent = ~active[source]
+        if silent.any():
+            self.launch.silent_lane(self, node, lanes, silent, source)
+        return held[source]
+
+    def _vote(self, node: ir.Vote, lanes: Lanes) -> Any:
+        if node.kind == "active":
+            return lanes.bits[lanes.warp]
+        assert node.value is not None
+        assert isinstance(node.mask, ir.Const)
+        yes = np.broadcast_to(self.evaluate(node.value, lanes), lanes.n)
+        self._check_mask(f"{node.kind}_sync", node.line, node.mask.value, lanes)
+        mask = np.uint32(node.mask.value)
+        found = lanes.gather_bits(yes) & mask
+        if node.kind == "any":
+            found = found != 0
+        elif node.kind == "all":
+            found = found == lanes.bits & mask
+        return found[lanes.warp]
+
+    def _check_mask(self, what: str, line: int, mask: int, lanes: Lanes) -> None:
+        """All lanes that a mask names must be here, unless they have ended."""
+        alive = self.base.pick(self.alive)
+        living = self.base.gather_bits(alive)
+        here = lanes.bits
+        missing = (living & np.uint32(mask) & ~here) * (here > 0)
+        if missing.any():
+            self.launch.missing_lanes(self, what, line, mask, lanes, missing)
+
+    # What memories report ---------------------------------------------------------------
+
+    def log(self, log: AccessLog, site: ir.Site, address: Any, lanes: Lanes, written: Any) -> None:
+        thread = lanes.kept.get("thread")
+        if thread is None:
+            thread = lanes.kept["thread"] = lanes.pick(self.thread)
+        epoch = lanes.pick(self.epoch) if isinstance(self.epoch, np.ndarray) else self.epoch
+        turn = lanes.pick(self.turn) if isinstance(self.turn, np.ndarray) else self.turn
+        log.add(site.index, address, thread, epoch, turn, written)
+
+    def count(self, site: ir.Site, lanes: Lanes, parts: int, ideal: int, address: Any) -> None:
+        traffic = self.launch.traffic[site.index]
+        traffic.requests += lanes.warps
+        traffic.elements += lanes.n
+        traffic.parts += parts
+        traffic.ideal += ideal
+        if site.kind == "atomic":
+            key = np.sort(lanes.warp_high + address)
+            traffic.collisions += int(np.count_nonzero(key[1:] == key[:-1]))
+        if self.launch.trace is not None:
+            self.launch.trace.access(self, site, lanes, address)
+
+    def out_of_bounds(
+        self, site: ir.Site, shape: tuple[int, ...], index: Any, lanes: Lanes, outside: Any
+    ) -> None:
+        self.launch.out_of_bounds(self, site, shape, index, lanes, outside)
+
+    def uninitialised(self, site: ir.Site, lanes: Lanes, unknown: Any, element: Any) -> None:
+        self.launch.uninitialised(self, site, lanes, unknown, element)
+
+
+_SIMPLE: dict[type, Callable[[Slot, Any, Lanes], None]] = {
+    ir.Assign: Slot._assign,
+    ir.Store: Slot._store,
+    ir.Evaluate: Slot._evaluate,
+    ir.SyncWarp: Slot._syncwarp,
+}
+_COMPOUND: dict[type, Callable[[Slot, Any, Lanes], _Run]] = {
+    ir.If: Slot._if,
+    ir.While: Slot._while,
+    ir.For: Slot._for,
+    ir.Break: Slot._break,
+    ir.Continue: Slot._continue,
+    ir.Return: Slot._return,
+    ir.Barrier: Slot._barrier,
+}
+_VALUES: dict[type, Callable[[Slot, Any, Lanes], Any]] = {
+    ir.Const: Slot._const,
+    ir.Scalar: Slot._scalar,
+    ir.Local: Slot._local,
+    ir.Special: Slot._special_value,
+    ir.Size: Slot._size,
+    ir.Binary: Slot._binary,
+    ir.Unary: Slot._unary,
+    ir.Compare: Slot._compare,
+    ir.Logic: Slot._logic,
+    ir.Select: Slot._select,
+    ir.Math: Slot._math,
+    ir.Cast: Slot._cast,
+    ir.Load: Slot._load,
+    ir.Atomic: Slot._atomic,
+    ir.Shuffle: Slot._shuffle,
+    ir.Vote: Slot._vote,
+    ir.Call: Slot._call,
+}
