@@ -86,15 +86,23 @@ template <typename Op, typename A> __device__ inline A over_warp(A x) {
     return x;
 }
 
-// Over the `blockDim.x` threads of a row, for all of them. Either each row is one warp (and blocks may
-// have several rows, as `threadIdx.y`), or the row is the whole block. `scratch` holds 32 numbers.
+// Over the `blockDim.x` threads of a row, for all of them; a block has a row for each `threadIdx.y`.
+// `scratch` holds 32 numbers, one for each warp of the block. Where rows are longer than a warp, all
+// threads of the block have to come here.
 template <typename Op, typename A, typename S> __device__ inline A over_row(A x, S& scratch) {
     x = over_warp<Op>(x);
-    int warps = blockDim.x / 32;
+    int warps = blockDim.x / 32, first = threadIdx.y * warps, lane = threadIdx.x % 32;
     if (warps == 1) return x;
-    int lane = threadIdx.x % 32;
     __syncthreads();  // whoever still reads the last result
-    if (lane == 0) scratch[threadIdx.x / 32] = x;
+    if (lane == 0) scratch[first + threadIdx.x / 32] = x;
     __syncthreads();
-    return over_warp<Op>(lane < warps ? scratch[lane] : Op::template none<A>());
+    return over_warp<Op>(lane < warps ? scratch[first + lane] : Op::template none<A>());
 }
+
+// For arguments that no kernel can do anything with: says so, and ends the program's use of the device,
+// as PyTorch's kernels do. (To ask beforehand, the processor would have to wait for the device.)
+#define REFUSE(...)          \
+    do {                     \
+        printf(__VA_ARGS__); \
+        __trap();            \
+    } while (0)
