@@ -13,7 +13,7 @@ from tensorlab.ops.functions import _reject
 from tensorlab.ops.gathering import gather, scatter, scatter_add
 from tensorlab.ops.loss import reduced, require_no_grad, share
 from tensorlab.ops.reduce import sum as sum_
-from tensorlab.ops.softmax import log_softmax
+from tensorlab.ops.softmax import log_softmax, softmax
 
 # Likelihood -------------------------------------------------------------------------------
 
@@ -172,6 +172,27 @@ nll_loss_backward.vjp(
 )
 
 
+@op(
+    samples=_nll_samples, torch="nn.functional.cross_entropy", result=None, node_name="NllLoss",
+)  # fmt: skip
+def fused_cross_entropy(xp, input, target, weight=None, /, ignore_index=-100, reduction="mean"):
+    """`cross_entropy` of class numbers as one operation, for devices that compute it in one pass.
+
+    Here it is the two steps that it stands for.
+    """
+    log_p = log_softmax(input, 0 if input.ndim == 1 else 1)
+    return nll_loss(log_p, target, weight, ignore_index, reduction)
+
+
+def _fused_backward(g, input, target, weight, ignore_index, reduction):
+    dim, shape = (0 if input.ndim == 1 else 1), tuple(input.shape)
+    by_log_p = nll_loss_backward(g, target, weight, shape, ignore_index, reduction)
+    return by_log_p - softmax(input, dim) * sum_(by_log_p, dim, True)
+
+
+fused_cross_entropy.vjp(input=_fused_backward)
+
+
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -205,6 +226,8 @@ def cross_entropy(
     require_no_grad("nll_loss_forward", weight=weight)
     if input.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
+    if input.device.type == "cuda" and label_smoothing == 0.0:
+        return fused_cross_entropy(input, target, weight, ignore_index, reduction)
     log_p = log_softmax(input, dim)
     hard = nll_loss(log_p, target, weight, ignore_index, reduction)
     if label_smoothing == 0.0:

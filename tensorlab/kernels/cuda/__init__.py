@@ -6,6 +6,6 @@ to be read: `softmax.cu` first, `common.cuh` beside it.
 
 from __future__ import annotations
 
-from tensorlab.kernels.cuda import norm, softmax
+from tensorlab.kernels.cuda import chains, embedding, loss, norm, recurrent, softmax
 
-__all__ = ["norm", "softmax"]
+__all__ = ["chains", "embedding", "loss", "norm", "recurrent", "softmax"]

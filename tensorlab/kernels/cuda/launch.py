@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,8 +76,10 @@ class _CuPy:
     ) -> None:  # fmt: skip
         kernel = self._kernels.get((file, name))
         if kernel is None:
+            # Of the chains only the one that is asked for: the text is what CuPy's cache goes by.
+            text = f"chains:{name.partition('<')[0]}" if file == "chains" else file
             module = self.xp.RawModule(
-                code=source(file), options=("-std=c++17",), name_expressions=(name,)
+                code=source(text), options=("-std=c++17",), name_expressions=(name,)
             )
             kernel = self._kernels[file, name] = module.get_function(name)
         first = next(a for a in arguments if isinstance(a, self.array_type))
@@ -100,6 +102,9 @@ class _CuPy:
 def _attributes(cupy: Any, device: int) -> dict[str, int]:
     return cupy.cuda.Device(device).attributes
 
+
+#: Kernels that `chain.py` has written, by name; together they are the file "chains".
+CHAINS: dict[str, str] = {}
 
 #: The runtime in use: CuPy's from the first CUDA array on.
 current: Runtime | None = None
@@ -146,6 +151,12 @@ def xp() -> Any:
 def contiguous(array: Any) -> Any:
     """`array` with its elements in one row, which is what kernels read; a copy where they are not."""
     return array if array is None or array.flags.c_contiguous else xp().ascontiguousarray(array)
+
+
+def aligned(array: Any) -> Any:
+    """As `contiguous`, and starting at a multiple of 16 bytes: a copy of part of another array is."""
+    array = contiguous(array)
+    return array if pointer(array) % 16 == 0 else array.copy()
 
 
 def like(array: Any, shape: Shape | None = None) -> Any:
@@ -212,31 +223,51 @@ def strided_grid(count: int, size: int) -> tuple[int]:
 
 @functools.cache
 def source(file: str) -> str:
-    """The text of `file`.cu, with what it includes put in its place: the compiler looks for no file."""
-    seen: set[str] = set()
+    """The text of `file`.cu, with what it includes put in its place: the compiler looks for no file.
 
-    def lines(name: str) -> Iterator[str]:
-        yield f'#line 1 "{name}"'
-        for number, line in enumerate((FOLDER / name).read_text("utf-8").splitlines(), 1):
-            found = re.fullmatch(r'#include "(.+)"', line)
-            if found is None:
-                yield line if line != "#pragma once" else ""
-            elif found[1] not in seen:
-                seen.add(found[1])
-                yield from lines(found[1])
-                yield f'#line {number + 1} "{name}"'
-
-    return "\n".join(lines(f"{file}.cu")) + "\n"
+    "chains" is the text of all chains, and "chains:name" that of one.
+    """
+    if file.startswith("chains"):
+        wanted = [file[7:]] if file[7:] else CHAINS
+        return "\n".join([*_lines("common.cuh", set()), *(CHAINS[name] for name in wanted)])
+    return "\n".join(_lines(f"{file}.cu", set())) + "\n"
 
 
-def variants(*templates: str, types: Iterable[str] = TYPES.values()) -> list[str]:
+def _lines(name: str, seen: set[str]) -> Iterator[str]:
+    yield f'#line 1 "{name}"'
+    for number, line in enumerate((FOLDER / name).read_text("utf-8").splitlines(), 1):
+        found = re.fullmatch(r'#include "(.+)"', line)
+        if found is None:
+            yield line if line != "#pragma once" else ""
+        elif found[1] not in seen:
+            seen.add(found[1])
+            yield from _lines(found[1], seen)
+            yield f'#line {number + 1} "{name}"'
+
+
+#: How many numbers of each type 16 bytes hold.
+_IN_16_BYTES = {"float": 4, "double": 2, "float16": 8, "bfloat16": 8}
+
+
+def variants(*templates: str) -> list[str]:
     """Each template for each type: "{T}" is the type, "{N}" what 16 bytes hold of it, and 1.
 
-    >>> variants("run<{T}, {N}>", types=["float"])
-    ['run<float, 4>', 'run<float, 1>']
+    >>> variants("run<{T}, {N}>")[:4]
+    ['run<float, 4>', 'run<float, 1>', 'run<double, 2>', 'run<double, 1>']
     """
-    sizes = {"float": 4, "double": 2, "float16": 8, "bfloat16": 8}
     found = [
-        template.format(T=t, N=n) for template in templates for t in types for n in (sizes[t], 1)
+        template.format(T=t, N=n)
+        for template in templates
+        for t in TYPES.values()
+        for n in (_IN_16_BYTES[t], 1)
     ]
     return list(dict.fromkeys(found))
+
+
+def wide_variants(*names: str) -> list[str]:
+    """Each kernel for each type and what 16 bytes hold of it.
+
+    >>> wide_variants("run")
+    ['run<float, 4>', 'run<double, 2>', 'run<float16, 8>', 'run<bfloat16, 8>']
+    """
+    return [f"{name}<{t}, {_IN_16_BYTES[t]}>" for name in names for t in TYPES.values()]

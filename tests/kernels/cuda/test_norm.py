@@ -11,6 +11,9 @@ from tensorlab.kernels.cuda import norm
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 WIDE = np.float64
+LAYERS = [
+    ((5, 8), 1), ((3, 1), 1), ((2, 3, 4), 2), ((70, 100), 1), ((3, 1001), 1), ((2, 8192), 1)
+]  # fmt: skip
 
 
 def close(found, wanted, dtype, size=1.0) -> None:
@@ -51,7 +54,7 @@ def _compare(host, name, x, weight, bias, parameter, eps, known, dtype, rng):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
 def test_layer_norm(host, rng, dtype):
-    for shape, last in [((5, 8), 1), ((3, 1), 1), ((2, 3, 4), 2), ((70, 100), 1), ((3, 1001), 1), ((2, 8192), 1)]:  # fmt: skip
+    for shape, last in LAYERS:
         x = rng.standard_normal(shape) * 2 + 3
         inner = shape[-last:]
         for weight, bias in [(True, True), (True, False), (False, False)]:

@@ -336,6 +336,7 @@ using std::tanh;
 using std::erf;
 using std::fma;
 using std::log1p;
+using std::expm1;
 using std::abs;
 using std::pow;
 using std::sin;

@@ -1,0 +1,164 @@
+"""Activations as chains: each one pass over memory, forward and backward (see `chain.py`)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.cuda.chain import (
+    Chain,
+    Value,
+    erf,
+    exp,
+    expm1,
+    log1p,
+    magnitude,
+    tanh,
+    where,
+)
+from tensorlab.kernels.cuda.launch import suits, wide_variants
+
+_SQRT_HALF = math.sqrt(0.5)
+_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+_GAUSSIAN = 1 / math.sqrt(2 * math.pi)
+
+
+def _sigmoid(x: Value) -> Value:
+    e = exp(-magnitude(x))  # never overflows
+    return where(x >= 0, 1, e) / (1 + e)
+
+
+def _softplus(x: Value) -> Value:
+    return where(x > 0, x, 0) + log1p(exp(-magnitude(x)))
+
+
+def _silu_backward(g: Value, x: Value) -> Value:
+    s = _sigmoid(x)
+    return g * (s * (1 + x * (1 - s)))
+
+
+def _mish_backward(g: Value, x: Value) -> Value:
+    t = tanh(_softplus(x))
+    return g * (t + x * _sigmoid(x) * (1 - t * t))
+
+
+def _gelu_backward(g: Value, x: Value) -> Value:
+    return g * ((erf(x * _SQRT_HALF) + 1) * 0.5 + x * (exp(x * x * -0.5) * _GAUSSIAN))
+
+
+def _tanh_of_gelu(x: Value) -> Value:
+    return tanh((x + x * x * x * 0.044715) * _SQRT_2_OVER_PI)
+
+
+def _gelu_tanh_backward(g: Value, x: Value) -> Value:
+    t = _tanh_of_gelu(x)
+    slope = (x * x * (3 * 0.044715) + 1) * _SQRT_2_OVER_PI
+    return g * ((t + 1) * 0.5 + x * (1 - t * t) * slope * 0.5)
+
+
+def _elu(x: Value, alpha: Value, scale: Value, input_scale: Value) -> Value:
+    return where(x > 0, scale * x, scale * alpha * expm1(x * input_scale))
+
+
+def _elu_backward(g: Value, x: Value, alpha: Value, scale: Value, input_scale: Value) -> Value:
+    return where(x > 0, g * scale, g * (scale * alpha * input_scale * exp(x * input_scale)))
+
+
+#: Forward of x and the operation's numbers; backward of g, of what is kept, and of the numbers.
+_CHAINS = {
+    "relu": (lambda x: where(x <= 0, 0, x), lambda g, out: where(out > 0, g, 0 * g), ""),
+    "sigmoid": (_sigmoid, lambda g, out: g * (out * (1 - out)), ""),
+    "silu": (lambda x: x * _sigmoid(x), _silu_backward, ""),
+    "mish": (lambda x: x * tanh(_softplus(x)), _mish_backward, ""),
+    "log_sigmoid": (lambda x: -_softplus(-x), lambda g, x: g * _sigmoid(-x), ""),
+    "softplus": (
+        lambda x, beta, threshold: where(x * beta > threshold, x, _softplus(x * beta) / beta),
+        lambda g, x, beta, threshold: where(x * beta > threshold, g, g * _sigmoid(x * beta)),
+        "beta threshold",
+    ),
+    "elu": (_elu, _elu_backward, "alpha scale input_scale"),
+    "leaky_relu": (
+        lambda x, slope: where(x > 0, x, x * slope),
+        lambda g, x, slope: where(x > 0, g, g * slope),
+        "slope",
+    ),
+    "hardtanh": (
+        lambda x, low, high: where(x < low, low, where(x > high, high, x)),
+        lambda g, x, low, high: where((x <= low) | (x >= high), 0, g),
+        "low high",
+    ),
+    "hardsigmoid": (
+        lambda x: where(x <= -3, 0, where(x >= 3, 1, x / 6.0 + 0.5)),
+        lambda g, x: where((x > -3) & (x < 3), g * (1.0 / 6.0), 0),
+        "",
+    ),
+    "hardswish": (
+        lambda x: x * where(x <= -3, 0, where(x >= 3, 1, x / 6.0 + 0.5)),
+        lambda g, x: where(x <= -3, 0, where(x < 3, g * (x / 3.0 + 0.5), g)),
+        "",
+    ),
+    "gelu": (lambda x: x * (erf(x * _SQRT_HALF) + 1) * 0.5, _gelu_backward, ""),
+    "gelu_tanh": (lambda x: x * (_tanh_of_gelu(x) + 1) * 0.5, _gelu_tanh_backward, ""),
+}  # fmt: skip
+
+FORWARD = {n: Chain(n, f, "x", numbers) for n, (f, _, numbers) in _CHAINS.items()}
+BACKWARD = {n: Chain(f"{n}_backward", b, "g x", numbers) for n, (_, b, numbers) in _CHAINS.items()}
+INSTANCES = wide_variants(*[c.name for c in (*FORWARD.values(), *BACKWARD.values())])
+
+
+def _accepted(name: str, numbers: tuple[Any, ...]) -> bool:
+    """Whether the chain says what the operation says, for such numbers as it is called with."""
+    if not all(type(n) in (int, float) for n in numbers):
+        return False
+    if name == "softplus":
+        return numbers[0] != 0
+    return name != "elu" or numbers[2] > 0
+
+
+def forward(name: str, input: Any, *numbers: Any) -> Any:
+    """The activation `name` of an array, or NotImplemented."""
+    suitable = suits(input) and _accepted(name, numbers)
+    return FORWARD[name](input, *numbers) if suitable else NotImplemented
+
+
+def backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
+    """Its gradient, from that of the result and from the input (the result, of relu and sigmoid)."""
+    suitable = suits(g, kept) and g.shape == kept.shape and _accepted(name, numbers)
+    return BACKWARD[name](g, kept, *numbers) if suitable else NotImplemented
+
+
+def _register(name: str) -> None:
+    register_kernel(name, "cuda")(lambda *given: forward(name, *given))
+    register_backward_kernel(name, "cuda", "input")(lambda *given: backward(name, *given))
+
+
+for _name in _CHAINS:
+    if not _name.startswith("gelu"):
+        _register(_name)
+
+
+def _gelu_name(approximate: Any) -> str:
+    return {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")
+
+
+@register_kernel("gelu", "cuda")
+def gelu(input: Any, approximate: Any) -> Any:
+    name = _gelu_name(approximate)
+    return forward(name, input) if name else NotImplemented
+
+
+@register_backward_kernel("gelu", "cuda", "input")
+def gelu_backward(g: Any, input: Any, approximate: Any) -> Any:
+    name = _gelu_name(approximate)
+    return backward(name, g, input) if name else NotImplemented
+
+
+@register_kernel("celu", "cuda")
+def celu(input: Any, alpha: Any) -> Any:
+    return forward("elu", input, alpha, 1.0, 1.0 / alpha) if alpha else NotImplemented
+
+
+@register_backward_kernel("celu", "cuda", "input")
+def celu_backward(g: Any, input: Any, alpha: Any) -> Any:
+    return backward("elu", g, input, alpha, 1.0, 1.0 / alpha)

@@ -1,0 +1,106 @@
+"""Kernels of losses, embeddings and LSTM steps against the generic path in float64."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from tensorlab._op import OPS
+from tensorlab.kernels.cuda import embedding, loss, recurrent
+
+DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
+WIDE = np.float64
+each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: np.dtype(d).name)
+
+
+def _close(found, wanted, dtype, times=1.0):
+    eps = float(ml_dtypes.finfo(dtype).eps)
+    tolerance = times * (1e-12 if np.dtype(dtype).itemsize == 8 else max(2 * eps, 2e-6))
+    assert found.dtype == dtype
+    assert found.shape == np.shape(wanted)
+    np.testing.assert_allclose(found.astype(WIDE), wanted, tolerance, tolerance)
+
+
+@each_dtype
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy(host, rng, dtype, reduction):
+    op = OPS["fused_cross_entropy"]
+    for rows, classes in [(1, 1), (5, 10), (7, 129), (3, 1000), (2, 5003)]:
+        x = (rng.standard_normal((rows, classes)) * 3).astype(dtype)
+        target = rng.integers(0, classes, rows)
+        if rows > 1:
+            target[1] = -100
+        for weight in (None, rng.uniform(0.5, 2, classes).astype(dtype)):
+            wide = x.astype(WIDE), target, None if weight is None else weight.astype(WIDE)
+            found = loss.cross_entropy(x, target, weight, -100, reduction)
+            _close(found, op.forward(np, *wide, -100, reduction), dtype, rows)
+            g = rng.standard_normal(rows if reduction == "none" else ()).astype(dtype)
+            found = loss.cross_entropy_backward(np.asarray(g), x, target, weight, -100, reduction)
+            wanted = op.rules["input"](np.asarray(g, WIDE), *wide, -100, reduction)
+            _close(found, wanted, dtype, 2)
+
+
+def test_targets_that_do_not_count_and_targets_that_do_not_exist(host):
+    x = np.zeros((2, 3), np.float32)
+    nothing = np.full(2, -100)
+    assert np.isnan(loss.cross_entropy(x, nothing, None, -100, "mean"))
+    slope = loss.cross_entropy_backward(np.ones((), np.float32), x, nothing, None, -100, "mean")
+    assert not slope.any()
+    for bad in (3, -1):
+        with pytest.raises(AssertionError, match="trap"):
+            loss.cross_entropy(x, np.array([0, bad]), None, -100, "mean")
+    infinite = np.array([[np.inf, 0, 0]], np.float32)
+    assert np.isnan(loss.cross_entropy(infinite, np.array([1]), None, -100, "mean"))
+    assert loss.cross_entropy(x, np.array([0.0, 1.0]), None, -100, "mean") is NotImplemented
+    assert loss.cross_entropy(x[None], nothing[None], None, -100, "mean") is NotImplemented
+
+
+@each_dtype
+def test_embedding(host, rng, dtype):
+    for size in (1, 3, 8, 64, 100):
+        table = rng.standard_normal((11, size)).astype(dtype)
+        for kind in (np.int64, np.int32):
+            indices = rng.integers(0, 11, (4, 5)).astype(kind)
+            out = embedding.embedding(table, indices, -1, False, False)
+            np.testing.assert_array_equal(out, table[indices])
+            g = rng.standard_normal((4, 5, size)).astype(dtype)
+            for padding, by_frequency in [(-1, False), (2, False), (-1, True)]:
+                found = embedding.embedding_rows(g, indices, 11, padding, by_frequency)
+                forward = OPS["embedding_rows"].forward
+                wanted = forward(np, g.astype(WIDE), indices, 11, padding, by_frequency)
+                _close(found, wanted, dtype, 2)
+
+
+def test_embedding_refuses_rows_that_are_not_there(host):
+    table = np.ones((4, 3), np.float32)
+    for bad in (4, -1):
+        with pytest.raises(AssertionError, match="trap"):
+            embedding.embedding(table, np.array([0, bad]), -1, False, False)
+    assert embedding.embedding(table, np.array([0.0]), -1, False, False) is NotImplemented
+    assert embedding.embedding(table, np.array([0]), -1, False, True) is NotImplemented
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_lstm(host, rng, dtype, reverse):
+    op = OPS["lstm_sequence"]
+    for steps, batch, size, bias in [(3, 2, 5, True), (1, 1, 1, False), (4, 3, 40, True)]:
+        shapes = [(steps, batch, 4 * size), (batch, size), (batch, size), (4 * size, size)]
+        arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
+        arrays.append(rng.standard_normal(4 * size).astype(dtype) if bias else None)
+        wide = [None if a is None else a.astype(WIDE) for a in arrays]
+        out = recurrent.lstm_sequence(*arrays, reverse)
+        wanted = op.forward(np, *wide, reverse)
+        for a, b in zip(out, wanted, strict=True):
+            _close(a, b, dtype, 4)
+        g = tuple(rng.standard_normal(a.shape).astype(dtype) for a in out)
+        given = (*arrays[1:4], out, (4 * size,) if bias else None, reverse, (True,) * 4 + (bias,))
+        found = recurrent.lstm_backward(g, *given)
+        given = (*wide[1:4], wanted, *given[4:])
+        wanted = op.joint(tuple(a.astype(WIDE) for a in g), *given)
+        for a, b in zip(found, wanted, strict=True):
+            assert (a is None) == (b is None)
+            if a is not None:
+                _close(a, b, dtype, 40)
+    assert recurrent.lstm_sequence(*arrays[:3], arrays[3][1:], None, False) is NotImplemented
