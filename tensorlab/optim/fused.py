@@ -10,7 +10,8 @@ travels through memory once per operation. So here
 - large parameters are updated where they are, block by block, so that a block stays in the
   processor's cache while all operations of the update run over it;
 - float32 on the CPU takes one pass that is compiled for the algorithm (`tensorlab.kernels.cpu.optim`),
-  where there is one;
+  where there is one; on CUDA one kernel takes many parameters where they lie, of any size
+  (`tensorlab.kernels.cuda.optim`);
 - float16 and bfloat16 are widened block by block: the arithmetic is float32's, and what is kept
   is rounded once per step.
 
@@ -27,12 +28,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlab import _capturing
 from tensorlab._backend import backend_of, to_device
 from tensorlab._dtypes import float64, get_default_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 from tensorlab.kernels import enabled
 from tensorlab.kernels.cpu.optim import advance
+from tensorlab.kernels.cuda import optim as cuda
 from tensorlab.optim._settings import LATER
 from tensorlab.optim.optimizer import Optimizer, run_closure
 from tensorlab.optim.recorded import recorded_step
@@ -131,7 +134,7 @@ class FusedOptimizer(Optimizer):
             numbers = [float(state.get(name, start)) for name, start in first.items()]
             is_first = any(state.get(name) is None for name in names)
             key: Any = (p.dtype, p.device, *numbers, is_first)
-            if p.numel() >= SMALL:
+            if p.numel() >= SMALL and not _takes_tables(p):
                 key = (*key, id(p))  # a bucket of its own
             alike.setdefault(key, []).append(p)
         return [_Bucket(members, names, self.state, first) for members in alike.values()]
@@ -194,21 +197,24 @@ class _Bucket:
         self.buffers = [self._empty(self.count) for _ in names]
         for name, flat in zip(names, self.buffers, strict=True):
             self._adopt(name, self._split(flat), 0)
-        self._make_room(2 + len(names))
         self.compiles = self.xp is np and enabled()
+        self.takes_tables = _takes_tables(params[0])
         self.flat_p = self.flat_g = None
         self.pieces: list[Any] = []
-        if self.gathers:
-            self.flat_p = self._empty(self.count)
-            self.flat_g = self._empty(self.count)
-            self.pieces = self._split(self.flat_p)
+        if not self.takes_tables:
+            self._make_room()
 
     def _empty(self, count: int) -> Any:
         """A flat array like those of the parameters."""
         return self.xp.empty_like(self.params[0]._data, shape=(count,))
 
-    def _make_room(self, operands: int) -> None:
-        """The work arrays of one block, and how many numbers that is."""
+    def _make_room(self) -> None:
+        """Flat arrays to gather in, the work arrays of one block, and how many numbers that is."""
+        if self.gathers:
+            self.flat_p = self._empty(self.count)
+            self.flat_g = self._empty(self.count)
+            self.pieces = self._split(self.flat_p)
+        operands = 2 + len(self.buffers)
         xp, width = self.xp, 2 if self.dtype.kind == "c" else 1  # complex numbers: as pairs
         real = np.empty(0, self.dtype).real.dtype
         self.widens = real.itemsize < 4
@@ -263,19 +269,33 @@ class _Bucket:
             and (self.gathers or arrays[0].flags.c_contiguous)
         )
 
-    def run(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> None:
-        """One step for all parameters of the bucket."""
-        xp = self.xp
+    def _next_update(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> Update:
+        """The update of the next step, which counts from here on."""
         numbers: Numbers = {}
         if self.number_names:
             numbers = dict(zip(self.number_names, self.numbers[:, 0], strict=True))
             numbers["step"] = float(numbers["step"]) + 1
-        update = optimizer.make_update(xp, group, numbers, self.is_first)
+        update = optimizer.make_update(self.xp, group, numbers, self.is_first)
         for row, name in zip(self.numbers, self.number_names, strict=True):
             row[...] = numbers[name]
         self.is_first = False
+        return update
+
+    def run(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> None:
+        """One step for all parameters of the bucket."""
+        xp = self.xp
         arrays = [p._data for p in self.params]
         grads = [p._grad._data for p in self.params]  # type: ignore[union-attr]
+        if _capturing.current is not None:
+            self._capture(optimizer, group, arrays, grads)
+            return
+        update = self._next_update(optimizer, group)
+        if self.takes_tables:
+            if cuda.advance(update.kernel, update.settings, arrays, grads, self.buffers):
+                self._changed()
+                return
+            self.takes_tables = False  # this update has no such kernel: from now on as anywhere
+            self._make_room()
         if self.gathers:
             flat_p = xp.concatenate([a.ravel() for a in arrays], out=self.flat_p)
             flat_g = xp.concatenate([g.ravel() for g in grads], out=self.flat_g)
@@ -287,8 +307,40 @@ class _Bucket:
         if self.gathers:
             for array, piece in zip(arrays, self.pieces, strict=True):
                 array[...] = piece
+        self._changed()
+
+    def _changed(self) -> None:
         for p in self.params:
             p._version_cell[0] += 1
+
+    def _capture(
+        self, optimizer: FusedOptimizer, group: dict[str, Any], arrays: list[Any], grads: list[Any]
+    ) -> None:
+        """Put the step into the graph that is being captured.
+
+        Its numbers, of which the count of steps is one, are made on the host: anew before each replay.
+        """
+        if self.is_first:
+            raise RuntimeError(
+                f"{type(optimizer).__name__}.step() cannot be captured before it has run once: its first step "
+                "makes buffers; run one step, better a few, before the graph (warm-up)"
+            )
+        before = self.numbers.copy()
+        kernel = self._next_update(optimizer, group).kernel
+        self.numbers[...] = before  # capturing runs nothing, so it is not counted
+
+        def numbers() -> tuple[float, ...]:
+            return tuple(map(float, self._next_update(optimizer, group).settings))
+
+        settings = None
+        if kernel in cuda.ALGORITHMS:
+            settings = _capturing.current.feed(np.float64, cuda.NUMBERS, numbers)
+        if settings is None or not cuda.advance(kernel, settings, arrays, grads, self.buffers):
+            raise RuntimeError(
+                f"{type(optimizer).__name__}.step() cannot be captured: for this update, or for parameters of "
+                f"dtype {self.params[0].dtype} on {self.params[0].device}, there is no kernel that reads its "
+                "numbers when it is replayed; leave step() out of the graph and call it after each replay"
+            )
 
     def _run_blocks(self, update: Callable[..., None], operands: list[Any]) -> None:
         """The update as array operations, block by block."""
@@ -341,6 +393,11 @@ def _holds(plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], st
         if not bucket.is_current(names):
             return False
     return True
+
+
+def _takes_tables(p: Tensor) -> bool:
+    """Whether one kernel may take this parameter together with others, where they lie."""
+    return enabled() and p._data.flags.c_contiguous and cuda.suits(p._data)
 
 
 def _as_real(array: Any) -> Any:

@@ -6,6 +6,24 @@ to be read: `softmax.cu` first, `common.cuh` beside it.
 
 from __future__ import annotations
 
-from tensorlab.kernels.cuda import chains, embedding, loss, norm, recurrent, softmax
+from tensorlab.kernels.cuda import (
+    chains,
+    dropout,
+    embedding,
+    loss,
+    norm,
+    optim,
+    recurrent,
+    softmax,
+)
 
-__all__ = ["chains", "embedding", "loss", "norm", "recurrent", "softmax"]
+__all__ = [
+    "chains",
+    "dropout",
+    "embedding",
+    "loss",
+    "norm",
+    "optim",
+    "recurrent",
+    "softmax",
+]

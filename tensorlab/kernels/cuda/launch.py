@@ -50,7 +50,7 @@ class Runtime(Protocol):
         ...
 
     def launch(
-        self, file: str, name: str, grid: Shape, block: Shape, arguments: tuple[Any, ...], shared: int
+        self, file: str, name: str, grid: Shape, block: Shape, arguments: tuple[Any, ...], shared: int, on: Any
     ) -> None: ...  # fmt: skip
 
 
@@ -72,7 +72,7 @@ class _CuPy:
         return found["MaxSharedMemoryPerBlockOptin"]
 
     def launch(
-        self, file: str, name: str, grid: Shape, block: Shape, arguments: tuple[Any, ...], shared: int
+        self, file: str, name: str, grid: Shape, block: Shape, arguments: tuple[Any, ...], shared: int, on: Any
     ) -> None:  # fmt: skip
         kernel = self._kernels.get((file, name))
         if kernel is None:
@@ -82,7 +82,9 @@ class _CuPy:
                 code=source(text), options=("-std=c++17",), name_expressions=(name,)
             )
             kernel = self._kernels[file, name] = module.get_function(name)
-        first = next(a for a in arguments if isinstance(a, self.array_type))
+        first = (
+            on if on is not None else next(a for a in arguments if isinstance(a, self.array_type))
+        )
         if first.device.id == self.xp.cuda.runtime.getDevice():
             self._start(kernel, grid, block, arguments, shared)
         else:
@@ -185,16 +187,23 @@ def pointer(array: Any) -> int:
 
 
 def launch(
-    file: str, name: str, grid: Shape, block: Shape, *arguments: Any, shared: int = 0
+    file: str,
+    name: str,
+    grid: Shape,
+    block: Shape,
+    *arguments: Any,
+    shared: int = 0,
+    on: Any = None,
 ) -> None:
     """Start kernel `name` of `file`.cu on `grid` blocks of `block` threads.
 
-    shared: bytes of dynamic shared memory. Nothing is started for an empty grid.
+    shared: bytes of dynamic shared memory. on: an array on the device to run on, if none is among the
+    arguments. Nothing is started for an empty grid.
     """
     assert current is not None, "kernels are asked for after `suits` has said yes"
     if 0 not in grid:
         given = tuple(map(_argument, arguments))
-        current.launch(file, name, grid, block, given, shared)
+        current.launch(file, name, grid, block, given, shared, on)
 
 
 def _argument(value: Any) -> Any:

@@ -87,7 +87,14 @@ class HostRuntime:
         self._libraries: dict[str, Any] = {}
 
     def launch(
-        self, file: str, name: str, grid: Any, block: Any, arguments: tuple[Any, ...], shared: int
+        self,
+        file: str,
+        name: str,
+        grid: Any,
+        block: Any,
+        arguments: tuple[Any, ...],
+        shared: int,
+        on: Any,
     ) -> None:
         grid, block = ((*size, 1, 1)[:3] for size in (grid, block))
         assert np.prod(block) <= 1024, f"{name}: a block has at most 1024 threads, not {block}"
