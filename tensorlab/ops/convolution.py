@@ -234,7 +234,7 @@ def _by(sizes: Sequence[int]) -> str:
     return f"({' x '.join(map(str, sizes))})"
 
 
-def _input_size(
+def input_size(
     x: Any, w: Any, stride: Ints, padding: Ints, dilation: Ints, output_padding: Ints
 ) -> Ints:
     """The size that a transposed convolution gives: that of the input of which `x` is the result."""
@@ -350,7 +350,7 @@ def convolution(
     """
     _check(input, weight, bias, stride, padding, dilation, transposed, groups)
     if transposed:
-        size = _input_size(input, weight, stride, padding, dilation, output_padding)
+        size = input_size(input, weight, stride, padding, dilation, output_padding)
         out = _by_input(xp, input, weight, size, stride, padding, dilation, groups)
     else:
         kernel = weight.shape[2:]

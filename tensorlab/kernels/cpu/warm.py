@@ -10,7 +10,7 @@ from tensorlab.kernels.cpu.loading import native
 __all__ = ["names", "warm"]
 
 #: Modules of `native` that the kernels are made with.
-_TOOLS = {"__init__", "compile", "maths", "tile"}
+_TOOLS = {"__init__", "compile", "maths", "tables", "tile"}
 
 
 def names() -> list[str]:

@@ -12,8 +12,11 @@ the difference between the uses:
 
     A   `packed`   a[k · ROWS + i]: rearranged before, so that a step reads ROWS neighbours
         `rows`     a[starts[i] + k]: rows that begin anywhere; nothing is rearranged
+        `gathered` a[starts[i] + where[k]]: columns that lie anywhere as well
     B   `strided`  b[k · step + j]: packed, or the rows of a matrix as they are
         `shifted`  b[starts[k] + j]: rows that begin anywhere, as the shifted images of a convolution
+    C   `strided`  c[i · step + j]
+        `rows`     c[starts[i] + j]: rows that begin anywhere
 
 Addresses are `at(array, index)`. Nothing checks bounds here: callers see to it.
 """
@@ -29,7 +32,19 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["LANES", "ROWS", "VECTORS", "at", "copy", "copy_row", "tile", "transpose_block"]
+__all__ = [
+    "LANES",
+    "ROWS",
+    "VECTORS",
+    "at",
+    "copy",
+    "copy_row",
+    "dots",
+    "merge_row",
+    "split_row",
+    "tile",
+    "transpose_block",
+]
 
 
 def _machine() -> tuple[int, int]:
@@ -87,33 +102,44 @@ def at(typingctx: Any, array: Any, index: Any) -> Any:
     return types.CPointer(array.dtype)(array, index), codegen
 
 
-def tile(vectors: int, a_form: str, b_form: str) -> Callable[..., None]:
-    """The intrinsic `tile(a, a_starts, b, b_starts_or_step, count, c, c_step, add)`.
+def tile(
+    vectors: int, a_form: str, b_form: str, c_form: str = "strided", rows: int = ROWS
+) -> Callable[..., None]:
+    """The intrinsic `tile(a, a_starts, b, b_starts_or_step, count, c, c_starts_or_step, add)`.
 
-    It computes the ROWS × (vectors · LANES) tile Σₖ a[:, k] · b[k, :] over `count` steps of k, and
-    stores it at `c`, whose rows are `c_step` apart: adding to what is there if `add`, else over it.
-    `a_starts` is a pointer to ROWS offsets where a_form is "rows"; else it is not looked at.
+    It computes the rows × (vectors · LANES) tile Σₖ a[:, k] · b[k, :] over `count` steps of k, and
+    stores it at `c`: adding to what is there if `add`, else over it. `a_starts` is a pointer to the
+    rows' offsets where a_form is "rows", and a pair of pointers, to the offsets of rows and of columns,
+    where it is "gathered"; else it is not looked at.
     """
 
     def typed(typingctx, a, a_starts, b, b_where, count, c, c_step, add):  # type: ignore[no-untyped-def]
         pointer = types.CPointer(types.float32)
         offsets = types.CPointer(types.int64)
-        where = offsets if b_form == "shifted" else types.int64
-        rows = offsets if a_form == "rows" else types.int64
+        pair = types.UniTuple(offsets, 2)
         signature = types.void(
-            pointer, rows, pointer, where, types.int64, pointer, types.int64, types.boolean
+            pointer,
+            {"rows": offsets, "gathered": pair}.get(a_form, types.int64),
+            pointer,
+            offsets if b_form == "shifted" else types.int64,
+            types.int64,
+            pointer,
+            offsets if c_form == "rows" else types.int64,
+            types.boolean,
         )
         return signature, codegen
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        a, a_starts, b, b_where, count, c, c_step, add = args
+        a, a_starts, b, b_where, count, c, c_where, add = args
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
         )
-        cells = [(i, v) for i in range(ROWS) for v in range(vectors)]
-        row = []
-        if a_form == "rows":
-            starts = [builder.load(builder.gep(a_starts, [_int(i)])) for i in range(ROWS)]
+        cells = [(i, v) for i in range(rows) for v in range(vectors)]
+        row, a_where = [], None
+        if a_form == "gathered":
+            a_starts, a_where = (builder.extract_value(a_starts, i) for i in range(2))
+        if a_form in ("rows", "gathered"):
+            starts = [builder.load(builder.gep(a_starts, [_int(i)])) for i in range(rows)]
             row = [builder.gep(a, [start]) for start in starts]
         before, step, after = (
             builder.block,
@@ -129,16 +155,22 @@ def tile(vectors: int, a_form: str, b_form: str) -> Callable[..., None]:
         sums = {cell: builder.phi(_vector) for cell in cells}
         for phi in sums.values():
             phi.add_incoming(zero, before)
+        # Nothing is loaded for the next step before this one has been computed: two steps at once, as LLVM
+        # would have them, need more registers than there are.
+        builder.asm(ir.FunctionType(ir.VoidType(), []), "", "~{memory}", [], True)
         if b_form == "shifted":
             b_row = builder.gep(b, [builder.load(builder.gep(b_where, [k]))])
         else:
             b_row = builder.gep(b, [builder.mul(k, b_where)])
         b_vectors = [_load(builder, builder.gep(b_row, [_int(v * LANES)])) for v in range(vectors)]
-        column = builder.gep(a, [builder.mul(k, _int(ROWS))])  # of packed panels
+        column = builder.gep(a, [builder.mul(k, _int(rows))])  # of packed panels
+        along = k if a_where is None else builder.load(builder.gep(a_where, [k]))
         new = {}
-        for i in range(ROWS):
+        for i in range(rows):
             where = (
-                builder.gep(column, [_int(i)]) if a_form == "packed" else builder.gep(row[i], [k])
+                builder.gep(column, [_int(i)])
+                if a_form == "packed"
+                else builder.gep(row[i], [along])
             )
             number = _broadcast(builder, builder.load(where))
             for v in range(vectors):
@@ -159,9 +191,12 @@ def tile(vectors: int, a_form: str, b_form: str) -> Callable[..., None]:
             for branch, adding in ((then, True), (otherwise, False)):
                 with branch:
                     for i, v in cells:
-                        place = builder.gep(
-                            c, [builder.add(builder.mul(c_step, _int(i)), _int(v * LANES))]
+                        start = (
+                            builder.load(builder.gep(c_where, [_int(i)]))
+                            if c_form == "rows"
+                            else builder.mul(c_where, _int(i))
                         )
+                        place = builder.gep(c, [builder.add(start, _int(v * LANES))])
                         value = total[i, v]
                         if adding:
                             value = builder.fadd(_load(builder, place), value)
@@ -177,6 +212,49 @@ def _broadcast(builder: ir.IRBuilder, number: Any) -> Any:
     first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(first, nothing, lanes)
+
+
+def dots(rows: int) -> Callable[..., None]:
+    """The intrinsic `dots(a, a_starts, b, count, c)`: c[i] = Σₖ a[a_starts[i] + k] · b[k] for i < rows.
+
+    count is a whole number of vectors, each of whose lanes adds up its own part.
+    """
+
+    def typed(typingctx, a, a_starts, b, count, c):  # type: ignore[no-untyped-def]
+        pointer = types.CPointer(types.float32)
+        offsets = types.CPointer(types.int64)
+        return types.void(pointer, offsets, pointer, types.int64, pointer), codegen
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        a, a_starts, b, count, c = args
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
+        )
+        add_up = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_f32, [_f32, _vector]),
+            f"llvm.vector.reduce.fadd.v{LANES}f32",
+        )
+        starts = [builder.load(builder.gep(a_starts, [_int(i)])) for i in range(rows)]
+        row = [builder.gep(a, [start]) for start in starts]
+        sums = [cgutils.alloca_once(builder, _vector) for _ in range(rows)]
+        for place in sums:
+            builder.store(ir.Constant(_vector, None), place)
+        with cgutils.for_range_slice(builder, _int(0), count, _int(LANES)) as (k, _):
+            factor = _load(builder, builder.gep(b, [k]))
+            for i in range(rows):
+                value = _load(builder, builder.gep(row[i], [k]))
+                builder.store(
+                    builder.call(multiply_add, [value, factor, builder.load(sums[i])]), sums[i]
+                )
+        for i in range(rows):
+            total = builder.call(
+                add_up, [ir.Constant(_f32, 0.0), builder.load(sums[i])], fastmath=("reassoc",)
+            )
+            builder.store(total, builder.gep(c, [_int(i)]))
+        return context.get_dummy_value()
+
+    return intrinsic(typed)
 
 
 def transpose_block(size: int) -> Callable[..., None]:
@@ -231,6 +309,54 @@ def copy(size: int) -> Callable[..., None]:
     return intrinsic(typed)
 
 
+class _Masked:
+    """Loads and stores of vectors of which only the first so many lanes exist."""
+
+    def __init__(self, builder: ir.IRBuilder) -> None:
+        self.builder = builder
+        address, bits = _vector.as_pointer(), ir.VectorType(ir.IntType(1), LANES)
+        self._load = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_vector, [address, ir.IntType(32), bits, _vector]),
+            f"llvm.masked.load.v{LANES}f32.p0",
+        )
+        self._store = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.VoidType(), [_vector, address, ir.IntType(32), bits]),
+            f"llvm.masked.store.v{LANES}f32.p0",
+        )
+
+    def mask(self, count: Any) -> Any:
+        """Which lanes are below `count`."""
+        i32 = ir.IntType(32)
+        lanes = ir.Constant(ir.VectorType(i32, LANES), list(range(LANES)))
+        first = self.builder.insert_element(
+            ir.Constant(lanes.type, ir.Undefined), self.builder.trunc(count, i32), _int(0)
+        )
+        everywhere = self.builder.shuffle_vector(
+            first, first, ir.Constant(ir.VectorType(i32, LANES), [0] * LANES)
+        )
+        return self.builder.icmp_signed("<", lanes, everywhere)
+
+    def load(self, pointer: Any, mask: Any) -> Any:
+        here = self.builder.bitcast(pointer, _vector.as_pointer())
+        zero = ir.Constant(_vector, None)
+        return self.builder.call(self._load, [here, ir.Constant(ir.IntType(32), 4), mask, zero])
+
+    def store(self, value: Any, pointer: Any, mask: Any) -> None:
+        there = self.builder.bitcast(pointer, _vector.as_pointer())
+        self.builder.call(self._store, [value, there, ir.Constant(ir.IntType(32), 4), mask])
+
+
+def _whole_and_rest(builder: ir.IRBuilder, count: Any, unit: int, whole: Any, rest: Any) -> None:
+    """`whole(i)` for every `unit` of the count, then `rest(i)` if there is something left."""
+    end = builder.and_(count, _int(-unit))
+    with cgutils.for_range_slice(builder, _int(0), end, _int(unit)) as (i, _):
+        whole(i)
+    with builder.if_then(builder.icmp_signed("<", end, count)):
+        rest(builder.select(builder.icmp_signed("<", end, _int(0)), _int(0), end))
+
+
 @intrinsic
 def copy_row(typingctx, source, target, count, plus):  # type: ignore[no-untyped-def]
     """target[:count] = source[:count] + plus, a vector at a time; the last one is masked.
@@ -241,33 +367,101 @@ def copy_row(typingctx, source, target, count, plus):  # type: ignore[no-untyped
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, target, count, plus = args
-        mask_type = ir.VectorType(ir.IntType(1), LANES)
-        address = _vector.as_pointer()
-        load = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_vector, [address, ir.IntType(32), mask_type, _vector]),
-            f"llvm.masked.load.v{LANES}f32.p0",
-        )
-        store = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [_vector, address, ir.IntType(32), mask_type]),
-            f"llvm.masked.store.v{LANES}f32.p0",
-        )
-        lanes = ir.Constant(ir.VectorType(_i64, LANES), list(range(LANES)))
-        aligned = ir.Constant(ir.IntType(32), 4)
+        masked = _Masked(builder)
         added = _broadcast(builder, plus)
-        with cgutils.for_range_slice(builder, _int(0), count, _int(LANES)) as (i, _):
-            left = builder.insert_element(
-                ir.Constant(lanes.type, ir.Undefined), builder.sub(count, i), _int(0)
-            )
-            left = builder.shuffle_vector(
-                left, left, ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-            )
-            mask = builder.icmp_signed("<", lanes, left)
-            here = builder.bitcast(builder.gep(source, [i]), address)
-            there = builder.bitcast(builder.gep(target, [i]), address)
-            value = builder.call(load, [here, aligned, mask, ir.Constant(_vector, None)])
-            builder.call(store, [builder.fadd(value, added), there, aligned, mask])
+
+        def whole(i: Any) -> None:
+            value = _load(builder, builder.gep(source, [i]))
+            _store(builder, builder.fadd(value, added), builder.gep(target, [i]))
+
+        def rest(i: Any) -> None:
+            mask = masked.mask(builder.sub(count, i))
+            value = masked.load(builder.gep(source, [i]), mask)
+            masked.store(builder.fadd(value, added), builder.gep(target, [i]), mask)
+
+        _whole_and_rest(builder, count, LANES, whole, rest)
         return context.get_dummy_value()
 
     return types.void(pointer, pointer, types.int64, types.float32), codegen
+
+
+@intrinsic
+def split_row(typingctx, source, count, evens, odds):  # type: ignore[no-untyped-def]
+    """evens[i] = source[2i] and odds[i] = source[2i + 1], of `count` pairs."""
+    pointer = types.CPointer(types.float32)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, count, evens, odds = args
+        masked = _Masked(builder)
+
+        def pairs(first: Any, second: Any) -> list[Any]:
+            kind = ir.VectorType(ir.IntType(32), LANES)
+            return [
+                builder.shuffle_vector(
+                    first, second, ir.Constant(kind, list(range(which, 2 * LANES, 2)))
+                )
+                for which in (0, 1)
+            ]
+
+        def whole(i: Any) -> None:
+            place = builder.mul(i, _int(2))
+            first = _load(builder, builder.gep(source, [place]))
+            second = _load(builder, builder.gep(source, [builder.add(place, _int(LANES))]))
+            for value, target in zip(pairs(first, second), (evens, odds), strict=True):
+                _store(builder, value, builder.gep(target, [i]))
+
+        def rest(i: Any) -> None:
+            left = builder.sub(count, i)
+            twice, place = builder.mul(left, _int(2)), builder.mul(i, _int(2))
+            first = masked.load(builder.gep(source, [place]), masked.mask(twice))
+            second = masked.load(
+                builder.gep(source, [builder.add(place, _int(LANES))]),
+                masked.mask(builder.sub(twice, _int(LANES))),
+            )
+            for value, target in zip(pairs(first, second), (evens, odds), strict=True):
+                masked.store(value, builder.gep(target, [i]), masked.mask(left))
+
+        _whole_and_rest(builder, count, LANES, whole, rest)
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64, pointer, pointer), codegen
+
+
+@intrinsic
+def merge_row(typingctx, evens, odds, target, count, plus):  # type: ignore[no-untyped-def]
+    """target[2i] = evens[i] + plus and target[2i + 1] = odds[i] + plus, of `count` pairs."""
+    pointer = types.CPointer(types.float32)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        evens, odds, target, count, plus = args
+        masked = _Masked(builder)
+        added = _broadcast(builder, plus)
+
+        def mixed(first: Any, second: Any) -> list[Any]:
+            kind = ir.VectorType(ir.IntType(32), LANES)
+            order = [i // 2 + i % 2 * LANES for i in range(2 * LANES)]
+            return [
+                builder.fadd(builder.shuffle_vector(first, second, ir.Constant(kind, half)), added)
+                for half in (order[:LANES], order[LANES:])
+            ]
+
+        def whole(i: Any) -> None:
+            place = builder.mul(i, _int(2))
+            values = [_load(builder, builder.gep(row, [i])) for row in (evens, odds)]
+            for half, value in enumerate(mixed(*values)):
+                there = builder.gep(target, [builder.add(place, _int(half * LANES))])
+                _store(builder, value, there)
+
+        def rest(i: Any) -> None:
+            left = builder.sub(count, i)
+            twice, place = builder.mul(left, _int(2)), builder.mul(i, _int(2))
+            mask = masked.mask(left)
+            values = [masked.load(builder.gep(row, [i]), mask) for row in (evens, odds)]
+            for half, value in enumerate(mixed(*values)):
+                there = builder.gep(target, [builder.add(place, _int(half * LANES))])
+                masked.store(value, there, masked.mask(builder.sub(twice, _int(half * LANES))))
+
+        _whole_and_rest(builder, count, LANES, whole, rest)
+        return context.get_dummy_value()
+
+    return types.void(pointer, pointer, pointer, types.int64, types.float32), codegen

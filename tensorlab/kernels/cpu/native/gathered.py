@@ -1,0 +1,509 @@
+"""Convolution as products of matrices whose elements stay where they are.
+
+An output channel o at pixel p is a sum over taps k, one for each input channel and place in the window:
+
+    y[o, p] = Σₖ w[o, k] · x[startₚ + offsetₖ]
+
+over an image with its padding around it. Where a pixel's window begins and how far from there a tap lies
+are tables, made once for each geometry; so a tile of the product (see `tile`) may have any pixels as its
+rows, whatever the stride, the dilation, the size of the image and the number of dimensions, and nothing is
+gathered beforehand (no "im2col" buffer). The channels of the output are its columns.
+
+The gradient by the input is the same sum with the taps turned around. With a stride it falls into phases:
+of input pixels with the same remainder by the stride, which the same taps reach. The gradient by the weight
+
+    w[o, k] = Σₚ x[startₚ + offsetₖ] · y[o, p]
+
+is the same product once more, with taps for pixels and pixels for taps.
+"""
+
+# Numba passes the first argument of an intrinsic itself.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.tables import Ints, by_phases, grid, images_of, round_up, steps_of
+from tensorlab.kernels.cpu.native.tile import (
+    LANES,
+    ROWS,
+    VECTORS,
+    at,
+    copy_row,
+    tile,
+    transpose_block,
+)
+from tensorlab.kernels.threads import run_parts, split, thread_count
+
+WIDTH = LANES * VECTORS
+DEPTH = 256  # of a block, in k: what is read of both operands before a tile is put away
+BREADTH = 4 * WIDTH  # columns whose sums are kept in the cache meanwhile
+PIXELS = 384  # about so many make the rows of one block
+NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
+
+_tile_1 = tile(1, "gathered", "strided", "rows")
+_tile_2 = tile(2, "gathered", "strided", "rows")
+_tile_3 = tile(3, "gathered", "strided", "rows")
+_transpose = transpose_block(LANES)
+
+
+# Parts of a convolution -------------------------------------------------------------------
+
+
+@compiled(
+    "void(float32[:, :, :, ::1], int64, int64, int64, int64, int64[::1], int64, float32[::1])"
+)
+def lay_out(x, image, images, first, last, to, step, room):
+    """Channels first…last of some images, row by row, to where their rows are in the padded ones."""
+    channels, rows, columns = x.shape[1:]
+    for n in range(images):
+        for c in range(first, last):
+            source = ((image + n) * channels + c) * rows * columns
+            target = (n * channels + c) * step
+            for r in range(rows):
+                copy_row(at(x, source + r * columns), at(room, target + to[r]), columns, NOTHING)
+
+
+@compiled(
+    "void(float32[::1], int64, int64, int64, int64, float32[::1], int64, int64, float32[::1])"
+)
+def turn(source, start, step, rows, columns, target, there, apart, corner):
+    """target[there + j · apart + i] = source[start + i · step + j] for i < rows and j < columns."""
+    for j in range(0, columns, LANES):
+        width = min(LANES, columns - j)
+        for i in range(0, rows, LANES):
+            height = min(LANES, rows - i)
+            here, new = start + i * step + j, there + j * apart + i
+            if height == LANES and width == LANES:
+                _transpose(at(source, here), step, at(target, new), apart)
+                continue
+            for r in range(height):
+                copy_row(at(source, here + r * step), at(corner, r * LANES), width, NOTHING)
+            _transpose(at(corner, 0), LANES, at(corner, LANES * LANES), LANES)
+            for r in range(width):
+                place = LANES * LANES + r * LANES
+                copy_row(at(corner, place), at(target, new + r * apart), height, NOTHING)
+
+
+@compiled("int64(int64, int64)", inline=True)
+def panel_width(left, wide):
+    """How wide the panel is that begins there: BREADTH in equal ones, at its end none of a single vector."""
+    vectors = min(wide - left, BREADTH - left % BREADTH) // LANES
+    return LANES * (vectors if vectors < 3 else 2 if vectors == 4 else 3)
+
+
+@compiled("void(float32[::1], int64, int64, int64, int64[:, ::1], float32[:, ::1], float32[::1])")
+def pack(source, pieces, rows, columns, taps, panels, corner):
+    """Weights as panels: each (rows, columns) piece of them with its rows side by side, column by column.
+
+    Each group has so many pieces. taps[j] is the place of column j: where the panels of its phase begin, how
+    many taps those have, which of them this is, and how much further it is from piece to piece.
+    """
+    wide = (rows + LANES - 1) // LANES * LANES
+    for piece in range(len(panels) * pieces):
+        group, number = piece // pieces, piece % pieces
+        left = 0
+        while left < wide:
+            width = panel_width(left, wide)
+            for i in range(left, left + width, LANES):
+                height = min(LANES, rows - i)
+                for j in range(0, columns, LANES):
+                    count = min(LANES, columns - j)
+                    for r in range(height):
+                        here = (piece * rows + i + r) * columns + j
+                        copy_row(at(source, here), at(corner, r * LANES), count, NOTHING)
+                    _transpose(at(corner, 0), LANES, at(corner, LANES * LANES), LANES)
+                    for t in range(count):
+                        base, depth, first, each = taps[j + t]
+                        new = base + left * depth + (first + number * each) * width + i - left
+                        place = LANES * LANES + t * LANES
+                        there = at(panels, group * panels.shape[1] + new)
+                        copy_row(at(corner, place), there, height, NOTHING)
+            left += width
+
+
+@compiled(
+    "void(float32[::1], int64, int64[::1], int64[::1], int64, int64, int64[::1], int64, int64, float32[::1], int64,"
+    " int64, int64, int64, float32[::1])"
+)
+def multiply(a, start, starts, to, first, last, where, skip, depth, b, base, begin, end, wide, c):
+    """c[to[i] + j] += Σₖ a[start + starts[i] + where[skip + k]] · b[k, begin + j] for i from first to last.
+
+    i goes by whole tiles, and j to end - begin, which is at most BREADTH; b is in panels, and `wide`.
+    """
+    for k in range(0, depth, DEPTH):
+        count = min(DEPTH, depth - k)
+        left = begin
+        while left < end:
+            width = panel_width(left, wide)
+            panel = base + left * depth + k * width
+            there = at(c, left - begin)
+            for i in range(first, last, ROWS):
+                places, rows = (at(starts, i), at(where, skip + k)), at(to, i)
+                if width == 3 * LANES:
+                    _tile_3(at(a, start), places, at(b, panel), width, count, there, rows, True)
+                elif width == 2 * LANES:
+                    _tile_2(at(a, start), places, at(b, panel), width, count, there, rows, True)
+                else:
+                    _tile_1(at(a, start), places, at(b, panel), width, count, there, rows, True)
+            left += width
+
+
+_TABLES = "int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1], int64, int64"
+
+
+@compiled(
+    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], {_TABLES}, int64, int64,"
+    " float32[::1], float32[::1], float32[::1])"
+)
+def correlate(
+    x, out, plus, panels, starts, to, segments, edges, where, taps, rows_to, images, step, first, last, room,
+    found, corner,
+):  # fmt: skip
+    """The blocks first…last of `out`: of images, and in them of pixels."""
+    groups, wide = plus.shape
+    within, per_group = x.shape[1] // groups, out.shape[1] // groups
+    pixels = out.shape[2]
+    phases, chunks = len(taps) - 1, len(edges) - 1
+    laid = -1
+    flat = out.reshape(-1)
+    for block in range(first, last):
+        image, chunk = block // chunks * images, block % chunks
+        here = min(images, len(x) - image)
+        if image != laid:
+            lay_out(x, image, here, 0, x.shape[1], rows_to, step, room)
+            laid = image
+        begin = edges[chunk]
+        end = min(edges[chunk + 1], here * pixels)
+        apart = min(wide, BREADTH)
+        for part in range(groups * ((wide + BREADTH - 1) // BREADTH)):
+            g, left = part % groups, part // groups * BREADTH
+            right = min(left + BREADTH, wide)
+            for p in range(end - begin):
+                copy_row(at(plus, g * wide + left), at(found, p * apart), right - left, NOTHING)
+            base = 0
+            for phase in range(phases):
+                depth = taps[phase + 1] - taps[phase]
+                top, count = segments[chunk * phases + phase]
+                # The last images may be fewer; each has as many pixels in a phase as the others.
+                count = count * here // images if images > 1 else count
+                multiply(
+                    room, g * within * step, starts, to, top, top + count, where, taps[phase], depth,
+                    panels[g], base, left, right, wide, found,
+                )  # fmt: skip
+                base += depth * wide
+            for n in range(begin // pixels, (end - 1) // pixels + 1):
+                one, other = max(begin, n * pixels), min(end, (n + 1) * pixels)
+                channel = (image + n) * out.shape[1] + g * per_group + left
+                turn(
+                    found, (one - begin) * apart, apart, other - one, min(right, per_group) - left, flat,
+                    channel * pixels + one - n * pixels, pixels, corner,
+                )  # fmt: skip
+
+
+@compiled(
+    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], int64, int64, int64[::1], {_TABLES}, int64,"
+    " int64, int64, int64, int64, int64, float32[::1], float32[::1], float32[::1])"
+)
+def add_products(
+    x, y, sums, wide, per_channel, sums_to, starts, to, segments, edges, where, taps, rows_to, images, step,
+    first, last, first_group, last_group, top, bottom, room, panels, corner,
+):  # fmt: skip
+    """sums[g, k · wide + o] += Σₚ x[startₚ + where[k]] · y[o, p] over blocks, for some groups and taps."""
+    groups = len(sums)
+    within, per_group = x.shape[1] // groups, y.shape[1] // groups
+    pixels = y.shape[2]
+    chunks = len(edges) - 1
+    least, most = top // per_channel, min(within, (bottom + per_channel - 1) // per_channel)
+    laid = -1
+    flat = y.reshape(-1)
+    for block in range(first, last):
+        image, chunk = block // chunks * images, block % chunks
+        here = min(images, len(x) - image)
+        if image != laid:
+            for g in range(first_group, last_group):
+                lay_out(x, image, here, g * within + least, g * within + most, rows_to, step, room)
+            laid = image
+        begin = edges[chunk]
+        end = min(edges[chunk + 1], here * pixels)
+        depth = end - begin
+        for g in range(first_group, last_group):
+            left = 0
+            while left < wide:
+                width = panel_width(left, wide)
+                for o in range(left, min(left + width, per_group), LANES):
+                    high = min(LANES, per_group - o)
+                    for n in range(begin // pixels, (end - 1) // pixels + 1):
+                        one, other = max(begin, n * pixels), min(end, (n + 1) * pixels)
+                        channel = (image + n) * y.shape[1] + g * per_group + o
+                        target = left * depth + (one - begin) * width + o - left
+                        turn(
+                            flat, channel * pixels + one - n * pixels, pixels, high, other - one, panels,
+                            target, width, corner,
+                        )  # fmt: skip
+                left += width
+            for left in range(0, wide, BREADTH):
+                multiply(
+                    room, g * within * step, where, sums_to, top, bottom, starts, segments[chunk, 0], depth,
+                    panels, 0, left, min(left + BREADTH, wide), wide, sums[g, left:],
+                )  # fmt: skip
+
+
+# Tables -----------------------------------------------------------------------------------
+
+
+class Tables(NamedTuple):
+    """Where everything is: see the arguments of `correlate` of these names."""
+
+    starts: np.ndarray
+    to: np.ndarray
+    segments: np.ndarray
+    edges: np.ndarray
+    where: np.ndarray
+    taps: np.ndarray
+    rows_to: np.ndarray
+    images: int
+    step: int
+
+
+class Pixels(NamedTuple):
+    """Pixels of the result that the same taps reach."""
+
+    starts: np.ndarray  # in the padded image
+    numbers: np.ndarray  # which pixels they are
+    offsets: np.ndarray  # of the taps, from a pixel's start
+
+
+def _tables(
+    phases: list[Pixels], channels: int, within: int, apart: int, pixels: int, padded: Ints, rows_to: np.ndarray,
+    batch: int, threads: int,
+) -> Tables:  # fmt: skip
+    """The tables of a result of so many `pixels`, made of these phases.
+
+    `channels` are in an image, `within` in a group; found pixels are `apart` from each other.
+    """
+    # An odd number of cache lines from channel to channel: the same pixel of many channels then does not
+    # fall on the same few places of the cache.
+    step = round_up(math.prod(padded), 16)
+    step += 16 * (step // 16 % 2 == 0)
+    images = max(1, min(PIXELS // pixels, -(-batch // threads)))
+    images = -(-batch // -(-batch // images))  # the last block has as many, or a few less
+    total = images * pixels
+    pieces = max(-(-total // PIXELS), -(-threads * images // batch) if images == 1 else 1)
+    edges = np.array([total * i // pieces for i in range(pieces + 1)], np.int64)
+    image = np.arange(images)[:, None]
+    start = np.concatenate([(image * (channels * step) + p.starts).reshape(-1) for p in phases])
+    pixel = np.concatenate([(image * pixels + p.numbers).reshape(-1) for p in phases])
+    number = np.repeat(np.arange(len(phases)), [images * len(p.numbers) for p in phases])
+    chunk = np.searchsorted(edges, pixel, "right") - 1
+    segment = chunk * len(phases) + number
+    order = np.lexsort((pixel, segment))
+    counts = np.bincount(segment, minlength=pieces * len(phases))
+    rounded = -(-counts // ROWS) * ROWS
+    firsts = np.cumsum(rounded) - rounded
+    place = (
+        firsts[segment[order]]
+        + np.arange(len(order))
+        - np.repeat(np.cumsum(counts) - counts, counts)
+    )
+    starts = np.zeros(rounded.sum() + ROWS, np.int64)
+    # What fills up a tile goes to a row that nobody reads.
+    to = np.full(len(starts), np.diff(edges).max() * apart, np.int64)
+    starts[place] = start[order]
+    to[place] = (pixel[order] - edges[chunk[order]]) * apart
+    channel = np.arange(within)[:, None] * step
+    where = [(channel + p.offsets).reshape(-1) for p in phases]
+    taps = np.cumsum([0, *map(len, where)])
+    return Tables(
+        starts, to, np.stack([firsts, counts], 1).astype(np.int64), edges, np.concatenate(where), taps, rows_to,
+        images, step,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=128)
+def _forward_tables(
+    size: Ints, kernel: Ints, count: Ints, stride: Ints, padding: Ints, dilation: Ints, channels: int,
+    within: int, wide: int, batch: int, threads: int,
+) -> Tables:  # fmt: skip
+    padded = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
+    steps = steps_of(padded)
+    starts = grid([np.arange(n) * s * t for n, s, t in zip(count, stride, steps, strict=True)])
+    offsets = grid([np.arange(k) * d * t for k, d, t in zip(kernel, dilation, steps, strict=True)])
+    rows = [(np.arange(n) + p) * t for n, p, t in zip(size, padding, steps, strict=True)]
+    rows_to = grid(rows[:-1]) + padding[-1]
+    phase = Pixels(starts, np.arange(len(starts)), offsets)
+    return _tables(
+        [phase], channels, within, min(wide, BREADTH), len(starts), padded, rows_to, batch, threads
+    )
+
+
+@functools.lru_cache(maxsize=128)
+def _backward_tables(
+    size: Ints, kernel: Ints, count: Ints, stride: Ints, padding: Ints, dilation: Ints, channels: int,
+    within: int, wide: int, batch: int, threads: int,
+) -> tuple[Tables, np.ndarray]:  # fmt: skip
+    """The tables, and where the taps of each phase go, as `pack` takes it."""
+    each = by_phases(size, kernel, stride, padding, dilation)
+    down = [(k - 1) * d // s for k, d, s in zip(kernel, dilation, stride, strict=True)]
+    padded = tuple(
+        before + max((n - 1 + p) // s + 1, m)
+        for before, n, p, s, m in zip(down, size, padding, stride, count, strict=True)
+    )
+    steps, out_steps, tap_steps = steps_of(padded), steps_of(size), steps_of(kernel)
+    phases, taps_of = [], []
+    for ones in itertools.product(*each):
+        phases.append(
+            Pixels(
+                grid([p.starts * t for p, t in zip(ones, steps, strict=True)]),
+                grid([p.pixels * t for p, t in zip(ones, out_steps, strict=True)]),
+                grid([p.offsets * t for p, t in zip(ones, steps, strict=True)]),
+            )
+        )
+        taps_of.append(grid([p.taps * t for p, t in zip(ones, tap_steps, strict=True)]))
+    rows = [(np.arange(n) + b) * t for n, b, t in zip(count, down, steps, strict=True)]
+    rows_to = grid(rows[:-1]) + down[-1]
+    tables = _tables(
+        phases,
+        channels,
+        within,
+        min(wide, BREADTH),
+        math.prod(size),
+        padded,
+        rows_to,
+        batch,
+        threads,
+    )
+    taps = np.zeros((math.prod(kernel), 4), np.int64)
+    for served, start in zip(taps_of, tables.taps, strict=False):
+        for i, tap in enumerate(served):
+            taps[tap] = start * wide, within * len(served), i, len(served)
+    return tables, taps
+
+
+# The three products -----------------------------------------------------------------------
+
+
+def _room(tables: Tables, channels: int) -> np.ndarray:
+    return np.zeros(tables.images * channels * tables.step, np.float32)
+
+
+def _corner() -> np.ndarray:
+    return np.zeros(2 * LANES * LANES, np.float32)
+
+
+def _correlate(
+    x: np.ndarray, out: np.ndarray, plus: np.ndarray, panels: np.ndarray, tables: Tables, work: int
+) -> None:
+    most = int(np.diff(tables.edges).max())
+
+    def part(first: int, last: int) -> None:
+        found = np.empty((most + 1) * min(plus.shape[1], BREADTH), np.float32)
+        room = _room(tables, x.shape[1])
+        correlate(x, out, plus, panels, *tables, first, last, room, found, _corner())
+
+    blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
+    run_parts(part, split(blocks, thread_count(work)))
+
+
+def forward(
+    x: np.ndarray, w: np.ndarray, bias: Any, count: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray:  # fmt: skip
+    """The convolution of x (N, C, *size) with w (O, C / groups, *kernel): (N, O, *count)."""
+    channels, outputs, within = x.shape[1], w.shape[0], w.shape[1]
+    per_group = outputs // groups
+    wide = round_up(per_group, LANES)
+    work = 2 * x.shape[0] * math.prod(count) * w.size
+    tables = _forward_tables(
+        x.shape[2:], w.shape[2:], tuple(count), tuple(stride), tuple(padding), tuple(dilation), channels,
+        within, wide, x.shape[0], thread_count(work),
+    )  # fmt: skip
+    depth = w.size // outputs
+    panels = np.zeros((groups, wide * depth), np.float32)
+    taps = np.zeros((depth, 4), np.int64)
+    taps[:, 1], taps[:, 2] = depth, np.arange(depth)
+    pack(np.ascontiguousarray(w).reshape(-1), 1, per_group, depth, taps, panels, _corner())
+    plus = np.zeros((groups, wide), np.float32)
+    if bias is not None:
+        plus[:, :per_group] = bias.reshape(groups, -1)
+    out = np.empty((x.shape[0], outputs, math.prod(count)), np.float32)
+    _correlate(images_of(x), out, plus, panels, tables, work)
+    return out.reshape(x.shape[0], outputs, *count)
+
+
+def by_input(
+    y: np.ndarray, w: np.ndarray, bias: Any, size: Ints, stride: Ints, padding: Ints, dilation: Ints, groups: int
+) -> np.ndarray:  # fmt: skip
+    """The gradient by the input: of y (N, O, *count) and w, an array (N, C, *size); and a bias for each C."""
+    per_group, within = w.shape[0] // groups, w.shape[1]
+    wide = round_up(within, LANES)
+    work = 2 * y.size * w.size // w.shape[0]
+    tables, taps = _backward_tables(
+        tuple(size), w.shape[2:], y.shape[2:], tuple(stride), tuple(padding), tuple(dilation), y.shape[1],
+        per_group, wide, y.shape[0], thread_count(work),
+    )  # fmt: skip
+    area = len(taps)
+    panels = np.zeros((groups, wide * per_group * area), np.float32)
+    pack(np.ascontiguousarray(w).reshape(-1), per_group, within, area, taps, panels, _corner())
+    plus = np.zeros((groups, wide), np.float32)
+    if bias is not None:
+        plus[:, :within] = bias.reshape(groups, -1)
+    out = np.empty((y.shape[0], within * groups, math.prod(size)), np.float32)
+    _correlate(images_of(y), out, plus, panels, tables, work)
+    return out.reshape(y.shape[0], within * groups, *size)
+
+
+def by_weight(
+    x: np.ndarray,
+    y: np.ndarray,
+    kernel: Ints,
+    stride: Ints,
+    padding: Ints,
+    dilation: Ints,
+    groups: int,
+) -> np.ndarray:
+    """The gradient by the weight: of x (N, C, *size) and y (N, O, *count), (O, C / groups, *kernel)."""
+    per_group, within = y.shape[1] // groups, x.shape[1] // groups
+    wide = round_up(per_group, LANES)
+    area = math.prod(kernel)
+    depth = within * area
+    threads = thread_count(2 * y.size * depth)
+    tables = _forward_tables(
+        x.shape[2:], tuple(kernel), y.shape[2:], tuple(stride), tuple(padding), tuple(dilation), x.shape[1],
+        within, wide, x.shape[0], threads,
+    )  # fmt: skip
+    blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
+    rows = round_up(depth, ROWS)
+    where = np.concatenate([tables.where, np.repeat(tables.where[-1:], rows - depth)])
+    sums_to = np.minimum(np.arange(rows), depth) * wide
+    if groups >= threads > 1:
+        parts = [(0, 0, blocks, *part, 0, rows) for part in split(groups, threads)]
+    elif depth * threads > blocks * PIXELS:
+        parts = [(0, 0, blocks, 0, groups, *part) for part in split(rows, threads, ROWS)]
+    else:
+        parts = [(i, *part, 0, groups, 0, rows) for i, part in enumerate(split(blocks, threads))]
+    sums = np.zeros((1 + parts[-1][0], groups, (depth + 1) * wide), np.float32)
+    images, planes = images_of(x), np.ascontiguousarray(y).reshape(*y.shape[:2], -1)
+
+    def part(number: int, *limits: int) -> None:
+        panels = np.zeros(int(np.diff(tables.edges).max()) * wide, np.float32)
+        add_products(
+            images, planes, sums[number], wide, area, sums_to, *tables._replace(where=where), *limits,
+            _room(tables, x.shape[1]), panels, _corner(),
+        )  # fmt: skip
+
+    run_parts(part, parts)
+    total = sums[0]
+    for more in sums[1:]:
+        total += more
+    out = np.empty((y.shape[1], depth), np.float32)
+    corner, flat = _corner(), out.reshape(-1)
+    for g in range(groups):
+        turn(total[g], 0, wide, depth, per_group, flat, g * per_group * depth, depth, corner)
+    return out.reshape(y.shape[1], within, *kernel)
