@@ -7,7 +7,7 @@ import builtins
 import inspect
 import textwrap
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 __all__ = ["CompileError", "Source"]
 
@@ -78,6 +78,13 @@ class Source:
             f"kernel {self.name!r}, line {line}: {what}{advice}\n    {line} | {self.text(line)}"
         )
 
+    def check_written(self) -> None:
+        """Raise the `NotImplementedError` with which the function says that it is still to be written."""
+        for node in self.tree.body:
+            if _is_unwritten(node):
+                message = [ast.literal_eval(each) for each in getattr(node.exc, "args", [])]
+                raise NotImplementedError(*message)
+
     def outside(self, name: str) -> Any:
         """What a name that the function does not assign stands for; `NameError` if for nothing."""
         function = self.function
@@ -102,10 +109,26 @@ class Source:
                 "give every argument at the launch",
             )
         for node in self.tree.body:
+            if _is_unwritten(node):
+                continue
             for each in ast.walk(node):
                 found = _UNSUPPORTED.get(type(each))
                 if found is not None:
                     self.error(each, *found)
+
+
+def _is_unwritten(node: ast.AST) -> TypeGuard[ast.Raise]:
+    """Whether a statement is `raise NotImplementedError` or the same with a text."""
+    if not isinstance(node, ast.Raise):
+        return False
+    made = node.exc
+    called = made.func if isinstance(made, ast.Call) else made
+    texts = made.args if isinstance(made, ast.Call) else []
+    return (
+        isinstance(called, ast.Name)
+        and called.id == "NotImplementedError"
+        and all(isinstance(text, ast.Constant) for text in texts)
+    )
 
 
 _NO_LIST = "make an array before the launch and hand it over, or use local.array(shape, dtype)"

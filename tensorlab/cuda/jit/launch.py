@@ -58,6 +58,7 @@ def kernel(function: Callable[..., Any]) -> Kernel:
     Raises:
         CompileError: (a `TypeError`) when decorated or launched, if the function says something
             that a GPU can't do; the message says what to write instead.
+        NotImplementedError: at the launch, if that is what the function's body raises.
         TypeError, ValueError: at the launch, for arguments or a configuration that can't be.
         KernelError: (a `RuntimeError`) by the simulator, if the kernel leaves an array or never
             ends; not inside of `watch`, which reports it. A race is a `KernelWarning`.
@@ -158,6 +159,7 @@ class Kernel:
         return self._read([_Argument.of(self.source.name, i, a) for i, a in enumerate(args)])
 
     def _launch(self, grid: Triple, block: Triple, *args: Any) -> None:
+        self.source.check_written()
         found = [_Argument.of(self.source.name, i, a) for i, a in enumerate(args)]
         program = self._read(found)
         self._check(program, found)
