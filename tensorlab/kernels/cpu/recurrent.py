@@ -48,11 +48,12 @@ def _lstm_backward(
     found = _kernels(4, x, (h0, c0), w_ih, w_hh, *out)
     if found is None or any(part.dtype != np.float32 for part in g):
         return NotImplemented
-    by_gates, by_x, by_h, by_c = found.lstm_backward(
+    by_gates, by_x, by_h, by_c, by_bias = found.lstm_backward(
         g, x, c0, w_ih, w_hh, cells, gates, reverse, needs[0]
     )
-    others = _of_weights(found, by_gates, by_gates, x, _before(hidden, h0, reverse), needs[3:])
-    return by_x if needs[0] else None, by_h, by_c, *others
+    before = _before(hidden, h0, reverse)
+    by_weights = _of_weights(found, by_gates, by_gates, x, before, needs[3:])
+    return by_x if needs[0] else None, by_h, by_c, *by_weights, by_bias, by_bias
 
 
 @register_kernel("gru_sequence", "cpu")
@@ -71,11 +72,11 @@ def _gru_backward(
     found = _kernels(3, x, (h0,), w_ih, w_hh, *out)
     if found is None or any(part.dtype != np.float32 for part in g):
         return NotImplemented
-    of_x, of_h, by_x, by_h = found.gru_backward(
+    of_x, of_h, by_x, by_h, *by_biases = found.gru_backward(
         g, x, h0, w_ih, w_hh, hidden, gates, reverse, needs[0]
     )
-    others = _of_weights(found, of_x, of_h, x, _before(hidden, h0, reverse), needs[2:])
-    return by_x if needs[0] else None, by_h, *others
+    by_weights = _of_weights(found, of_x, of_h, x, _before(hidden, h0, reverse), needs[2:])
+    return by_x if needs[0] else None, by_h, *by_weights, *by_biases
 
 
 @register_kernel("rnn_sequence", "cpu")
@@ -93,9 +94,9 @@ def _rnn_backward(
     found = _kernels(1, x, (h0,), w_ih, w_hh, out)
     if found is None or g.dtype != np.float32:
         return NotImplemented
-    by_sum, by_x, by_h = found.rnn_backward(g, x, w_ih, w_hh, out, reverse, relu, needs[0])
-    others = _of_weights(found, by_sum, by_sum, x, _before(out, h0, reverse), needs[2:])
-    return by_x if needs[0] else None, by_h, *others
+    by_sum, by_x, by_h, by_bias = found.rnn_backward(g, x, w_ih, w_hh, out, reverse, relu, needs[0])
+    by_weights = _of_weights(found, by_sum, by_sum, x, _before(out, h0, reverse), needs[2:])
+    return by_x if needs[0] else None, by_h, *by_weights, by_bias, by_bias
 
 
 def _before(hidden: Any, h0: Any, reverse: bool) -> Any:
@@ -106,14 +107,10 @@ def _before(hidden: Any, h0: Any, reverse: bool) -> Any:
 def _of_weights(
     found: Any, of_x: Any, of_h: Any, x: Any, before: Any, needs: tuple[bool, ...]
 ) -> tuple[Any, ...]:
-    """The gradients of both weights and both biases."""
-    by_x = of_x.sum((0, 1)) if needs[2] else None
-    by_h = by_x if of_h is of_x else None
-    if needs[3] and by_h is None:
-        by_h = of_h.sum((0, 1))
+    """The gradients of both weights, each if it is needed."""
+    if of_x is of_h and needs[0] and needs[1]:
+        return found.weight_gradients(of_x, x, before)
     return (
         found.weight_gradient(of_x, x) if needs[0] else None,
         found.weight_gradient(of_h, before) if needs[1] else None,
-        by_x,
-        by_h if needs[3] else None,
     )

@@ -9,13 +9,19 @@ What a step needs beside the weights stays in the caches: nothing that the input
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.gemm import matmul, multiply_panels, pack_columns, pack_rows
+from tensorlab.kernels.cpu.native.gemm import (
+    DEPTH,
+    HEIGHT,
+    matmul,
+    multiply_panels,
+    pack_columns,
+    pack_rows,
+)
 from tensorlab.kernels.cpu.native.maths import sigmoid, tanh
 from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS
 from tensorlab.kernels.threads import run_parts, split, thread_count
@@ -47,17 +53,46 @@ def _add_up(x, h, x_panels, h_panels, of_x, of_h, bias, joined, first, last, roo
 
 
 @compiled(
-    "void(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float32[:, ::1], int64, int64, boolean,"
-    " float32[::1], float32[::1])"
+    "void(float32[:, ::1], float32[::1], float32[::1], float32[:, ::1], float32[:, ::1], float32[::1], int64, int64,"
+    " boolean, float32[::1], float32[::1])"
 )
-def _pass_on(by_gates, h_panels, x_panels, by_h, by_x, first, last, add, room, corner):
-    """The gradients of the state before a step, added to by_h if `add`, and of the step's input."""
+def _pass_on(by_gates, h_panels, x_panels, by_h, by_x, sums, first, last, add, room, corner):
+    """The gradients of the state before a step, added to by_h if `add`, of the step's input, and of the bias."""
     rows = by_gates.shape[1]
+    for n in range(first, last):
+        line = by_gates[n]
+        for j in range(rows):
+            sums[j] += line[j]
     pack_rows(by_gates, first, last, 0, rows, room)
     if len(h_panels):
         multiply_panels(room, h_panels, rows, by_h, first, last, 0, by_h.shape[1], add, corner)
     if len(by_x):
         multiply_panels(room, x_panels, rows, by_x, first, last, 0, by_x.shape[1], False, corner)
+
+
+@compiled(
+    "void(float32[:, :], float32[:, :], float32[:, :], float32[:, ::1], float32[:, ::1], int64, int64)"
+)
+def _of_weights(by_gates, h, x, by_w_hh, by_w_ih, top, bottom):
+    """by_gates · h and by_gates · x, rows top to bottom of each: two products for one packing."""
+    size, features, depth = h.shape[1], x.shape[1], len(x)
+    a_room = np.empty((HEIGHT + ROWS) * DEPTH, np.float32)
+    h_room, x_room = (
+        np.empty((size + WIDTH) * DEPTH, np.float32),
+        np.empty((features + WIDTH) * DEPTH, np.float32),
+    )
+    corner = np.empty(ROWS * WIDTH, np.float32)
+    for start in range(0, depth, DEPTH):
+        count = min(DEPTH, depth - start)
+        pack_columns(h, start, count, 0, size, h_room)
+        pack_columns(x, start, count, 0, features, x_room)
+        for row in range(top, bottom, HEIGHT):
+            below = min(row + HEIGHT, bottom)
+            pack_rows(by_gates, row, below, start, count, a_room)
+            multiply_panels(a_room, h_room, count, by_w_hh, row, below, 0, size, start > 0, corner)
+            multiply_panels(
+                a_room, x_room, count, by_w_ih, row, below, 0, features, start > 0, corner
+            )
 
 
 # LSTM -------------------------------------------------------------------------------------
@@ -94,14 +129,15 @@ def _lstm(x, h0, c0, x_panels, h_panels, bias, reverse, hidden, cells, gates, fi
 @compiled(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], float32[::1],"
     " boolean, float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1],"
-    " float32[:, ::1], int64, int64)"
+    " float32[:, ::1], float32[:, ::1], int64, int64, int64)"
 )
 def _lstm_back(
-    g_h, g_c, g_gates, c0, h_panels, x_panels, reverse, cells, gates, out, by_x, by_h, by_c, first, last
+    g_h, g_c, g_gates, c0, h_panels, x_panels, reverse, cells, gates, out, by_x, by_h, by_c, sums, number, first, last
 ):  # fmt: skip
-    """The gradients of the gates, `out`, of the input, and of the first states, which begin as zero.
+    """The gradients of the gates, `out`, of the input, the first states and the bias; the last begin as zero.
 
-    g_c and g_gates are of every step, or of one: that for all. by_x is empty if it is not wanted.
+    Of the bias each part, counted by `number`, has its own sum. g_c and g_gates are of every step, or of one:
+    that for all. by_x is empty if it is not wanted.
     """
     steps, size, count = len(g_h), c0.shape[1], last - first
     room = np.empty((count + ROWS) * 4 * size, np.float32)
@@ -127,7 +163,9 @@ def _lstm_back(
                 found[3 * size + j] = (dh * squashed + more[3 * size + j]) * o * (_ONE - o)
                 of_c[j] = dc * f
         x_now = by_x[t] if len(by_x) else by_h[:0]
-        _pass_on(out[t], h_panels, x_panels, by_h, x_now, first, last, False, room, corner)
+        _pass_on(
+            out[t], h_panels, x_panels, by_h, x_now, sums[number], first, last, False, room, corner
+        )
 
 
 # GRU --------------------------------------------------------------------------------------
@@ -162,12 +200,13 @@ def _gru(x, h0, x_panels, h_panels, x_bias, h_bias, reverse, hidden, gates, firs
 @compiled(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], float32[::1], boolean,"
     " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, ::1], int64, int64)"
+    " float32[:, ::1], float32[:, ::1], float32[:, ::1], int64, int64, int64)"
 )
 def _gru_back(
-    g_h, g_gates, h0, h_panels, x_panels, reverse, hidden, gates, of_x, of_h, by_x, by_h, first, last
+    g_h, g_gates, h0, h_panels, x_panels, reverse, hidden, gates, of_x, of_h, by_x, by_h, x_sums, h_sums, number,
+    first, last,
 ):  # fmt: skip
-    """The gradients of what input and state add to the gates, of the input, and of the first state.
+    """The gradients of what input and state add to the gates, of the input, the first state and both biases.
 
     g_gates and by_x as for the LSTM.
     """
@@ -193,8 +232,32 @@ def _gru_back(
                 q[j], q[size + j], q[2 * size + j] = d_r, d_z, d_new * r + more[3 * size + j]
                 arrived[j] = dh * z
         x_now = by_x[t] if len(by_x) else by_h[:0]
-        _pass_on(of_h[t], h_panels, x_panels, by_h, by_h[:0], first, last, True, room, corner)
-        _pass_on(of_x[t], x_panels[:0], x_panels, by_h, x_now, first, last, False, room, corner)
+        _pass_on(
+            of_h[t],
+            h_panels,
+            x_panels,
+            by_h,
+            by_h[:0],
+            h_sums[number],
+            first,
+            last,
+            True,
+            room,
+            corner,
+        )
+        _pass_on(
+            of_x[t],
+            x_panels[:0],
+            x_panels,
+            by_h,
+            x_now,
+            x_sums[number],
+            first,
+            last,
+            False,
+            room,
+            corner,
+        )
 
 
 # RNN --------------------------------------------------------------------------------------
@@ -226,10 +289,12 @@ def _rnn(x, h0, x_panels, h_panels, bias, reverse, relu, hidden, first, last):
 
 @compiled(
     "void(float32[:, :, ::1], float32[::1], float32[::1], boolean, boolean, float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], float32[:, ::1], int64, int64)"
+    " float32[:, :, ::1], float32[:, ::1], float32[:, ::1], int64, int64, int64)"
 )
-def _rnn_back(g, h_panels, x_panels, reverse, relu, hidden, out, by_x, by_h, first, last):
-    """The gradients of the sums, `out`, of the input, and of the first state."""
+def _rnn_back(
+    g, h_panels, x_panels, reverse, relu, hidden, out, by_x, by_h, sums, number, first, last
+):
+    """The gradients of what tanh or relu is of, `out`, of the input, the first state and the bias."""
     steps, size, count = len(g), by_h.shape[1], last - first
     room = np.empty((count + ROWS) * size, np.float32)
     corner = np.empty(ROWS * WIDTH, np.float32)
@@ -243,7 +308,9 @@ def _rnn_back(g, h_panels, x_panels, reverse, relu, hidden, out, by_x, by_h, fir
                 flat = _ONE if state[j] > _ZERO else _ZERO
                 found[j] = (arrived[j] + given[j]) * (flat if relu else slope)
         x_now = by_x[t] if len(by_x) else by_h[:0]
-        _pass_on(out[t], h_panels, x_panels, by_h, x_now, first, last, False, room, corner)
+        _pass_on(
+            out[t], h_panels, x_panels, by_h, x_now, sums[number], first, last, False, room, corner
+        )
 
 
 # Calling them -----------------------------------------------------------------------------
@@ -266,11 +333,15 @@ def _bias(rows: int, *given: np.ndarray | None) -> np.ndarray:
     return total
 
 
-def _run(kernel: Callable[..., Any], x: np.ndarray, w_hh: np.ndarray) -> None:
-    """`kernel(first, last)` on the sequences of a batch, one part for each thread."""
+def _batches(x: np.ndarray, w_hh: np.ndarray) -> list[tuple[int, int]]:
+    """The sequences of a batch, one part for each thread."""
     steps, batch, features = x.shape
     work = 2 * steps * batch * w_hh.shape[0] * (features + w_hh.shape[1])
-    run_parts(kernel, split(batch, thread_count(work), ROWS))
+    return split(batch, thread_count(work), ROWS)
+
+
+def _numbered(parts: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    return [(number, *part) for number, part in enumerate(parts)]
 
 
 def _room(x: np.ndarray, wanted: bool) -> np.ndarray:
@@ -294,7 +365,7 @@ def lstm_sequence(
     cells, gates = np.empty_like(hidden), np.empty((steps, batch, 4 * size), np.float32)
     h0, c0 = np.ascontiguousarray(h0), np.ascontiguousarray(c0)
     given = (x, h0, c0, _packed(w_ih.T), _packed(w_hh.T), _bias(4 * size, b_ih, b_hh), reverse)
-    _run(lambda *part: _lstm(*given, hidden, cells, gates, *part), x, w_hh)
+    run_parts(lambda *part: _lstm(*given, hidden, cells, gates, *part), _batches(x, w_hh))
     return hidden, cells, gates
 
 
@@ -302,7 +373,7 @@ def lstm_backward(
     g: tuple[np.ndarray, ...], x: np.ndarray, c0: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray,
     cells: np.ndarray, gates: np.ndarray, reverse: bool, with_input: bool,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """The gradients of the gates, of the input (empty unless it is wanted), and of the first states."""
+    """The gradients of the gates, of the input (empty unless it is wanted), the first states and the bias."""
     out, by_x = np.empty(gates.shape, np.float32), _room(x, with_input)
     by_h, by_c = np.zeros_like(c0, order="C"), np.zeros_like(c0, order="C")
     g_h, g_c, g_gates = (
@@ -311,8 +382,12 @@ def lstm_backward(
     )
     c0, cells, gates = (np.ascontiguousarray(a) for a in (c0, cells, gates))
     given = (g_h, g_c, g_gates, c0, _packed(w_hh), _packed(w_ih), reverse, cells, gates)
-    _run(lambda *part: _lstm_back(*given, out, by_x, by_h, by_c, *part), x, w_hh)
-    return out, by_x, by_h, by_c
+    parts = _batches(x, w_hh)
+    sums = np.zeros((len(parts), len(w_hh)), np.float32)
+    run_parts(
+        lambda *part: _lstm_back(*given, out, by_x, by_h, by_c, sums, *part), _numbered(parts)
+    )
+    return out, by_x, by_h, by_c, sums.sum(0)
 
 
 def gru_sequence(
@@ -331,7 +406,7 @@ def gru_sequence(
     gates = np.empty((steps, batch, 4 * size), np.float32)
     biases = _bias(3 * size, b_ih), _bias(3 * size, b_hh)
     given = (x, np.ascontiguousarray(h0), _packed(w_ih.T), _packed(w_hh.T), *biases, reverse)
-    _run(lambda *part: _gru(*given, hidden, gates, *part), x, w_hh)
+    run_parts(lambda *part: _gru(*given, hidden, gates, *part), _batches(x, w_hh))
     return hidden, gates
 
 
@@ -339,14 +414,18 @@ def gru_backward(
     g: tuple[np.ndarray, ...], x: np.ndarray, h0: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray,
     hidden: np.ndarray, gates: np.ndarray, reverse: bool, with_input: bool,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """The gradients of what input and state add to the gates, of the input, and of the first state."""
+    """The gradients of what input and state add to the gates, of the input, the first state and both biases."""
     of_x = np.empty((*x.shape[:2], w_hh.shape[0]), np.float32)
     of_h, by_x, by_h = np.empty_like(of_x), _room(x, with_input), np.zeros_like(h0, order="C")
     g_h, g_gates = np.require(g[0], requirements=["C", "W"]), _each_step(g[1])
     h0, hidden, gates = (np.ascontiguousarray(a) for a in (h0, hidden, gates))
     given = (g_h, g_gates, h0, _packed(w_hh), _packed(w_ih), reverse, hidden, gates)
-    _run(lambda *part: _gru_back(*given, of_x, of_h, by_x, by_h, *part), x, w_hh)
-    return of_x, of_h, by_x, by_h
+    parts = _batches(x, w_hh)
+    sums = np.zeros((2, len(parts), len(w_hh)), np.float32)
+    run_parts(
+        lambda *part: _gru_back(*given, of_x, of_h, by_x, by_h, *sums, *part), _numbered(parts)
+    )
+    return of_x, of_h, by_x, by_h, *sums.sum(1)
 
 
 def rnn_sequence(
@@ -357,7 +436,7 @@ def rnn_sequence(
     hidden = np.empty((*x.shape[:2], h0.shape[1]), np.float32)
     bias = _bias(h0.shape[1], b_ih, b_hh)
     given = (x, np.ascontiguousarray(h0), _packed(w_ih.T), _packed(w_hh.T), bias, reverse, relu)
-    _run(lambda *part: _rnn(*given, hidden, *part), x, w_hh)
+    run_parts(lambda *part: _rnn(*given, hidden, *part), _batches(x, w_hh))
     return hidden
 
 
@@ -365,16 +444,37 @@ def rnn_backward(
     g: np.ndarray, x: np.ndarray, w_ih: np.ndarray, w_hh: np.ndarray, hidden: np.ndarray, reverse: bool,
     relu: bool, with_input: bool,
 ) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """The gradients of the sums, of the input, and of the first state."""
+    """The gradients of what tanh or relu is of, of the input, the first state and the bias."""
     out, by_x = np.empty(hidden.shape, np.float32), _room(x, with_input)
     by_h = np.zeros(hidden.shape[1:], np.float32)
     g, hidden = np.require(g, requirements=["C", "W"]), np.ascontiguousarray(hidden)
     given = (g, _packed(w_hh), _packed(w_ih), reverse, relu, hidden)
-    _run(lambda *part: _rnn_back(*given, out, by_x, by_h, *part), x, w_hh)
-    return out, by_x, by_h
+    parts = _batches(x, w_hh)
+    sums = np.zeros((len(parts), len(w_hh)), np.float32)
+    run_parts(lambda *part: _rnn_back(*given, out, by_x, by_h, sums, *part), _numbered(parts))
+    return out, by_x, by_h, sums.sum(0)
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return x.reshape(-1, x.shape[-1])
 
 
 def weight_gradient(by_gates: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Σ over all steps and sequences of (gradient of the gates)ᵀ · what the weights multiplied."""
-    flat = by_gates.reshape(-1, by_gates.shape[-1])
-    return matmul(flat.T, of.reshape(-1, of.shape[-1]))
+    return matmul(_flat(by_gates).T, _flat(of))
+
+
+def weight_gradients(
+    by_gates: np.ndarray, x: np.ndarray, before: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same for both weights, of which the input and the state before were multiplied by."""
+    turned, inputs, states = _flat(by_gates).T, _flat(x), _flat(before)
+    rows = len(turned)
+    by_w_ih = np.empty((rows, inputs.shape[1]), np.float32)
+    by_w_hh = np.empty((rows, states.shape[1]), np.float32)
+    work = 2 * by_gates.size * (inputs.shape[1] + states.shape[1])
+    run_parts(
+        lambda top, bottom: _of_weights(turned, states, inputs, by_w_hh, by_w_ih, top, bottom),
+        split(rows, thread_count(work), ROWS),
+    )
+    return by_w_ih, by_w_hh
