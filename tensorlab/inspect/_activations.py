@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tensorlab._backend import to_numpy
-from tensorlab.inspect._statistics import moments, sample
+from tensorlab.inspect._statistics import moments, sample, zeros
 from tensorlab.inspect.recording import ModuleStack
 
 if TYPE_CHECKING:
@@ -61,11 +61,12 @@ class Activations:
         name = self._name(op, self.here())
         kind = self.KINDS[op.name]
         mean, std = moments(sample(out))
-        zeros = float((out == 0).mean()) if out.size else nan
         saturated = self._saturated(op, node, out) if kind == "saturates" else nan
         if kind == "dead":
             self._count_quiet(name, out, node)
-        self._now.setdefault(name, []).append((mean, std, zeros, saturated))
+        self._now.setdefault(name, []).append(
+            (mean, std, zeros(out) if out.size else nan, saturated)
+        )
 
     def _name(self, op: Op, path: str) -> str:
         """The module's name where the module is the activation, else with the operation's."""
@@ -109,5 +110,8 @@ class Activations:
             dead = nan
             if name in self._quiet:
                 dead = float((self._quiet[name] >= DEAD_AFTER).mean())
-            found[name] = (*(float(np.mean(column)) for column in zip(*passes, strict=True)), dead)
+            found[name] = (
+                *(sum(column) / len(passes) for column in zip(*passes, strict=True)),
+                dead,
+            )
         return found

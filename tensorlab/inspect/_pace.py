@@ -7,8 +7,14 @@ from statistics import median
 
 __all__ = ["Pace"]
 
-#: The share of a step's time that is aimed at.
-BUDGET = 0.02
+#: The share of a run's time that is aimed at; more of the first `EARLY_STEPS` steps, so that a short
+#: run too is looked at often enough to be judged.
+BUDGET, EARLY_BUDGET, EARLY_STEPS = 0.02, 0.03, 100
+#: The second look comes after at most so many steps, whatever the first one seemed to cost: with the
+#: first step kernels are compiled and memory is fetched.
+FIRST_GAP = 32
+#: So many steps after a look are timed.
+TIMED = 3
 
 
 class Pace:
@@ -19,7 +25,7 @@ class Pace:
         self._begin = time.perf_counter()
         self._plain: list[float] = []
         self._looked: list[float] = []
-        self._next = 0
+        self._last = self._next = 0  # steps that are looked at
         self._timed = 0  # until this step the clock is read; then only steps are counted
 
     def look_next(self, step: int, looked: bool) -> bool:
@@ -29,21 +35,27 @@ class Pace:
         if not looked and step > self._timed:
             if step < self._next:
                 return False
+            self._last = step
             self._begin = time.perf_counter()
             return True
         times = self._looked if looked else self._plain
         times.append(time.perf_counter() - self._begin)
         del times[:-9]
+        if looked or step == self._timed:
+            self._next = max(self._last + self._gap(step), step)
         if looked:
-            self._next = step + self._gap(step)
-            self._timed = min(step + 3, self._next)
+            self._timed = min(step + TIMED, self._next)
+        if step >= self._next:
+            self._last = step
         self._begin = time.perf_counter()
         return step >= self._next
 
     def _gap(self, step: int) -> int:
-        """How many steps to leave out. Always some early ones are looked at: 0, 5, 25, 125 …"""
-        if len(self._plain) < 3:
-            return 4
+        """From one look to the next. The gaps grow, so that the beginning is seen more closely."""
+        if len(self._plain) < TIMED:
+            return FIRST_GAP
         plain = median(self._plain)
-        extra = max(median(self._looked) - plain, 0.1 * plain)
-        return int(min(max(extra / (BUDGET * plain), 1), max(4 * step, 4), 1000))
+        # A step can take longer than usual for many reasons, and shorter for none.
+        extra = max(min(self._looked) - min(self._plain), 0.1 * plain)
+        budget = EARLY_BUDGET if step < EARLY_STEPS else BUDGET
+        return int(min(max(extra / (budget * plain), 1), max(4 * step, FIRST_GAP), 1000))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
@@ -33,6 +32,7 @@ class Watch:
 
     def __init__(self, recorder: GradientRecorder) -> None:
         self._recorder = recorder
+        self._by_size = sorted(recorder.parameters, key=lambda p: p._data.size)
         self._remembered: list[tuple[Tensor, Any]] = []  # with weak references to gradients
         self.begin()
 
@@ -49,11 +49,9 @@ class Watch:
         # Weakly: a graph that backward() never reads must not be kept alive by being watched.
         self._scalars: WeakKeyDictionary[Node, Any] = WeakKeyDictionary()
 
-    def remember(self, parameters: Sequence[Tensor]) -> None:
+    def remember(self) -> None:
         """Note gradients that a step leaves, to see whether somebody zeroes them. A few will do."""
-        left = [p for p in parameters if p._grad is not None]
-        left.sort(key=lambda p: p._data.size)
-        some = itertools.islice((p for p in left if _nonzero(p._grad)), 4)
+        some = itertools.islice((p for p in self._by_size if _nonzero(p._grad)), 4)
         self._remembered = [(p, ref(p._grad)) for p in some]
 
     def before(self, op: Op, arrays: Any) -> None:

@@ -19,10 +19,10 @@ from tensorlab.inspect._statistics import (
     EDGES,
     count_nonfinite,
     dot,
-    histogram,
-    moments,
     norm,
     sample,
+    summaries,
+    zeros,
 )
 from tensorlab.inspect._watch import Watch
 from tensorlab.inspect.health import Flag, examine
@@ -221,14 +221,14 @@ class GradientRecorder:
             return  # another model's optimizer
         begin = time.perf_counter()
         table = self._table
+        # Those that the step computed itself, by calling a closure.
+        self._measure([i for i in self._before if table[i, 0] != table[i, 0]])
         for i, old in self._before.items():
             new = self._parameters[i]._data
             if new.shape == old.shape:
                 change = new - old
                 table[i, _COLUMN["update_norm"]] = norm(change)
                 grad = self._parameters[i]._grad
-                if table[i, 0] != table[i, 0]:
-                    self._measure_gradient(i)  # the step called a closure that computed it
                 if grad is not None:
                     table[i, _COLUMN["ascent"]] = dot(change, grad._data)
         self._optimized.update(self._before)
@@ -244,23 +244,23 @@ class GradientRecorder:
     def _measure_gradients(self, columns: Iterable[int]) -> None:
         self._table = np.full((len(self._parameters), len(STATISTICS)), nan)
         self._histogram = np.zeros((len(self._parameters), len(EDGES) - 1), np.int32)
+        columns = list(columns)
         for i in columns:
             self._table[i, _COLUMN["weight_norm"]] = norm(self._parameters[i]._data)
-            self._measure_gradient(i)
+        self._measure(columns)
 
-    def _measure_gradient(self, i: int) -> None:
-        grad = self._parameters[i]._grad
-        if grad is None:
+    def _measure(self, columns: Iterable[int]) -> None:
+        """Fill in what is to be said of the gradients, of those that there are."""
+        grads = [(i, g._data) for i in columns if (g := self._parameters[i]._grad) is not None]
+        if not grads:
             return
-        g = grad._data
-        size = norm(g)
-        some = sample(g)
-        mean, std = moments(some)
-        zeros = 1 - int((g != 0).sum()) / max(g.size, 1)
-        nonfinite = 0 if isfinite(size) else count_nonfinite(g)
-        raw = self._raw.get(i, size)
-        self._table[i, : _COLUMN["weight_norm"]] = size, raw, mean, std, zeros, nonfinite
-        self._histogram[i] = histogram(some)
+        means, stds, histograms = summaries([sample(g) for _, g in grads])
+        for (i, g), mean, std, bins in zip(grads, means, stds, histograms, strict=True):
+            size = norm(g)
+            raw = self._raw.get(i, size)
+            nonfinite = 0 if isfinite(size) else count_nonfinite(g)
+            self._table[i, : _COLUMN["weight_norm"]] = size, raw, mean, std, zeros(g), nonfinite
+            self._histogram[i] = bins
 
     def _finish(self) -> None:
         """Keep the step that was looked at."""
@@ -297,7 +297,7 @@ class GradientRecorder:
             self._disarm()
         self.count += 1
         if self._pace.look_next(self.count, looked):
-            self._watch.remember(self._parameters)
+            self._watch.remember()
             self._arm()
 
     # What was recorded.

@@ -1,6 +1,7 @@
 """What it costs to watch a training run: the same steps with and without `inspect.gradients`.
 
-PyTorch runs the plain steps both times; the two times of tensorlab tell the recorder's share.
+PyTorch runs the plain steps both times; the two times of tensorlab, or where the machine is busy the
+two ratios, tell the recorder's share.
 """
 
 from __future__ import annotations
@@ -29,8 +30,17 @@ def _pictures(library: ModuleType) -> tuple[Any, tuple[int, ...]]:
     return model, (64, 1, 28, 28)
 
 
-def steps(make: Callable[..., Any], watched: bool) -> Setup:
-    """`STEPS` training steps of SGD. A recorder starts anew each time, so its dense first looks count too."""
+def _transformer(library: ModuleType) -> tuple[Any, tuple[int, ...]]:
+    nn = library.nn
+    blocks = (
+        nn.TransformerEncoderLayer(64, 4, 256, 0.0, "gelu", batch_first=True) for _ in range(4)
+    )
+    model = nn.Sequential(nn.Linear(16, 64), *blocks, nn.Flatten(), nn.Linear(64 * 16, 10))
+    return model, (64, 16, 16)
+
+
+def steps(make: Callable[..., Any], watched: bool, count: int = STEPS) -> Setup:
+    """`count` training steps of SGD. A recorder starts anew each time, so its dense first looks count too."""
 
     def setup(library: ModuleType) -> Run:
         library.manual_seed(0)
@@ -40,7 +50,7 @@ def steps(make: Callable[..., Any], watched: bool) -> Setup:
         )
 
         def plain() -> Any:
-            for _ in range(STEPS - 1):
+            for _ in range(count - 1):
                 step()
             return step()
 
@@ -56,6 +66,10 @@ def steps(make: Callable[..., Any], watched: bool) -> Setup:
 WORKLOADS = [
     Workload("steps-classifier", "300 steps, 784→128→10, batch 64", steps(_classifier, False)),
     Workload("watched-classifier", "the same under inspect.gradients", steps(_classifier, True)),
+    Workload("steps-short", "100 of these steps", steps(_classifier, False, 100)),
+    Workload("watched-short", "the same under inspect.gradients", steps(_classifier, True, 100)),
     Workload("steps-cnn", "300 steps, two convolutions, 28×28, batch 64", steps(_pictures, False)),
     Workload("watched-cnn", "the same under inspect.gradients", steps(_pictures, True)),
+    Workload("steps-blocks", "60 steps, 4 transformer blocks", steps(_transformer, False, 60)),
+    Workload("watched-blocks", "the same under inspect.gradients", steps(_transformer, True, 60)),
 ]
