@@ -512,6 +512,8 @@ class Expressions:
                     )
                 shape.append(int(size))
         dtype = self._dtype(given["dtype"])
+        if dtype == np.float16:
+            self.source.error(node, f"{space} arrays are not made of float16", "use float32")
         array = ir.Array(name, space, dtype, len(shape), tuple(shape), self.source.line(node))
         self.program.arrays[name] = array
         held = sum(math.prod(a.shape) * a.dtype.itemsize for a in self.program.shared)

@@ -18,6 +18,7 @@ from tensorlab.cuda.jit import _program as ir
 from tensorlab.cuda.jit import _types as types
 from tensorlab.cuda.jit._reader import read
 from tensorlab.cuda.jit._source import Source
+from tensorlab.cuda.jit._translate import run, translate
 from tensorlab.cuda.jit.report import Finding, KernelReport, Triple, Watch
 from tensorlab.cuda.jit.simulator import simulate
 from tensorlab.cuda.jit.trace import Trace, Tracer
@@ -158,6 +159,10 @@ class Kernel:
         """The kernel as it is read for arguments like these; see `tensorlab.cuda.jit._program`."""
         return self._read([_Argument.of(self.source.name, i, a) for i, a in enumerate(args)])
 
+    def cuda_text(self, *args: Any) -> str:
+        """The kernel as it is handed to `cupyx.jit` for arguments like these: Python, all types said."""
+        return translate(self.program(*args)).text
+
     def _launch(self, grid: Triple, block: Triple, *args: Any) -> None:
         self.source.check_written()
         found = [_Argument.of(self.source.name, i, a) for i, a in enumerate(args)]
@@ -173,7 +178,10 @@ class Kernel:
                 f"kernel {self.source.name!r}: Expected all tensors to be on the same device, but "
                 f"found {where}; move them with .to(…)"
             )
-        self._simulate(program, grid, block, found)
+        if not _watching and any(a.is_array and a.kind == "cuda" for a in found):
+            run(self._compiled, program, grid, block, [a.value for a in found])
+        else:
+            self._simulate(program, grid, block, found)
         for (name, _), argument in zip(program.params, found, strict=True):
             if name in program.written and argument.tensor is not None:
                 argument.tensor._version_cell[0] += 1
@@ -209,7 +217,6 @@ class Kernel:
             return program
         program = read(self.source, key)
         self._programs[key] = program
-        self._compiled.pop(key, None)
         return program
 
     def _still_holds(self, program: ir.Program) -> bool:
