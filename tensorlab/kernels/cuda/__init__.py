@@ -7,7 +7,9 @@ to be read: `softmax.cu` first, `common.cuh` beside it.
 from __future__ import annotations
 
 from tensorlab.kernels.cuda import (
+    attention,
     chains,
+    conv,
     dropout,
     embedding,
     loss,
@@ -18,7 +20,9 @@ from tensorlab.kernels.cuda import (
 )
 
 __all__ = [
+    "attention",
     "chains",
+    "conv",
     "dropout",
     "embedding",
     "loss",

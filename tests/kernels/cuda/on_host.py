@@ -52,7 +52,7 @@ extern "C" int host_launch(const char* name, const unsigned* grid, const unsigne
 """
 
 _EXTERN = re.compile(r"extern __shared__ (?:__align__\(\d+\) )?(\w+(?: \w+)?) (\w+)\[\];")
-_SHARED = re.compile(r"__shared__ (\w+(?: \w+)?) (\w+)((?:\[[^\]]+\])+);")
+_SHARED = re.compile(r"__shared__ (?:__align__\(\d+\) )?(\w+(?: \w+)?) (\w+)((?:\[[^\]]+\])+);")
 
 
 def host_text(text: str) -> str:
@@ -169,7 +169,7 @@ def build(file: str, folder: Path) -> Path:
     rows = "\n".join(f'    host::kernel("{name}", &{name}),' for name in instances(file))
     text = f'#include "{HEADER}"\n{host_text(launch.source(file))}\n{_ENTRY % rows}'
     flags = ["-std=c++20", "-O1", "-g1", "-fPIC", "-shared", "-Wall", "-Wno-unknown-pragmas"]
-    flags += ["-Wno-unused", "-Wno-sign-compare", "-U_FORTIFY_SOURCE"]
+    flags += ["-Wno-unused", "-Wno-sign-compare", "-fno-strict-aliasing", "-U_FORTIFY_SOURCE"]
     if os.environ.get(SANITIZED):
         flags += ["-fsanitize=address", "-O0"]
     key = hashlib.sha256("\n".join([*flags, text, HEADER.read_text("utf-8")]).encode()).hexdigest()

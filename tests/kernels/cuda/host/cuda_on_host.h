@@ -310,6 +310,29 @@ inline unsigned vote(unsigned mask, bool mine, int line) {
 }
 inline int lane() { return running % 32; }
 
+// What a tensor core does with the fragments of a warp (see mma.cuh): `value(word, i)` is number i of the
+// `per_word` numbers in a register. Every lane sees all fragments and computes its own four sums.
+template <typename V>
+inline void multiply_add(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], int per_word, V value) {
+    unsigned left[32][4], right[32][2];
+    const unsigned char(*given)[16] = exchange(~0u, a, sizeof a, __LINE__);
+    for (int i = 0; i < 32; i++) memcpy(left[i], given[i], sizeof a);
+    given = exchange(~0u, b, sizeof b, __LINE__);
+    for (int i = 0; i < 32; i++) memcpy(right[i], given[i], sizeof b);
+    int group = lane() / 4, member = lane() % 4;
+    for (int e = 0; e < 4; e++) {
+        int column = member * 2 + e % 2;
+        float sum = 0;
+        // A row is held by the four lanes of its group, a column by those of its own.
+        for (int owner = 0; owner < 4; owner++)
+            for (int half = 0; half < 2; half++)
+                for (int i = 0; i < per_word; i++)
+                    sum += value(left[group * 4 + owner][half * 2 + e / 2], i) *
+                           value(right[column * 4 + owner][half], i);
+        c[e] += sum;
+    }
+}
+
 }  // namespace host
 
 #define __syncthreads() host::wait(host::AT_BARRIER, __LINE__)

@@ -1,0 +1,148 @@
+"""Which attention kernel runs: see `attention.cu`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tensorlab._op import register_kernel
+from tensorlab.kernels.cuda.launch import (
+    blocks,
+    contiguous,
+    launch,
+    like,
+    ours,
+    runtime,
+    suits,
+    type_of,
+    xp,
+)
+
+#: R and W of attention.cu: tiles, and the longest rows of Q, K and V that they take.
+TILES = ((64, 64), (32, 128))
+_TYPES = ("float", "float16", "bfloat16")
+INSTANCES = [
+    *[f"{name}<{t}, {r}, {w}>" for name in ("attention", "attention_by_query", "attention_by_key")
+      for t in _TYPES for r, w in TILES],
+    *[f"attention_delta<{t}>" for t in _TYPES],
+]  # fmt: skip
+#: Below this many queries and keys the generic path, whose products are cuBLAS's, is as fast.
+SHORTEST = 16
+
+_SIZES = np.dtype(
+    [
+        *[(name, np.int32) for name in ("queries", "keys", "depth", "width", "heads")],
+        *[(f"mask_{name}", np.int64) for name in ("batch", "head", "query", "key")],
+    ],
+    align=True,
+)
+
+
+def _tile(query: Any, value: Any) -> tuple[int, int]:
+    longest = max(query.shape[-1], value.shape[-1])
+    return next(tile for tile in TILES if longest <= tile[1])
+
+
+def _room(tile: tuple[int, int], rows: int) -> int:
+    """Shared memory for so many tiles of rows, and one of scores, in bytes."""
+    r, w = tile
+    return 4 * (rows * r * (w + 4) + r * (r + 4))
+
+
+def _suits(query: Any, key: Any, value: Any, mask: Any, dropout: Any, *others: Any) -> bool:
+    """Whole heads, each with keys and values of its own, of a size that tiles take."""
+    found = runtime()
+    if dropout is not None or found is None or not suits(query, key, value, mask, *others):
+        return False
+    if query.dtype.itemsize == 8 or query.ndim not in (3, 4):
+        return False
+    if not query.ndim == key.ndim == value.ndim:
+        return False
+    if not query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return False
+    if query.shape[-1] != key.shape[-1] or key.shape[-2] != value.shape[-2]:
+        return False
+    if mask is not None and not _broadcasts(mask.shape, (*query.shape[:-1], key.shape[-2])):
+        return False
+    longest = max(query.shape[-1], value.shape[-1])
+    if min(query.size, key.size, value.size) == 0 or longest > TILES[-1][1]:
+        return False
+    if min(query.shape[-2], key.shape[-2]) < SHORTEST or math.prod(query.shape[:-2]) > 65535:
+        return False
+    return _room(_tile(query, value), 4) + 1024 <= found.shared_limit
+
+
+def _broadcasts(shape: Any, to: Any) -> bool:
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in pairs)
+
+
+def _sizes(query: Any, key: Any, value: Any, mask: Any) -> Any:
+    found = np.zeros((), _SIZES)
+    found["queries"], found["keys"] = query.shape[-2], key.shape[-2]
+    found["depth"], found["width"] = query.shape[-1], value.shape[-1]
+    found["heads"] = query.shape[1] if query.ndim == 4 else 1
+    if mask is not None:
+        lead = (1,) * (query.ndim - mask.ndim) + tuple(mask.shape)
+        lead = lead if query.ndim == 4 else (lead[0], 1, *lead[1:])
+        step = 1
+        for name, n in zip(("key", "query", "head", "batch"), reversed(lead), strict=True):
+            found[f"mask_{name}"] = step if n > 1 else 0
+            step *= n
+    return found
+
+
+@register_kernel("scaled_dot_product_attention", "cuda")
+def attention(
+    query: Any, key: Any, value: Any, mask: Any, dropout: Any, is_causal: bool, scale: float
+) -> Any:
+    if not _suits(query, key, value, mask, dropout):
+        return NotImplemented
+    query, key, value, mask = map(contiguous, (query, key, value, mask))
+    lead, tile = query.shape[:-1], _tile(query, value)
+    out, normaliser = like(query, (*lead, value.shape[-1])), xp().empty(lead, np.float64)
+    grid = (blocks(query.shape[-2], tile[0]), math.prod(query.shape[:-2]))
+    name = f"attention<{type_of(query)}, {tile[0]}, {tile[1]}>"
+    launch(
+        "attention", name, grid, (256,), query, key, value, mask, out, normaliser,
+        _sizes(query, key, value, mask), bool(is_causal), float(scale), shared=_room(tile, 2),
+    )  # fmt: skip
+    return out, normaliser
+
+
+@register_kernel("scaled_dot_product_attention_backward", "cuda")
+def attention_backward(
+    input: Any, by_normaliser: Any, query: Any, key: Any, value: Any, output: Any, normaliser: Any, mask: Any,
+    dropout: Any, is_causal: bool, scale: float,
+) -> Any:  # fmt: skip
+    if not _suits(query, key, value, mask, dropout, input, output):
+        return NotImplemented
+    of_rows = (by_normaliser, normaliser)
+    if not ours(*of_rows) or any(a.dtype != np.float64 or a.shape != query.shape[:-1] for a in of_rows):  # fmt: skip
+        return NotImplemented
+    if input.shape != output.shape:
+        return NotImplemented
+    g, query, key, value, mask = map(contiguous, (input, query, key, value, mask))
+    output, by_normaliser, normaliser = map(contiguous, (output, by_normaliser, normaliser))
+    tile, kind, sizes = _tile(query, value), type_of(query), _sizes(query, key, value, mask)
+    rows = int(normaliser.size)
+    delta = xp().empty((rows,), np.float32)
+    launch(
+        "attention", f"attention_delta<{kind}>", (blocks(rows, 8),), (32, 8), g, output, by_normaliser, delta,
+        rows, np.int32(value.shape[-1]),
+    )  # fmt: skip
+    by_query, by_key, by_value = like(query), like(key), like(value)
+    given = (query, key, value, mask, g, normaliser, delta)
+    how = (sizes, bool(is_causal), float(scale))
+    for name, length, results in [
+        ("attention_by_query", query.shape[-2], (by_query,)),
+        ("attention_by_key", key.shape[-2], (by_key, by_value)),
+    ]:
+        grid = (blocks(length, tile[0]), math.prod(query.shape[:-2]))
+        launch(
+            "attention", f"{name}<{kind}, {tile[0]}, {tile[1]}>", grid, (256,), *given, *results, *how,
+            shared=_room(tile, 4),
+        )  # fmt: skip
+    return by_query, by_key, by_value
