@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from tensorlab.cuda.jit import _program as ir
 from tensorlab.cuda.jit._lanes import Lanes
 from tensorlab.cuda.jit._races import Race
+from tensorlab.cuda.jit._source import Source
 from tensorlab.cuda.jit.report import Finding, Place, Triple
 
 __all__ = ["Problems"]
@@ -19,26 +21,28 @@ __all__ = ["Problems"]
 class _Entry:
     finding: Finding
     count: int
+    thread: int
 
 
 class Problems:
-    """What went wrong in one launch.
+    """What went wrong in one launch; `barriers` are the lines with `syncthreads()`."""
 
-    `text` gives the source of a line, `loop_of` the line of the loop that it is in (0 if in none).
-    """
-
-    def __init__(self, text: Any, loop_of: Any, grid: Triple, block: Triple, padded: int) -> None:
-        self._text, self._loop_of = text, loop_of
+    def __init__(
+        self, source: Source, barriers: Sequence[int], grid: Triple, block: Triple, padded: int
+    ) -> None:
+        self._source, self._barriers = source, barriers
         self._grid, self._block, self._padded = grid, block, padded
         self._entries: dict[Any, _Entry] = {}
 
-    def add(self, key: Any, count: int, make: Any) -> None:
-        """Count a problem; the first one of its kind at its place is put into words."""
+    def add(self, key: Any, count: int, make: Any, thread: int = 0) -> None:
+        """Count a problem; of its kind at its place that of the lowest thread is put into words."""
         entry = self._entries.get(key)
         if entry is None:
-            self._entries[key] = _Entry(make(), count)
-        else:
-            entry.count += count
+            self._entries[key] = _Entry(make(), count, thread)
+            return
+        entry.count += count
+        if thread < entry.thread:
+            entry.finding, entry.thread = make(), thread
 
     def findings(self) -> list[Finding]:
         return [Finding(**{**_fields(e.finding), "count": e.count}) for e in self._entries.values()]
@@ -48,7 +52,7 @@ class Problems:
     ) -> Finding:
         """A finding of that line; `more` are fields of `Finding`."""
         more.setdefault("lines", (line,))
-        return Finding(kind, severity, line, self._text(line), message, advice, **more)
+        return Finding(kind, severity, line, self._source.text(line), message, advice, **more)
 
     def place(self, thread: int) -> Place:
         """The thread with this number in the launch (a warp's lanes are numbered even if unused)."""
@@ -102,7 +106,12 @@ class Problems:
                 index=found,
             )
 
-        self.add(("out-of-bounds", site.index), int(np.count_nonzero(outside)), make)
+        self.add(
+            ("out-of-bounds", site.index),
+            int(np.count_nonzero(outside)),
+            make,
+            int(lanes.pick(threads)[outside][0]),
+        )
 
     def uninitialised(
         self, threads: Any, site: ir.Site, lanes: Lanes, unknown: Any, element: Any
@@ -123,7 +132,12 @@ class Problems:
                 index=index,
             )
 
-        self.add(("uninitialised", site.index), int(np.count_nonzero(unknown)), make)
+        self.add(
+            ("uninitialised", site.index),
+            int(np.count_nonzero(unknown)),
+            make,
+            int(lanes.pick(threads)[unknown][0]),
+        )
 
     def unset(self, threads: Any, node: ir.Local, lanes: Lanes, missing: Any) -> None:
         def make() -> Finding:
@@ -137,7 +151,12 @@ class Problems:
                 threads=(place,),
             )
 
-        self.add(("unset", node.name, node.line), int(np.count_nonzero(missing)), make)
+        self.add(
+            ("unset", node.name, node.line),
+            int(np.count_nonzero(missing)),
+            make,
+            int(lanes.pick(threads)[missing][0]),
+        )
 
     def no_result(self, threads: Any, node: ir.Call, lanes: Lanes) -> None:
         def make() -> Finding:
@@ -248,7 +267,7 @@ class Problems:
     def _remedy(self, race: Race, one: ir.Site, two: ir.Site) -> str:
         both_write = one.kind == two.kind == "write"
         if one.line == two.line and {one.kind, two.kind} <= {"read", "write"} and not both_write:
-            loop = self._loop_of(one.line)
+            loop = self._source.loop_of(one.line)
             if race.same_block and loop:
                 return (
                     f"put syncthreads() at the end of the loop of line {loop}, so that all threads have "
@@ -272,11 +291,11 @@ class Problems:
                 f"or use atomic.add({one.array.name}, …)"
             )
         barrier = "syncwarp() or syncthreads()" if race.same_warp else "syncthreads()"
-        if one.line < two.line:
-            return f"put {barrier} between line {one.line} and line {two.line}"
-        return (
-            f"put {barrier} after line {one.line}, before the loop comes to line {two.line} again"
-        )
+        first, last = sorted((one.line, two.line))
+        loop = self._source.loop_of(first, last)
+        if loop and any(first < line < last for line in self._barriers):
+            return f"put {barrier} after line {last}, before the loop of line {loop} comes to line {first} again"
+        return f"put {barrier} between line {first} and line {last}"
 
 
 def _fields(finding: Finding) -> dict[str, Any]:

@@ -56,13 +56,13 @@ class Source:
         at = line - self.first
         return self.lines[at].strip() if 0 <= at < len(self.lines) else ""
 
-    def loop_of(self, line: int) -> int:
-        """The line of the innermost loop around a line; 0 if there is none."""
+    def loop_of(self, *lines: int) -> int:
+        """The line of the innermost loop around lines; 0 if there is none."""
         loops = [
             self.line(node)
             for node in ast.walk(self.tree)
             if isinstance(node, (ast.For, ast.While))
-            and self.line(node) <= line < (node.end_lineno or 0) + self.first
+            and all(self.line(node) <= each < (node.end_lineno or 0) + self.first for each in lines)
         ]
         return max(loops, default=0)
 

@@ -105,7 +105,7 @@ class Launch:
         self.lines: dict[int, list[int]] = defaultdict(lambda: [0, 0])
         self.flops = 0
         self.barriers = 0
-        self.problems = Problems(source.text, source.loop_of, grid, block, self.padded)
+        self.problems = Problems(source, _barriers(program.body), grid, block, self.padded)
         kinds = [_KIND[site.kind] for site in program.sites]
         self.global_log = AccessLog(kinds, self.padded, per_block=False)
         self.shared_log = AccessLog(kinds, self.padded, per_block=True)
@@ -490,6 +490,17 @@ class Launch:
 
     def finding(self, *args: Any, **more: Any) -> Finding:
         return self.problems.finding(*args, **more)
+
+
+def _barriers(body: Sequence[ir.Stmt]) -> list[int]:
+    """The lines of statements, nested ones too, that are barriers."""
+    found: list[int] = []
+    for stmt in body:
+        if isinstance(stmt, ir.Barrier):
+            found.append(stmt.line)
+        for inner in (getattr(stmt, "body", ()), getattr(stmt, "orelse", ())):
+            found += _barriers(inner)
+    return found
 
 
 def _alive(slots: list[Slot], blocks: int) -> np.ndarray[Any, Any]:
