@@ -519,7 +519,8 @@ def _window(array: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], int, tup
         return np.empty(0, array.dtype), 0, steps
     first = sum(-step * (n - 1) for step, n in zip(steps, array.shape, strict=True) if step < 0)
     last = sum(step * (n - 1) for step, n in zip(steps, array.shape, strict=True) if step > 0)
-    lowest = array[tuple(slice(None, None, -1) if step < 0 else slice(None) for step in steps)]
+    forward = (slice(None, None, -1) if step < 0 else slice(None) for step in steps)
+    lowest = array[(..., *forward)]  # with the dots, what has no dimensions stays an array
     flat = np.lib.stride_tricks.as_strided(
         lowest, (first + last + 1,), (size,), writeable=array.flags.writeable
     )

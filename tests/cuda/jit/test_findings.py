@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def watched(kernel, configuration, *args):
     return launches[0]
 
 
-def zeros(*shape, dtype=np.float32):
+def zeros(*shape: int, dtype: Any = np.float32):
     return np.zeros(shape, dtype)
 
 
@@ -407,7 +408,7 @@ def test_shared_memory_that_nobody_wrote():
 def sometimes_set(x):
     if threadIdx.x < 3:
         value = 2.0
-    x[threadIdx.x] = value
+    x[threadIdx.x] = value  # pyright: ignore[reportPossiblyUnboundVariable]
 
 
 def test_variable_without_a_value():
