@@ -15,6 +15,10 @@ const WIDGETS = ["gradients", "graph", "progress", "tensor", "training"];
 // A widget is saved in a notebook with all of its code: small is a feature. All of them together:
 const LIMIT = 150 * 1024;
 
+// `Math.max`, which occurs a hundred times, becomes a name of one letter: see src/common/shared.ts.
+const SHARED =
+  "Math.abs Math.ceil Math.floor Math.log10 Math.max Math.min Math.round Number.isFinite";
+
 const { outputFiles } = await build({
   absWorkingDir: HERE,
   entryPoints: WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]),
@@ -23,6 +27,8 @@ const { outputFiles } = await build({
   format: "esm",
   target: ["es2022"],
   minify: true,
+  inject: ["src/common/shared.ts"],
+  define: Object.fromEntries(SHARED.split(" ").map((name) => [name, name.replace(".", "_")])),
   charset: "utf8",
   legalComments: "none",
   write: false,

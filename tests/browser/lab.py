@@ -85,28 +85,44 @@ class Notebook:
         )
         return json.loads(self.path.read_text("utf-8"))
 
-    def open_untrusted(self) -> None:
+    def open_untrusted(self, name: str = "") -> None:
         """Open a copy of what was saved, that somebody else has changed: its signature is not ours."""
         assert self.path is not None
-        content = json.loads(self.path.read_text("utf-8"))
+        saved = self.path.with_name(name or self.path.name)
+        content = json.loads(saved.read_text("utf-8"))
         content["metadata"]["changed"] = "by someone else"
-        copy = self.path.with_name(f"{self.path.stem}-foreign.ipynb")
+        copy = saved.with_name(f"{saved.stem}-foreign.ipynb")
         copy.write_text(json.dumps(content), "utf-8")
         self.open(copy.name)
 
     @contextmanager
-    def exported(self) -> Iterator[Any]:
+    def exported(self, name: str = "") -> Iterator[Any]:
         """The page that nbconvert makes of what was saved, in a browser without a network."""
         nbconvert = pytest.importorskip("nbconvert", reason="nbconvert is not installed")
         assert self.path is not None
-        body, _ = nbconvert.HTMLExporter().from_filename(str(self.path))
-        path = self.path.with_suffix(".html")
+        saved = self.path.with_name(name or self.path.name)
+        body, _ = nbconvert.HTMLExporter().from_filename(str(saved))
+        path = saved.with_suffix(".html")
         path.write_text(body, "utf-8")
         page = self.page.context.new_page()
         page.route(re.compile("^http"), lambda route: route.abort())
         page.goto(path.as_uri(), wait_until="domcontentloaded")
         yield page
         page.close()
+
+    def save_with_state(self) -> dict[str, Any]:
+        """Save it with "Save Widget State Automatically", which is off by default."""
+        name = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+        toggled = "([name, on]) => window.jupyterapp.commands.isToggled(name) === on"
+        self.command(name)
+        self.page.wait_for_function(toggled, arg=[name, True])
+        self.page.evaluate(
+            "() => { window.jupyterapp.shell.currentWidget.context.model.dirty = true; }"
+        )
+        saved = self.save()
+        self.command(name)
+        self.page.wait_for_function(toggled, arg=[name, False])
+        return saved
 
     def shut_kernel_down(self) -> None:
         self.page.evaluate(
@@ -175,6 +191,16 @@ class Notebook:
 
     def cell_at(self, index: int) -> Any:
         return self.page.locator(f".jp-Cell[data-windowed-list-index='{index}']")
+
+    def write(self, index: int, source: str) -> None:
+        """Replace a cell's text."""
+        self.page.evaluate(
+            """([index, source]) => {
+              const cells = window.jupyterapp.shell.currentWidget.content.model.cells;
+              cells.get(index).sharedModel.setSource(source);
+            }""",
+            [index, source],
+        )
 
     def run(self, index: int) -> Any:
         """Start a cell; does not wait for its end. Returns its place in the page."""

@@ -54,7 +54,7 @@ def test_it_lives(notebook: Any) -> None:
 
 def test_its_button_stops_the_loop_and_the_cell_goes_on(notebook: Any) -> None:
     notebook.page.get_by_role("button", name="Stop", exact=True).click()
-    html, stream = notebook.finished(0, "stopped:")
+    html, _, stream = notebook.finished(0, "stopped:")
     assert html["data"]["text/plain"].startswith("■ training: stopped after ")
     assert "".join(stream["text"]) == "stopped: True whole: True\n"
     notebook.page.locator(".jp-OutputArea strong", has_text="training").wait_for()
@@ -68,7 +68,7 @@ def test_the_toolbars_stop_does_the_same(notebook: Any) -> None:
     notebook.page.wait_for_timeout(500)
     notebook.screenshot("progress-nan")
     notebook.command("notebook:interrupt-kernel")
-    html, stream = notebook.finished(1, "stopped:")
+    html, _, stream = notebook.finished(1, "stopped:")
     assert html["data"]["text/plain"].startswith("■ training: stopped after ")
     assert "".join(stream["text"]).startswith("stopped: True")
 

@@ -95,7 +95,7 @@ def test_a_training_in_the_cell_is_seen_and_stopped_by_its_button(notebook: Any)
         notebook.screenshot(f"training-fit-{name}")
     notebook.theme("Light")
     widget.get_by_role("button", name="Stop", exact=True).click()
-    picture, stream = notebook.finished(1, "stopped:")
+    picture, _, stream = notebook.finished(1, "stopped:")
     assert stream["text"] == "stopped: True True\n"
     assert picture["data"].keys() == {"image/png", "text/plain"}
     assert picture["data"]["text/plain"].startswith("■ training: stopped after ")
@@ -129,7 +129,7 @@ def test_in_a_thread_it_is_paused_and_its_rate_changed_while_it_trains(notebook:
     )  # fmt: skip
     widget.get_by_role("button", name="Stop", exact=True).click()
     widget.wait_for(state="detached", timeout=20_000)
-    (picture,) = notebook.outputs(2)
+    picture, _ = notebook.outputs(2)
     assert picture["data"]["text/plain"].startswith("■ training: stopped after ")
 
     notebook.run(3)
@@ -148,7 +148,7 @@ def test_gradients_flow_while_another_cell_trains(notebook: Any) -> None:
     assert flow.locator(".tl-flow-list").get_by_role("option").count() == 6
     assert flow.locator(".tl-flow-error", has_text="vanishing").count() == 1
     # The picture and the words that are saved are those of now, though another cell trained.
-    (shown,) = notebook.outputs(4)
+    shown, _ = notebook.outputs(4)
     assert "96 steps" in shown["data"]["text/plain"]
     assert "image/png" in shown["data"]
     notebook.show(4)

@@ -89,8 +89,10 @@ def test_it_has_every_lesson_with_its_checks_and_nothing_else_of_the_course(name
 
 
 def test_it_has_the_built_widgets(names):
-    scripts = [name for name in names if name.startswith("tensorlab_widgets/static/")]
-    assert any(name.endswith(".js") for name in scripts)
+    static = ROOT / "widgets" / "tensorlab_widgets" / "static"
+    built = {f"tensorlab_widgets/static/{path.name}" for path in static.iterdir()}
+    assert any(name.endswith("graph.js") for name in built)
+    assert {name for name in names if name.startswith("tensorlab_widgets/static/")} == built
 
 
 def test_it_has_no_junk(names):

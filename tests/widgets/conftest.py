@@ -45,7 +45,10 @@ class Ran:
         return "".join(c["text"] for c in self.of("stream") if c["name"] == "stderr")
 
     def final(self) -> dict:
-        """The outputs as a notebook saves them: updates in place of what they update."""
+        """The output as a notebook saves it: updates in place of what they update.
+
+        A widget that has ended leaves one more, with nothing in it.
+        """
         shown: list[dict] = []
         for message in self.messages:
             content = message["content"]
@@ -56,8 +59,9 @@ class Ran:
                 for output in shown:
                     if output["id"] == display_id:
                         output["data"] = content["data"]
-        assert len(shown) == 1, shown
-        return shown[0]["data"]
+        left = [output["data"] for output in shown if output["data"]["text/plain"]]
+        assert len(left) == 1, shown
+        return left[0]
 
 
 class Kernel:

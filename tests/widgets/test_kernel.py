@@ -72,9 +72,11 @@ def nothing_left_behind(kernel: Any) -> None:
 
 def test_final_form_replaces_the_widget(live: Any) -> None:
     ran = live.run(TRAIN.format(end=20, begin=0))
-    first = ran.of("display_data")[0]["data"]
-    assert VIEW in first
-    assert first["text/plain"] == "steps: 0/20, running"
+    still, widget = (shown["data"] for shown in ran.of("display_data"))
+    assert "still running" in still["text/html"]
+    assert still["text/plain"] == "… steps: 0/20"
+    assert widget.keys() == {VIEW, "text/plain"}
+    assert widget["text/plain"] == "Run this cell to have it live."
     assert ran.final().keys() == {"text/html", "text/plain"}
     assert ran.final()["text/plain"] == "✓ steps: 20/20 · loss 0.05000"
     assert "steps/s" in ran.final()["text/html"]

@@ -18,10 +18,17 @@ LIMIT = 150 * 1024
 
 STATIC = Path(str(resources.files(tensorlab_widgets))) / "static"
 BUILT = sorted(path.name for path in STATIC.iterdir())
+WIDGETS = re.findall(r"\w+", re.search(r"WIDGETS = \[(.*?)\]", (ROOT / "build.mjs").read_text())[1])  # type: ignore[index]
+
+
+def test_every_widget_has_its_two_files_and_there_are_no_others() -> None:
+    assert {"gradients", "graph", "progress", "tensor", "training"} <= set(WIDGETS)
+    assert {f"{name}.{kind}" for name in WIDGETS for kind in ("js", "css")} | {"page.html"} == set(
+        BUILT
+    )
 
 
 def test_all_built_files_together_are_small() -> None:
-    assert {"page.html", "progress.css", "progress.js"} <= set(BUILT)
     assert sum((STATIC / name).stat().st_size for name in BUILT) < LIMIT
 
 

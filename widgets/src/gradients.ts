@@ -2,7 +2,7 @@
 
 import { colors, onTheme, viridis } from "./common/canvas";
 import { nearest, readable } from "./common/curves";
-import { button, choice, element, escapeMarkup, spoken, write } from "./common/dom";
+import { aria, button, choice, element, escapeMarkup, ownKeys, spoken, write } from "./common/dom";
 import { type Line, LineChart } from "./common/linechart";
 import { type Model, widget } from "./common/model";
 import { exportButtons } from "./common/save";
@@ -91,10 +91,10 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     brushed: (next) => brush(next),
   });
   const hover = element("div", "tl-flow-readout tl-muted");
-  hover.setAttribute("aria-live", "polite");
+  aria(hover, { live: "polite" });
   const list = element("div", "tl-flow-list");
-  list.setAttribute("role", "listbox");
-  list.setAttribute("data-lm-suppress-shortcuts", "true");
+  aria(list, { role: "listbox" });
+  ownKeys(list);
   list.tabIndex = 0;
   const histograms = [new HistogramView(), new HistogramView()];
   const flags = element("div", "tl-flow-flags");
@@ -102,8 +102,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
   const main = element("div", "tl-flow-main", plot, list);
   const root = element("div", "tl-widget tl-flow", bar, message, main);
   root.append(...histograms.map((each) => each.root), flags, announce);
-  root.setAttribute("role", "group");
-  root.setAttribute("aria-label", "Gradient flow");
+  aria(root, { role: "group", label: "Gradient flow" });
   el.append(root);
 
   const isLog = () => chosen.log ?? chosen.statistic.log;
@@ -161,7 +160,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     what.select.value = `${STATISTICS.indexOf(chosen.statistic)}`;
     lines.select.value = chosen.grouping;
     lines.root.hidden = chosen.statistic.of !== "gradients";
-    log.setAttribute("aria-pressed", `${isLog()}`);
+    aria(log, { pressed: isLog() });
     const last = Math.max(0, ...runs.map((run) => run.steps[run.steps.length - 1] ?? 0));
     for (const input of [from, to]) input.max = `${last}`;
     if (document.activeElement !== from) from.value = `${chosen.range?.[0] ?? 0}`;
@@ -186,23 +185,23 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
 
   function drawList(drawn: { name: string; ys: Float32Array }[][]): void {
     const palette = colorsOf(names.length);
-    list.setAttribute("aria-label", chosen.grouping === "layers" ? "Layers" : "Parameters");
+    aria(list, { label: chosen.grouping === "layers" ? "Layers" : "Parameters" });
     const rows = names.map((name, i) => {
       const row = element("div", "tl-flow-row");
-      row.setAttribute("role", "option");
+      aria(row, { role: "option" });
       row.id = `${listId}-${i}`;
       row.dataset["name"] = name;
-      row.setAttribute("aria-selected", `${name === chosen.selected}`);
+      aria(row, { selected: name === chosen.selected });
       const swatch = element("span", "tl-flow-swatch");
       swatch.style.borderColor = palette[i] ?? "currentColor";
       swatch.style.borderStyle = several() || i % DASHES.length === 0 ? "solid" : "dashed";
-      swatch.setAttribute("aria-hidden", "true");
+      aria(swatch, { hidden: true });
       const kinds = new Set(
         runs.flatMap((run) => run.flagsOf(name, chosen.grouping).map((flag) => flag.kind)),
       );
       const mark = element("span", "tl-flow-mark", kinds.size > 0 ? "⚠" : "");
       if (kinds.size > 0) mark.title = [...kinds].join(", ");
-      mark.setAttribute("aria-label", [...kinds].join(", "));
+      aria(mark, { label: [...kinds].join(", ") });
       const values = element("span", "tl-flow-values");
       runs.forEach((run, k) => {
         const ys = drawn[k]?.find((series) => series.name === name)?.ys;
@@ -215,7 +214,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     const title =
       at !== null ? `at step ${at}` : chosen.range === null ? "last step" : "median of the range";
     const head = element("div", "tl-flow-head tl-muted", element("span", "", title));
-    head.setAttribute("role", "presentation");
+    aria(head, { role: "presentation" });
     if (several()) {
       const labels = element("span", "tl-flow-values");
       runs.forEach((run, k) => {
@@ -225,7 +224,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     }
     list.replaceChildren(head, ...rows);
     const i = names.indexOf(chosen.selected ?? "");
-    if (i >= 0) list.setAttribute("aria-activedescendant", `${listId}-${i}`);
+    if (i >= 0) aria(list, { activedescendant: `${listId}-${i}` });
     else list.removeAttribute("aria-activedescendant");
   }
 
@@ -320,7 +319,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     input.type = "number";
     input.min = "0";
     input.title = title;
-    input.setAttribute("aria-label", title);
+    aria(input, { label: title });
     input.addEventListener("change", () => {
       const [a, b] = [Number(from.value), Number(to.value)];
       if (Number.isFinite(a) && Number.isFinite(b)) brush([Math.min(a, b), Math.max(a, b)]);

@@ -2,7 +2,7 @@
 
 import type { AnyModel, RenderProps } from "@anywidget/types";
 import { Announcer } from "./announce";
-import { element } from "./common/dom";
+import { aria, element } from "./common/dom";
 import type { State } from "./state";
 import { STOP_TEXT, Stop, type StopState } from "./stop";
 import { RowView } from "./view";
@@ -28,11 +28,11 @@ function render({ model, el }: RenderProps<{ state: State }>): () => void {
   button.type = "button";
   button.title = "End the loop after the current step; everything so far is kept";
   const note = element("div", "tl-note");
-  note.setAttribute("role", "status");
+  aria(note, { role: "status" });
   const spoken = element("div", "tl-spoken");
-  spoken.setAttribute("aria-live", "polite");
+  aria(spoken, { live: "polite" });
   const root = element("div", "tl-progress", element("div", "tl-head", rows, button), note, spoken);
-  root.setAttribute("role", "group");
+  aria(root, { role: "group" });
   el.append(root);
 
   const views: RowView[] = [];
@@ -44,7 +44,7 @@ function render({ model, el }: RenderProps<{ state: State }>): () => void {
     frame = 0;
     const state = model.get("state");
     const now = performance.now();
-    root.setAttribute("aria-label", `Progress: ${state.rows[0]?.label ?? ""}`);
+    aria(root, { label: `Progress: ${state.rows[0]?.label ?? ""}` });
     while (views.length > state.rows.length) views.pop()?.root.remove();
     state.rows.forEach((row, i) => {
       let view = views[i];
@@ -72,7 +72,7 @@ function render({ model, el }: RenderProps<{ state: State }>): () => void {
     changed: (state: StopState) => {
       note.textContent = STOP_TEXT[state];
       // Not `disabled`: that would throw the keyboard focus out of the widget.
-      button.setAttribute("aria-disabled", `${state === "asking" || state === "stopping"}`);
+      aria(button, { disabled: state === "asking" || state === "stopping" });
     },
     after: (ms, then) => {
       const timer = setTimeout(then, ms);

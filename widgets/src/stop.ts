@@ -21,43 +21,47 @@ export interface StopWays {
 export const ANSWER_WITHIN_MS = 1500;
 
 export class Stop {
-  private state: StopState = "ready";
-  private cancel: (() => void) | null = null;
+  #state: StopState = "ready";
+  #cancel: (() => void) | null = null;
 
-  constructor(private readonly ways: StopWays) {}
+  readonly #ways: StopWays;
+
+  constructor(ways: StopWays) {
+    this.#ways = ways;
+  }
 
   /** The button was pressed. */
   async press(): Promise<void> {
-    if (this.state === "asking" || this.state === "stopping") return;
-    this.set("asking");
-    if (this.ways.interrupt !== null) {
+    if (this.#state === "asking" || this.#state === "stopping") return;
+    this.#set("asking");
+    if (this.#ways.interrupt !== null) {
       try {
-        await this.ways.interrupt();
-        this.set("stopping");
+        await this.#ways.interrupt();
+        this.#set("stopping");
         return;
       } catch (error) {
         console.warn("tensorlab: the kernel could not be interrupted, sending a message", error);
       }
     }
-    this.ways.send();
-    this.cancel = this.ways.after(ANSWER_WITHIN_MS, () => this.set("unheard"));
+    this.#ways.send();
+    this.#cancel = this.#ways.after(ANSWER_WITHIN_MS, () => this.#set("unheard"));
   }
 
   /** Python has answered: the loop ends after this step. */
   heard(): void {
     this.dispose();
-    this.set("stopping");
+    this.#set("stopping");
   }
 
   dispose(): void {
-    this.cancel?.();
-    this.cancel = null;
+    this.#cancel?.();
+    this.#cancel = null;
   }
 
-  private set(state: StopState): void {
-    if (state === this.state) return;
-    this.state = state;
-    this.ways.changed(state);
+  #set(state: StopState): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#ways.changed(state);
   }
 }
 

@@ -2,7 +2,17 @@
 // storage as a tape on which the cell that is pointed at is found.
 
 import { onTheme } from "./common/canvas";
-import { button, element, escapeMarkup, Frame, spoken, svgElement, write } from "./common/dom";
+import {
+  aria,
+  button,
+  element,
+  escapeMarkup,
+  Frame,
+  ownKeys,
+  spoken,
+  svgElement,
+  write,
+} from "./common/dom";
 import { Client, doubles, isOffline, type Model, OFFLINE, widget } from "./common/model";
 import { exportButtons } from "./common/save";
 import { number } from "./common/scale";
@@ -33,47 +43,54 @@ class Panel {
   readonly heat: HeatMap;
   plane: Plane | null = null;
   leading: number[];
-  private window: number[] | null = null;
-  private asked = 0;
-  private readonly whole: Float64Array | null;
-  private readonly words = element("div", "tl-muted");
-  private readonly back: HTMLButtonElement;
-  private readonly sliders: { input: HTMLInputElement; said: HTMLElement }[] = [];
+  #window: number[] | null = null;
+  #asked = 0;
+  readonly #whole: Float64Array | null;
+  readonly #words = element("div", "tl-muted");
+  readonly #back: HTMLButtonElement;
+  readonly #sliders: { input: HTMLInputElement; said: HTMLElement }[] = [];
+
+  readonly #client: Client<TensorState>;
+  readonly #failed: (words: string) => void;
+  readonly #offline: boolean;
 
   constructor(
     readonly state: PanelState,
-    private readonly client: Client<TensorState>,
+    client: Client<TensorState>,
     events: { at(row: number, column: number): void; left(): void; moved(leading: number[]): void },
-    private readonly failed: (words: string) => void,
-    private readonly offline: boolean,
+    failed: (words: string) => void,
+    offline: boolean,
   ) {
+    this.#client = client;
+    this.#failed = failed;
+    this.#offline = offline;
     this.leading = state.shape.slice(0, -2).map(() => 0);
-    this.whole = state.values === null ? null : doubles(state.values);
+    this.#whole = state.values === null ? null : doubles(state.values);
     this.heat = new HeatMap(state.name, {
       at: events.at,
       left: events.left,
       opened: (row, column) => {
         if (this.plane === null || (this.plane.block[0] === 1 && this.plane.block[1] === 1)) return;
-        this.window = closer(this.plane, row, column);
-        this.ask();
+        this.#window = closer(this.plane, row, column);
+        this.#ask();
       },
     });
-    this.back = button("Whole plane", "Show the whole plane again", () => {
-      this.window = null;
-      this.ask();
+    this.#back = button("Whole plane", "Show the whole plane again", () => {
+      this.#window = null;
+      this.#ask();
     });
     const title = element("div", "tl-tensor-title", `${state.name} `);
     const kind = state.rows.find(([name]) => name === "dtype")?.[1] ?? "";
     title.append(element("span", "tl-muted", `${kind} [${state.shape.join(", ")}]`));
     this.root.append(title, element("div", "tl-muted", state.memory));
-    this.root.setAttribute("aria-label", state.name);
+    aria(this.root, { label: state.name });
     state.shape.slice(0, -2).forEach((size, axis) => {
       const input = element("input", "");
       input.type = "range";
       input.min = "0";
       input.max = `${Math.max(size - 1, 0)}`;
       input.value = "0";
-      input.setAttribute("aria-label", `Index along dimension ${axis} of ${state.name}`);
+      aria(input, { label: `Index along dimension ${axis} of ${state.name}` });
       const said = element("span", "", `0 of ${size}`);
       input.addEventListener("input", () => {
         const next = [...this.leading];
@@ -89,10 +106,10 @@ class Panel {
         input.value = `${value}`;
         input.dispatchEvent(new Event("input"));
       });
-      this.sliders.push({ input, said });
+      this.#sliders.push({ input, said });
       this.root.append(element("label", "tl-tensor-axis", `dim ${axis}`, input, said));
     });
-    this.root.append(this.heat.canvas, this.words, this.back, histogram(state), table(state));
+    this.root.append(this.heat.canvas, this.#words, this.#back, histogram(state), table(state));
     if (state.plane !== null) {
       this.plane = unpackPlane(state.plane, state.plane.values, state.plane.bad);
     }
@@ -102,33 +119,33 @@ class Panel {
   move(leading: number[]): void {
     const changed = leading.some((i, axis) => i !== this.leading[axis]);
     this.leading = leading;
-    this.sliders.forEach(({ input, said }, axis) => {
+    this.#sliders.forEach(({ input, said }, axis) => {
       input.value = `${leading[axis]}`;
       write(said, `${leading[axis]} of ${this.state.shape[axis]}`);
     });
-    if (this.whole !== null) {
-      this.plane = planeOf(this.whole, this.state.shape, leading);
+    if (this.#whole !== null) {
+      this.plane = planeOf(this.#whole, this.state.shape, leading);
     } else if (changed) {
-      this.ask();
+      this.#ask();
       return;
     }
     this.show();
   }
 
-  private ask(): void {
-    if (this.offline) {
-      this.failed(OFFLINE);
+  #ask(): void {
+    if (this.#offline) {
+      this.#failed(OFFLINE);
       return;
     }
-    const asked = ++this.asked;
-    const args = { panel: this.number, index: this.leading, window: this.window };
-    this.client.call<PlaneAbout>("plane", args).then(
+    const asked = ++this.#asked;
+    const args = { panel: this.number, index: this.leading, window: this.#window };
+    this.#client.call<PlaneAbout>("plane", args).then(
       ({ result, buffers }) => {
-        if (asked !== this.asked || buffers.length < 2) return; // a later slider position was asked for
+        if (asked !== this.#asked || buffers.length < 2) return; // a later slider position was asked for
         this.plane = unpackPlane(result, buffers[0] as DataView, buffers[1] as DataView);
         this.show();
       },
-      (error: Error) => this.failed(error.message),
+      (error: Error) => this.#failed(error.message),
     );
   }
 
@@ -136,9 +153,9 @@ class Panel {
 
   show(): void {
     const plane = this.plane;
-    this.back.hidden = this.window === null;
+    this.#back.hidden = this.#window === null;
     if (plane === null || plane.rows === 0) {
-      write(this.words, "No elements.");
+      write(this.#words, "No elements.");
       return;
     }
     const [down, across] = plane.block;
@@ -152,7 +169,7 @@ class Panel {
         `Sampled: one element in ${down} × ${across} was read; nan and infinity between them are counted, not marked.`,
       );
     }
-    if (this.window !== null) {
+    if (this.#window !== null) {
       const [top, bottom, left, right] = plane.window;
       parts.push(`Rows ${top}–${bottom - 1}, columns ${left}–${right - 1}.`);
     }
@@ -163,7 +180,7 @@ class Panel {
         : `${range[0] < 0 && range[1] > 0 ? "Blue is negative, red positive: " : "Dark to bright: "}${number(range[0])} to ${number(range[1])}.`,
     );
     if (this.state.bad > 0) parts.push(`✕ marks nan and infinity: ${counted(this.state.bad)}.`);
-    write(this.words, parts.join(" "));
+    write(this.#words, parts.join(" "));
     this.heat.show(plane, range, []);
   }
 
@@ -259,8 +276,7 @@ function imagesOf(state: PanelState): HTMLElement | null {
     canvas.height = height;
     canvas.style.width = `${width * scale}px`;
     canvas.title = count > 1 ? `${state.name}[${n}]` : state.name;
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", `Image ${count > 1 ? n : ""} of ${state.name}`);
+    aria(canvas, { role: "img", label: `Image ${count > 1 ? n : ""} of ${state.name}` });
     const part = pixels.buffer.slice(
       pixels.byteOffset + n * size,
       pixels.byteOffset + (n + 1) * size,
@@ -274,9 +290,9 @@ function imagesOf(state: PanelState): HTMLElement | null {
 
 function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): () => void {
   const root = element("div", "tl-widget tl-tensor");
-  root.setAttribute("role", "group");
+  aria(root, { role: "group" });
   // JupyterLab takes arrow keys for its own where a cell is not edited.
-  root.setAttribute("data-lm-suppress-shortcuts", "true");
+  ownKeys(root);
   const message = element("div", "tl-message");
   const tell = (words: string) => write(message, words);
   const client = new Client<TensorState>(model, tell);
@@ -298,20 +314,19 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
   const readout = element("div", "tl-tensor-read");
   const tapeBox = element("div", "tl-tensor-scroll");
   tapeBox.tabIndex = 0;
-  tapeBox.setAttribute("role", "region");
-  tapeBox.setAttribute("aria-label", "Storage");
+  aria(tapeBox, { role: "region", label: "Storage" });
   root.append(element("div", "tl-bar", mode, saving), message, holder, announce);
   el.append(root);
 
   function draw(): void {
     const state = model.get("state");
-    root.setAttribute("aria-label", `View of ${state.title}`);
+    aria(root, { label: `View of ${state.title}` });
     panels = [];
     spot = null;
     const list = element("div", "tl-tensor-panels");
     const views: (HTMLElement | null)[] = state.panels.map(imagesOf);
     mode.hidden = views.every((each) => each === null);
-    mode.setAttribute("aria-pressed", `${asImages}`);
+    aria(mode, { pressed: asImages });
     holder.replaceChildren();
     if (state.verdict !== "") holder.append(element("div", "tl-message", state.verdict));
     holder.append(list);

@@ -2,7 +2,7 @@
 
 import { colors, onTheme } from "./common/canvas";
 import { readable } from "./common/curves";
-import { button, element, escapeMarkup, spoken, write } from "./common/dom";
+import { aria, button, element, escapeMarkup, ownKeys, spoken, write } from "./common/dom";
 import { type Line, LineChart } from "./common/linechart";
 import { Client, floats, isOffline, type Model, widget } from "./common/model";
 import { exportButtons } from "./common/save";
@@ -45,11 +45,11 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
   const label = element("span", "tl-train-label");
   const fill = element("span", "tl-train-fill");
   const track = element("span", "tl-train-track", fill);
-  track.setAttribute("role", "progressbar");
+  aria(track, { role: "progressbar" });
   const counted = element("span", "tl-train-count");
   const time = element("span", "tl-muted");
   const note = element("div", "tl-message");
-  note.setAttribute("role", "status");
+  aria(note, { role: "status" });
   const announce = spoken();
   const announcer = new Announcer();
   let state = model.get("state");
@@ -85,7 +85,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     },
     changed: (now: StopState) => {
       said = { words: STOP_TEXT[now], bad: false };
-      stop.setAttribute("aria-disabled", `${now === "asking" || now === "stopping"}`);
+      aria(stop, { disabled: now === "asking" || now === "stopping" });
       drawWords();
     },
     after,
@@ -105,8 +105,8 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
   const rate = element("input", "tl-input tl-train-rate");
   rate.type = "text";
   rate.inputMode = "decimal";
-  rate.setAttribute("aria-label", "Learning rate");
-  rate.setAttribute("data-lm-suppress-shortcuts", "true");
+  aria(rate, { label: "Learning rate" });
+  ownKeys(rate);
   rate.addEventListener("keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Enter") setRate(readRate(rate.value));
@@ -151,7 +151,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
   const strip = new Strip();
   const root = element("div", "tl-widget tl-train", head, bar, note, charts, texts, strip.root);
   root.append(announce);
-  root.setAttribute("role", "group");
+  aria(root, { role: "group" });
   el.append(root);
   const found = new Map<string, Panel>();
 
@@ -207,7 +207,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
       "tl-bad",
       state.metrics.some((metric) => metric.bad && names.includes(metric.name)),
     );
-    made.log.setAttribute("aria-pressed", `${made.isLog}`);
+    aria(made.log, { pressed: made.isLog });
     made.chart.update({
       title: name,
       lines: made.lines,
@@ -252,15 +252,14 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
 
   function drawHead(): void {
     const done = fraction(state);
-    root.setAttribute("aria-label", `Training: ${state.label}`);
+    aria(root, { label: `Training: ${state.label}` });
     write(label, state.label);
     write(counted, count(state));
     write(time, times(state, (performance.now() - received) / 1000));
-    track.setAttribute("aria-label", state.label);
-    track.setAttribute("aria-valuetext", count(state));
+    aria(track, { label: state.label, valuetext: count(state) });
     fill.style.width = `${100 * (done ?? 0)}%`;
     if (done === null) track.removeAttribute("aria-valuenow");
-    else track.setAttribute("aria-valuenow", `${Math.round(100 * done)}`);
+    else aria(track, { valuenow: Math.round(100 * done) });
   }
 
   function draw(): void {
@@ -272,7 +271,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     rate.readOnly = offline;
     write(pause, state.paused ? "Resume" : "Pause");
     pause.title = state.paused ? "Go on with the next step" : "Wait after the current step";
-    pause.setAttribute("aria-disabled", `${asked !== ""}`);
+    aria(pause, { disabled: asked !== "" });
     if (document.activeElement !== rate) rate.value = rateText(state.lr[0] ?? 0);
     write(
       groups,

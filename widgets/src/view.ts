@@ -1,6 +1,6 @@
 // The elements of the widget, and how they follow the state. No framework: a few nodes, reused.
 
-import { element, write } from "./common/dom";
+import { aria, element, write } from "./common/dom";
 import { duration, rate } from "./format";
 import { sparkPath } from "./spark";
 import { count, fraction, type Metric, type Row } from "./state";
@@ -10,76 +10,78 @@ const SPARK = { width: 72, height: 14 };
 
 class MetricView {
   readonly root: HTMLElement;
-  private readonly value = element("span", "tl-value");
-  private readonly path = document.createElementNS(SVG, "path");
-  private readonly svg = document.createElementNS(SVG, "svg");
+  readonly #value = element("span", "tl-value");
+  readonly #path = document.createElementNS(SVG, "path");
+  readonly #svg = document.createElementNS(SVG, "svg");
 
   constructor(name: string) {
     const { width, height } = SPARK;
-    this.svg.setAttribute("class", "tl-spark");
-    this.svg.setAttribute("viewBox", `-2 -2 ${width + 4} ${height + 4}`);
-    this.svg.setAttribute("width", `${width + 4}`);
-    this.svg.setAttribute("height", `${height + 4}`);
-    this.svg.setAttribute("aria-hidden", "true");
-    this.svg.append(this.path);
-    this.root = element("span", "tl-metric", element("span", "tl-name", name), this.value);
-    this.root.append(this.svg);
+    this.#svg.setAttribute("class", "tl-spark");
+    this.#svg.setAttribute("viewBox", `-2 -2 ${width + 4} ${height + 4}`);
+    this.#svg.setAttribute("width", `${width + 4}`);
+    this.#svg.setAttribute("height", `${height + 4}`);
+    aria(this.#svg, { hidden: true });
+    this.#svg.append(this.#path);
+    this.root = element("span", "tl-metric", element("span", "tl-name", name), this.#value);
+    this.root.append(this.#svg);
   }
 
   update(metric: Metric): void {
     this.root.classList.toggle("tl-bad", metric.bad);
-    write(this.value, metric.bad ? `⚠ ${metric.text}` : metric.text);
+    write(this.#value, metric.bad ? `⚠ ${metric.text}` : metric.text);
     const curve = metric.points.length > 1;
-    this.svg.style.display = curve ? "" : "none";
-    if (curve) this.path.setAttribute("d", sparkPath(metric.points, SPARK.width, SPARK.height));
+    this.#svg.style.display = curve ? "" : "none";
+    if (curve) this.#path.setAttribute("d", sparkPath(metric.points, SPARK.width, SPARK.height));
   }
 }
 
 export class RowView {
   readonly root: HTMLElement;
-  private readonly label = element("span", "tl-label");
-  private readonly fill = element("span", "tl-fill");
-  private readonly track = element("span", "tl-track", this.fill);
-  private readonly count = element("span", "tl-count");
-  private readonly time = element("span", "tl-time");
-  private readonly metrics = element("span", "tl-metrics");
-  private readonly views = new Map<string, MetricView>();
+  readonly #label = element("span", "tl-label");
+  readonly #fill = element("span", "tl-fill");
+  readonly #track = element("span", "tl-track", this.#fill);
+  readonly #count = element("span", "tl-count");
+  readonly #time = element("span", "tl-time");
+  readonly #metrics = element("span", "tl-metrics");
+  readonly #views = new Map<string, MetricView>();
 
-  constructor(private readonly nested: boolean) {
-    this.track.setAttribute("role", "progressbar");
+  readonly #nested: boolean;
+
+  constructor(nested: boolean) {
+    this.#nested = nested;
+    aria(this.#track, { role: "progressbar" });
     this.root = element("div", nested ? "tl-row tl-nested" : "tl-row");
-    this.root.append(this.label, this.track, this.count, this.time, this.metrics);
+    this.root.append(this.#label, this.#track, this.#count, this.#time, this.#metrics);
   }
 
   /** `sinceUpdate`: seconds since Python sent this row; time goes on while a long step runs. */
   update(row: Row, sinceUpdate: number): void {
     const done = fraction(row);
-    write(this.label, row.label);
-    write(this.count, count(row));
-    this.track.classList.toggle("tl-endless", done === null && row.status === "running");
-    this.track.setAttribute("aria-label", row.label);
-    this.track.setAttribute("aria-valuetext", count(row));
+    write(this.#label, row.label);
+    write(this.#count, count(row));
+    this.#track.classList.toggle("tl-endless", done === null && row.status === "running");
+    aria(this.#track, { label: row.label, valuetext: count(row) });
     if (done === null) {
-      this.track.removeAttribute("aria-valuenow");
+      this.#track.removeAttribute("aria-valuenow");
     } else {
-      this.track.setAttribute("aria-valuenow", `${Math.round(done * 100)}`);
-      this.fill.style.width = `${done * 100}%`;
+      aria(this.#track, { valuenow: Math.round(done * 100) });
+      this.#fill.style.width = `${done * 100}%`;
     }
     // A nested loop begins anew each time: its own clock would only flicker.
-    write(this.time, this.nested ? speed(row) : times(row, sinceUpdate));
+    write(this.#time, this.#nested ? speed(row) : times(row, sinceUpdate));
     const names = new Set(row.metrics.map((metric) => metric.name));
-    for (const [name, view] of this.views) {
+    for (const [name, view] of this.#views) {
       if (!names.has(name)) {
         view.root.remove();
-        this.views.delete(name);
+        this.#views.delete(name);
       }
     }
     for (const metric of row.metrics) {
-      let view = this.views.get(metric.name);
+      let view = this.#views.get(metric.name);
       if (view === undefined) {
         view = new MetricView(metric.name);
-        this.views.set(metric.name, view);
-        this.metrics.append(view.root);
+        this.#views.set(metric.name, view);
+        this.#metrics.append(view.root);
       }
       view.update(metric);
     }

@@ -11,6 +11,8 @@ import functools
 import importlib.util
 import json
 import re
+import weakref
+from collections import deque
 from collections.abc import Mapping
 from html import escape
 from io import BytesIO
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tensorlab._files import replacing, write_text
 
 from ._display import Throttle, live_widgets
+from ._kept import Kept, view_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Instrument"]
 
 _STATIC = Path(__file__).parent / "static"
+#: Of an object that was shown more often, the oldest places keep the still form that they have.
+_MOST_PLACES = 4
 
 
 class Instrument:
@@ -43,6 +48,8 @@ class Instrument:
         self._throttle = Throttle()
         self._late = False
         self._closed = False
+        self._places: deque[Kept] = deque(maxlen=_MOST_PLACES)
+        self._stale = False
 
     # What a subclass gives
 
@@ -93,6 +100,9 @@ class Instrument:
         if self.live and (now or self._throttle.allows()):
             self._late = False
             self._widget.state = self._state()
+            self._stale = True
+            for place in self._places:
+                place.renew_at_times()
 
     def send(self, message: Mapping[str, Any], buffers: list[Any] | None = None) -> None:
         """Send a message of its own to the browser (`model.on("msg:custom")`)."""
@@ -100,6 +110,17 @@ class Instrument:
             self._widget.send(dict(message), buffers or [])
 
     # What a user uses
+
+    def show(self) -> None:
+        """Show it in a notebook, in the cell that runs."""
+        from IPython.display import display
+
+        if not live_widgets() or self._closed:
+            data, metadata = self._still()
+            display(data, metadata=metadata, raw=True)
+            return
+        self._places.append(Kept(self._still, self._shown_widget()))
+        _watch_cells(self)
 
     def close(self) -> None:
         """End it: hooks and connections to the browser go; what is shown stays. Twice does no harm."""
@@ -109,8 +130,7 @@ class Instrument:
             self.push(now=True)
         self._closed = True
         self._close()
-        if self._widget is not None:
-            self._widget.close()
+        self._end_widget()
 
     def __enter__(self) -> Any:
         return self
@@ -139,12 +159,17 @@ class Instrument:
     def __repr__(self) -> str:
         return f"<{self._title()}>"
 
+    def _ipython_display_(self) -> None:
+        if not live_widgets() or self._closed:
+            raise NotImplementedError  # IPython's word for: show the bundle, as the cell's value
+        self.show()
+
     def _repr_mimebundle_(
         self, include: Any = None, exclude: Any = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         found, about = self._still()
         if not self._closed and live_widgets():
-            found.update(self._shown_widget())
+            found = {**self._shown_widget(), **found}
         return found, about
 
     def _still(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -155,11 +180,26 @@ class Instrument:
             return found, {}
         return {**found, "image/png": picture}, {"image/png": {"alt": self._title()}}
 
+    def _renew(self) -> None:
+        """A cell has ended: what is shown, and what the notebook keeps, is what is true now."""
+        if self._late:
+            self.push(now=True)
+        if self._stale and self.live:
+            self._stale = False
+            for place in self._places:
+                place.renew()
+
     def _end_widget(self) -> None:
         """The browser's side goes; the object can be shown again, with a new one."""
-        widget, self._widget = self._widget, None
-        if widget is not None:
-            widget.close()
+        _shown.discard(self)
+        # First the replacement, then the end of the widget: the browser never shows a dead one.
+        try:
+            while self._places:
+                self._places.popleft().end()
+        finally:
+            widget, self._widget = self._widget, None
+            if widget is not None:
+                widget.close()
 
     def _png(self) -> str | None:
         if importlib.util.find_spec("matplotlib") is None:
@@ -176,9 +216,7 @@ class Instrument:
             self._widget = _widget_class(self._bundle)(
                 state=self._state(), page=_static("page.html"), owner=self
             )
-        bundle = self._widget._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
-        return {key: value for key, value in data.items() if "widget-view" in key}
+        return view_of(self._widget)
 
     def _page(self) -> str:
         """The widget as one HTML page; src/common/save.ts fills the same frame."""
@@ -189,6 +227,30 @@ class Instrument:
             "esm": _static(f"{self._bundle}.js").replace("</script", "<\\/script"),
         }
         return re.sub(r"@@(\w+)@@", lambda found: parts[found[1]], _static("page.html"))
+
+
+_shown: weakref.WeakSet[Instrument] = weakref.WeakSet()
+
+
+def _watch_cells(shown: Instrument) -> None:
+    """After each cell, what has changed is drawn anew for the notebook that is saved."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is not None and not _shown:
+        shell.events.register("post_run_cell", _cell_ended)
+    _shown.add(shown)
+
+
+def _cell_ended(*_: object) -> None:
+    for each in list(_shown):
+        each._renew()
+    if not _shown:
+        from IPython.core.getipython import get_ipython
+
+        shell = get_ipython()
+        if shell is not None:
+            shell.events.unregister("post_run_cell", _cell_ended)
 
 
 def _as_script_text(state: Any) -> str:
@@ -248,4 +310,5 @@ def _widget_class(bundle: str) -> Any:
                 reply["error"] = str(error.args[0] if error.args else error)
             self.send(reply, buffers)
 
-    return InstrumentWidget
+    # The browser keeps the style sheet of each class by the name of the class: one for each bundle.
+    return type(f"{bundle.capitalize()}Widget", (InstrumentWidget,), {"__module__": __name__})

@@ -358,6 +358,8 @@ class Dashboard(Instrument):
     def _changed(self, *, now: bool = False) -> None:
         if self._place is not None and (now or self._throttle.allows()):
             self._place.update(self, [self._row])
+        else:
+            self._late = True
 
     def _step_ends(self) -> None:
         self._row.step()

@@ -74,21 +74,23 @@ class LiveCell:
     """A notebook: an anywidget while the loop runs, then the final form in its place."""
 
     def open(self, rows: Sequence[Row], *, interruptible: bool, stop: Callable[[], None]) -> None:
-        from IPython.display import display
-
+        from ._kept import Kept, view_of
         from ._widget import ProgressWidget
 
         self._widget = ProgressWidget(rows, interruptible=interruptible, stop=stop)
-        self._handle: Any = display(self._widget, display_id=True)
+        self._kept = Kept(
+            lambda: (_bundle(_static.html(rows, times=True), _static.text(rows)), {}),
+            view_of(self._widget),
+        )
 
     def update(self, rows: Sequence[Row]) -> None:
         self._widget.update(rows)
+        self._kept.renew_at_times()
 
     def close(self, rows: Sequence[Row]) -> None:
         # First the replacement, then the end of the widget: the browser never shows a dead one.
         try:
-            bundle = _bundle(_static.html(rows, times=True), _static.text(rows))
-            self._handle.update(bundle, raw=True)
+            self._kept.end()
         finally:
             self._widget.close()
 

@@ -43,8 +43,6 @@ class GradientFlow(Instrument):
         self._run, self._other, self._labels = run, other, labels
         self._owned = owned
         self._next = 0.0
-        self._shown = -1
-        self._handle: Any = None
         self._hooks: list[Any] = []
         self.recorder = run if isinstance(run, inspect.GradientRecorder) else None
 
@@ -52,15 +50,9 @@ class GradientFlow(Instrument):
 
     def show(self) -> None:
         """Show it in a notebook. While a model trains it follows, in whichever cell."""
-        from IPython.display import display
-
-        if not live_widgets() or self._closed:
-            data, metadata = self._still()
-            display(data, metadata=metadata, raw=True)
-            return
-        self._shown = self._run.count
-        self._handle = display(_Shown(self), display_id=True)
-        self._follow()
+        super().show()
+        if self.live:
+            self._follow()
 
     def update(self) -> None:
         """Draw what was recorded by now; needed only where no optimizer of tensorlab makes the steps."""
@@ -84,9 +76,6 @@ class GradientFlow(Instrument):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _ipython_display_(self) -> None:
-        self.show()
 
     # What is shown: see Instrument
 
@@ -129,11 +118,6 @@ class GradientFlow(Instrument):
         self._unhook()
         if self.recorder is not None and self._owned:
             self.recorder.remove()
-        if self._handle is not None:
-            # What stays has no widget in it, which could not be shown when the notebook is opened again.
-            data, metadata = self._still()
-            self._handle.update(data, metadata=metadata, raw=True)
-            self._handle = None
 
     # How it follows a training
 
@@ -145,12 +129,6 @@ class GradientFlow(Instrument):
         if self._hooks or self.recorder is None or self.recorder.removed:
             return
         self._hooks.append(register_optimizer_step_post_hook(self._stepped).remove)
-        from IPython.core.getipython import get_ipython
-
-        shell = get_ipython()
-        if shell is not None:
-            shell.events.register("post_run_cell", self._cell_ended)
-            self._hooks.append(lambda: shell.events.unregister("post_run_cell", self._cell_ended))
 
     def _unhook(self) -> None:
         while self._hooks:
@@ -159,30 +137,11 @@ class GradientFlow(Instrument):
     def _stepped(self, *_: Any) -> None:
         begin = time.monotonic()
         if begin < self._next or not self.live:
+            self._late = True
             return
         self.push(now=True)
         spent = time.monotonic() - begin
         self._next = begin + max(spent / BUDGET, 1 / RATE)
-
-    def _cell_ended(self, *_: Any) -> None:
-        """The picture and the words that a saved notebook keeps are those of now."""
-        if self._handle is None or self._run.count == self._shown:
-            return
-        self._shown = self._run.count
-        self.push(now=True)
-        data, metadata = self._repr_mimebundle_()
-        self._handle.update(data, metadata=metadata, raw=True)
-
-
-class _Shown:
-    """A flow as `display` takes it to show its bundle, and not to call `show` again."""
-
-    def __init__(self, flow: GradientFlow) -> None:
-        self._repr_mimebundle_ = flow._repr_mimebundle_
-        self._text = repr(flow)
-
-    def __repr__(self) -> str:
-        return self._text
 
 
 def _table(run: Run) -> list[str]:

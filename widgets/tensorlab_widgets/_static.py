@@ -50,6 +50,8 @@ def _row(row: Row, *, nested: bool, times: bool) -> str:
         spent = _format.duration(row.elapsed)
         if row.throughput:
             spent += f", {_format.rate(row.throughput)}"
+        if row.status == "running":  # kept by a notebook whose kernel went away in the middle of it
+            spent += ", still running"
         cells.append(f'<span style="{_MUTED}">{spent}</span>')
     return (
         f'<div style="display:flex;align-items:baseline">{label}'

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from . import _display
 from ._row import Row
@@ -25,25 +25,17 @@ class Place(Protocol):
 class LiveCell:
     """A notebook: the widget while the loop runs, then the picture and the words in its place.
 
-    A trusted notebook that was opened again would show an error where a widget's view was saved and
-    its model was not; so what stays has no widget in it. Evaluating the object shows one again.
+    Evaluating the object shows a widget again.
     """
 
     def open(self, shown: Instrument, rows: Sequence[Row]) -> None:
-        from IPython.display import display
-
-        self._handle: Any = display(shown, display_id=True)
+        shown.show()
 
     def update(self, shown: Instrument, rows: Sequence[Row]) -> None:
         shown.push(now=True)
 
     def close(self, shown: Instrument, rows: Sequence[Row]) -> None:
-        # First the replacement, then the end of the widget: the browser never shows a dead one.
-        try:
-            data, metadata = shown._still()
-            self._handle.update(data, metadata=metadata, raw=True)
-        finally:
-            shown._end_widget()
+        shown._end_widget()
 
 
 class StaticCell:
@@ -56,10 +48,7 @@ class StaticCell:
         pass
 
     def close(self, shown: Instrument, rows: Sequence[Row]) -> None:
-        from IPython.display import display
-
-        data, metadata = shown._still()
-        display(data, metadata=metadata, raw=True)
+        shown.show()
 
 
 class Line:

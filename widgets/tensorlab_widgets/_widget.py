@@ -33,7 +33,7 @@ class ProgressWidget(anywidget.AnyWidget):
         self.on_msg(self._on_message)
 
     def __repr__(self) -> str:
-        # Shown where no widget can be, and saved as text/plain: the same on every run.
+        # The same on every run.
         return self._text
 
     def update(self, rows: Sequence[Row]) -> None:

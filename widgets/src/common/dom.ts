@@ -25,6 +25,18 @@ export function svgElement<K extends keyof SVGElementTagNameMap>(
   return node;
 }
 
+/** What a screen reader is told of an element: its `role`, and everything else as `aria-…`. */
+export function aria(node: Element, told: Record<string, string | number | boolean>): void {
+  for (const [name, value] of Object.entries(told)) {
+    node.setAttribute(name === "role" ? name : `aria-${name}`, `${value}`);
+  }
+}
+
+/** JupyterLab's own shortcuts must not act on keys that this element uses. */
+export function ownKeys(node: Element): void {
+  node.setAttribute("data-lm-suppress-shortcuts", "true");
+}
+
 /** Writing the same text again would make screen readers and layout start over. */
 export function write(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
@@ -35,7 +47,7 @@ export function button(face: string, title: string, press: () => void): HTMLButt
   const node = element("button", "tl-button", face);
   node.type = "button";
   node.title = title;
-  if (face.length < 3) node.setAttribute("aria-label", title);
+  if (face.length < 3) aria(node, { label: title });
   node.addEventListener("click", press);
   return node;
 }
@@ -59,7 +71,7 @@ export function choice<T extends string>(
 /** Text that only a screen reader says; `aria-live`, so a change of it is spoken. */
 export function spoken(): HTMLElement {
   const node = element("div", "tl-spoken");
-  node.setAttribute("aria-live", "polite");
+  aria(node, { live: "polite" });
   return node;
 }
 
@@ -74,21 +86,25 @@ export function escapeMarkup(text: string): string {
 
 /** Runs `draw` once in the next frame, however often it is asked for. */
 export class Frame {
-  private id = 0;
+  #id = 0;
 
-  constructor(private readonly draw: () => void) {}
+  readonly #draw: () => void;
+
+  constructor(draw: () => void) {
+    this.#draw = draw;
+  }
 
   readonly ask = (): void => {
-    if (this.id === 0) {
-      this.id = requestAnimationFrame(() => {
-        this.id = 0;
-        this.draw();
+    if (this.#id === 0) {
+      this.#id = requestAnimationFrame(() => {
+        this.#id = 0;
+        this.#draw();
       });
     }
   };
 
   cancel(): void {
-    cancelAnimationFrame(this.id);
-    this.id = 0;
+    cancelAnimationFrame(this.#id);
+    this.#id = 0;
   }
 }

@@ -38,44 +38,49 @@ export const OFFLINE = "This page has no kernel: it shows what was there when it
 
 /** Asks Python and gives back what it answers, in whichever order the answers come. */
 export class Client<S> {
-  private next = 0;
-  private readonly open = new Map<
+  #next = 0;
+  readonly #open = new Map<
     number,
     { done: (answer: Answer<unknown>) => void; failed: (error: Error) => void; timer: number }
   >();
-  private readonly heard: (reply: Reply, buffers: DataView[]) => void;
+  readonly #heard: (reply: Reply, buffers: DataView[]) => void;
+
+  readonly #model: Model<S>;
+  readonly #waiting: (words: string) => void;
 
   constructor(
-    private readonly model: Model<S>,
+    model: Model<S>,
     /** Called with words for the reader while an answer is late, and with "" when it has come. */
-    private readonly waiting: (words: string) => void = () => {},
+    waiting: (words: string) => void = () => {},
   ) {
-    this.heard = (reply, buffers) => {
-      const question = reply.type === "reply" ? this.open.get(reply.id ?? -1) : undefined;
+    this.#model = model;
+    this.#waiting = waiting;
+    this.#heard = (reply, buffers) => {
+      const question = reply.type === "reply" ? this.#open.get(reply.id ?? -1) : undefined;
       if (question === undefined) return;
-      this.open.delete(reply.id ?? -1);
+      this.#open.delete(reply.id ?? -1);
       clearTimeout(question.timer);
-      if (this.open.size === 0) this.waiting("");
+      if (this.#open.size === 0) this.#waiting("");
       if (reply.error !== undefined) question.failed(new Error(reply.error));
       else question.done({ result: reply.result, buffers });
     };
-    model.on("msg:custom", this.heard);
+    model.on("msg:custom", this.#heard);
   }
 
   call<R>(method: string, args: Record<string, unknown> = {}): Promise<Answer<R>> {
-    if (isOffline(this.model)) return Promise.reject(new Error(OFFLINE));
-    const id = this.next++;
+    if (isOffline(this.#model)) return Promise.reject(new Error(OFFLINE));
+    const id = this.#next++;
     return new Promise((done, failed) => {
-      const timer = setTimeout(() => this.waiting(SLOW), SLOW_AFTER_MS) as unknown as number;
-      this.open.set(id, { done: done as (answer: Answer<unknown>) => void, failed, timer });
-      this.model.send({ type: "call", id, method, args });
+      const timer = setTimeout(() => this.#waiting(SLOW), SLOW_AFTER_MS) as unknown as number;
+      this.#open.set(id, { done: done as (answer: Answer<unknown>) => void, failed, timer });
+      this.#model.send({ type: "call", id, method, args });
     });
   }
 
   dispose(): void {
-    this.model.off("msg:custom", this.heard);
-    for (const { timer } of this.open.values()) clearTimeout(timer);
-    this.open.clear();
+    this.#model.off("msg:custom", this.#heard);
+    for (const { timer } of this.#open.values()) clearTimeout(timer);
+    this.#open.clear();
   }
 }
 

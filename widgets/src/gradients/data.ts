@@ -84,10 +84,13 @@ export class Run {
   readonly losses: Float32Array;
   readonly histogramSteps: Int32Array;
   readonly layers: Layer[];
-  private readonly tables = new Map<string, Float32Array>();
-  private readonly histograms: Uint8Array;
+  readonly #tables = new Map<string, Float32Array>();
+  readonly #histograms: Uint8Array;
 
-  constructor(private readonly packed: PackedRun) {
+  readonly #packed: PackedRun;
+
+  constructor(packed: PackedRun) {
+    this.#packed = packed;
     this.label = packed.label;
     this.count = packed.count;
     this.names = packed.names;
@@ -98,17 +101,17 @@ export class Run {
     this.losses = floats(packed.losses);
     this.histogramSteps = integers(packed.histogramSteps);
     const { buffer, byteOffset, byteLength } = packed.histograms;
-    this.histograms = new Uint8Array(buffer, byteOffset, byteLength);
+    this.#histograms = new Uint8Array(buffer, byteOffset, byteLength);
     this.layers = layersOf(packed.names);
   }
 
-  private table(of: "statistics" | "activationStatistics", id: string): Float32Array {
+  #table(of: "statistics" | "activationStatistics", id: string): Float32Array {
     const key = `${of}:${id}`;
-    let found = this.tables.get(key);
+    let found = this.#tables.get(key);
     if (found === undefined) {
-      const view = this.packed[of][id];
+      const view = this.#packed[of][id];
       found = view === undefined ? new Float32Array() : floats(view);
-      this.tables.set(key, found);
+      this.#tables.set(key, found);
     }
     return found;
   }
@@ -117,33 +120,33 @@ export class Run {
   series(statistic: Statistic, grouping: Grouping): Series[] {
     if (statistic.of === "loss") return [{ name: "loss", ys: this.losses }];
     if (statistic.of === "activations") {
-      const table = this.table("activationStatistics", statistic.id);
+      const table = this.#table("activationStatistics", statistic.id);
       const found = this.activations.map((name, i) => ({
         name,
-        ys: this.column(table, i, this.activations.length),
+        ys: this.#column(table, i, this.activations.length),
       }));
       return found.filter(({ ys }) => ys.some((y) => !Number.isNaN(y)));
     }
     const width = this.names.length;
-    const table = this.table("statistics", statistic.id);
+    const table = this.#table("statistics", statistic.id);
     if (grouping === "parameters") {
-      return this.names.map((name, i) => ({ name, ys: this.column(table, i, width) }));
+      return this.names.map((name, i) => ({ name, ys: this.#column(table, i, width) }));
     }
     return this.layers.map((layer) => ({
       name: layer.name,
-      ys: this.combined(statistic.id, layer.columns),
+      ys: this.#combined(statistic.id, layer.columns),
     }));
   }
 
-  private column(table: Float32Array, i: number, width: number): Float32Array {
+  #column(table: Float32Array, i: number, width: number): Float32Array {
     return Float32Array.from(this.steps, (_, step) => table[step * width + i] ?? Number.NaN);
   }
 
   /** One number for several parameters: norms add as squares, ratios are of those norms, the rest by size. */
-  private combined(id: string, columns: number[]): Float32Array {
+  #combined(id: string, columns: number[]): Float32Array {
     const width = this.names.length;
-    const table = this.table("statistics", id);
-    const weights = this.table("statistics", "weight_norm");
+    const table = this.#table("statistics", id);
+    const weights = this.#table("statistics", "weight_norm");
     return Float32Array.from(this.steps, (_, step) => {
       let total = 0;
       let base = 0;
@@ -152,7 +155,7 @@ export class Run {
         const value = table[step * width + i] as number;
         if (Number.isNaN(value)) continue;
         known = true;
-        const size = this.packed.sizes[i] as number;
+        const size = this.#packed.sizes[i] as number;
         const weight = weights[step * width + i] as number;
         if (id === "update_ratio") {
           // A ratio to a weight of 0 is infinite, and so is its share; it says nothing of the layer.
@@ -193,7 +196,7 @@ export class Run {
     const at = (step: number, bin: number) => {
       let largest = 0;
       for (const i of columns) {
-        largest = Math.max(largest, this.histograms[(step * width + i) * bins + bin] ?? 0);
+        largest = Math.max(largest, this.#histograms[(step * width + i) * bins + bin] ?? 0);
       }
       return largest / 255;
     };

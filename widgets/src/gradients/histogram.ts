@@ -2,7 +2,7 @@
 
 import { colors, fitted, viridis } from "../common/canvas";
 import { readable } from "../common/curves";
-import { element } from "../common/dom";
+import { aria, element } from "../common/dom";
 import { inside, type Run, usedBins } from "./data";
 
 const HEIGHT = 150;
@@ -11,22 +11,21 @@ const RIGHT = 12;
 
 export class HistogramView {
   readonly root = element("div", "tl-flow-histogram");
-  private readonly title = element("div", "tl-flow-subtitle");
-  private readonly canvas = element("canvas", "tl-flow-canvas");
-  private readonly readout = element("div", "tl-muted tl-flow-readout");
-  private shown: { run: Run; columns: number[]; range: readonly [number, number] | null } | null =
-    null;
+  readonly #title = element("div", "tl-flow-subtitle");
+  readonly #canvas = element("canvas", "tl-flow-canvas");
+  readonly #readout = element("div", "tl-muted tl-flow-readout");
+  #shown: { run: Run; columns: number[]; range: readonly [number, number] | null } | null = null;
 
   constructor() {
-    this.canvas.style.height = `${HEIGHT}px`;
-    this.canvas.setAttribute("role", "img");
-    this.canvas.addEventListener("pointermove", (event) =>
-      this.hover(event.offsetX, event.offsetY),
+    this.#canvas.style.height = `${HEIGHT}px`;
+    aria(this.#canvas, { role: "img" });
+    this.#canvas.addEventListener("pointermove", (event) =>
+      this.#hover(event.offsetX, event.offsetY),
     );
-    this.canvas.addEventListener("pointerleave", () => {
-      this.readout.textContent = "";
+    this.#canvas.addEventListener("pointerleave", () => {
+      this.#readout.textContent = "";
     });
-    this.root.append(this.title, this.canvas, this.readout);
+    this.root.append(this.#title, this.#canvas, this.#readout);
   }
 
   update(
@@ -36,22 +35,22 @@ export class HistogramView {
     range: readonly [number, number] | null,
     several: boolean,
   ): void {
-    this.shown = { run, columns, range };
+    this.#shown = { run, columns, range };
     const words = `Values of the gradients of ${name}${several ? ` (${run.label})` : ""}`;
-    this.title.textContent = words;
-    this.canvas.setAttribute("aria-label", `${words}, a histogram for each step`);
+    this.#title.textContent = words;
+    aria(this.#canvas, { label: `${words}, a histogram for each step` });
     this.root.hidden = columns.length === 0 || run.histogramSteps.length === 0;
     this.draw();
   }
 
   draw(): void {
-    const context = fitted(this.canvas);
-    if (context === null || this.shown === null) return;
-    const found = this.layout();
-    const width = this.canvas.clientWidth;
+    const context = fitted(this.#canvas);
+    if (context === null || this.#shown === null) return;
+    const found = this.#layout();
+    const width = this.#canvas.clientWidth;
     context.clearRect(0, 0, width, HEIGHT);
     if (found === null) return;
-    const { run } = this.shown;
+    const { run } = this.#shown;
     const { steps, histogram, low, high, cell, tall } = found;
     steps.forEach((step, column) => {
       for (let bin = low; bin <= high; bin++) {
@@ -75,9 +74,9 @@ export class HistogramView {
     }
   }
 
-  private layout() {
-    if (this.shown === null) return null;
-    const { run, columns, range } = this.shown;
+  #layout() {
+    if (this.#shown === null) return null;
+    const { run, columns, range } = this.#shown;
     const histogram = run.histogram(columns);
     const steps = [...run.histogramSteps.keys()].filter((i) =>
       inside(run.histogramSteps[i] as number, range),
@@ -85,22 +84,22 @@ export class HistogramView {
     const used = usedBins(run.histogramSteps.length, histogram);
     if (used === null || steps.length === 0) return null;
     const [low, high] = used;
-    const cell = Math.max(this.canvas.clientWidth - LEFT - RIGHT, 10) / steps.length;
+    const cell = Math.max(this.#canvas.clientWidth - LEFT - RIGHT, 10) / steps.length;
     return { steps, histogram, low, high, cell, tall: HEIGHT / (high - low + 1) };
   }
 
-  private hover(x: number, y: number): void {
-    const found = this.layout();
-    if (found === null || this.shown === null) return;
-    const { run } = this.shown;
+  #hover(x: number, y: number): void {
+    const found = this.#layout();
+    if (found === null || this.#shown === null) return;
+    const { run } = this.#shown;
     const step = found.steps[Math.floor((x - LEFT) / found.cell)];
     const bin = found.high - Math.floor(y / found.tall);
     if (step === undefined || bin < found.low) {
-      this.readout.textContent = "";
+      this.#readout.textContent = "";
       return;
     }
     const share = Math.round(100 * found.histogram.at(step, bin));
-    this.readout.textContent = `step ${run.histogramSteps[step]}: ${binWords(run.edges, bin)}, ${share} % of the fullest bin`;
+    this.#readout.textContent = `step ${run.histogramSteps[step]}: ${binWords(run.edges, bin)}, ${share} % of the fullest bin`;
   }
 }
 

@@ -28,34 +28,44 @@ export class Layouter {
   readonly cache = new Map<string, Interior>();
   computed = 0;
 
+  readonly #hierarchy: Hierarchy;
+  /** The size of a node's, or of a closed group's, box. */
+  readonly #closed: (part: Group | number) => Size;
+  readonly #isLeaf: (node: number) => boolean;
+
   constructor(
-    private readonly hierarchy: Hierarchy,
-    /** The size of a node's, or of a closed group's, box. */
-    private readonly closed: (part: Group | number) => Size,
-    private readonly isLeaf: (node: number) => boolean,
-  ) {}
+    hierarchy: Hierarchy,
+    closed: (part: Group | number) => Size,
+    isLeaf: (node: number) => boolean,
+  ) {
+    this.#hierarchy = hierarchy;
+    this.#closed = closed;
+    this.#isLeaf = isLeaf;
+  }
 
   /** The interiors of all open groups. */
   arrange(open: ReadonlySet<string>): Map<Group, Interior> {
     const found = new Map<Group, Interior>();
     const visit = (group: Group): Interior => {
       const sizes = group.parts.map((part): Size => {
-        if (part.kind === "node") return this.closed(part.node);
-        return open.has(part.key) ? visit(part) : this.closed(part);
+        if (part.kind === "node") return this.#closed(part.node);
+        return open.has(part.key) ? visit(part) : this.#closed(part);
       });
-      const wiring = this.hierarchy.wiring.get(group) as Wiring;
-      const interior = this.interior(group, sizes, wiring);
+      const wiring = this.#hierarchy.wiring.get(group) as Wiring;
+      const interior = this.#interior(group, sizes, wiring);
       found.set(group, interior);
       return interior;
     };
-    visit(this.hierarchy.root);
+    visit(this.#hierarchy.root);
     return found;
   }
 
-  private interior(group: Group, sizes: Size[], wiring: Wiring): Interior {
-    const least = group.parent === null ? 0 : this.closed(group).width;
+  #interior(group: Group, sizes: Size[], wiring: Wiring): Interior {
+    const least = group.parent === null ? 0 : this.#closed(group).width;
     const light = new Set(
-      group.parts.flatMap((part, i) => (part.kind === "node" && this.isLeaf(part.node) ? [i] : [])),
+      group.parts.flatMap((part, i) =>
+        part.kind === "node" && this.#isLeaf(part.node) ? [i] : [],
+      ),
     );
     const signature = [
       group.parent === null ? "root" : least,

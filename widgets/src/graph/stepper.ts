@@ -16,14 +16,17 @@ export interface Progress {
 
 export class Stepper {
   position = 0;
-  private readonly at = new Map<number, number>();
+  readonly #at = new Map<number, number>();
+
+  readonly #graph: Graph;
 
   constructor(
-    private readonly graph: Graph,
+    graph: Graph,
     readonly steps: Steps,
   ) {
+    this.#graph = graph;
     steps.nodes.forEach((node, i) => {
-      this.at.set(node, i);
+      this.#at.set(node, i);
     });
   }
 
@@ -42,7 +45,7 @@ export class Stepper {
 
   /** The step in which a node runs, if it has run. */
   stepOf(node: number): Step | null {
-    const i = this.at.get(node);
+    const i = this.#at.get(node);
     return i === undefined || i >= this.position ? null : (this.steps.steps[i] ?? null);
   }
 
@@ -82,37 +85,37 @@ export class Stepper {
     };
     for (const [node] of this.steps.seeds) arrives(node);
     for (const node of ran) {
-      for (const i of this.graph.arriving[node] ?? []) arrives(this.graph.edges[i]?.source ?? 0);
+      for (const i of this.#graph.arriving[node] ?? []) arrives(this.#graph.edges[i]?.source ?? 0);
     }
     const now = this.node;
-    return { done, now, waiting, sent: new Set(now === null ? [] : this.graph.arriving[now]) };
+    return { done, now, waiting, sent: new Set(now === null ? [] : this.#graph.arriving[now]) };
   }
 
   /** The current step as a sentence, for eyes and for a screen reader. */
   words(): string {
-    const { node } = this;
+    const node = this.node;
     if (node === null) {
-      const seeds = this.steps.seeds.map(([i]) => this.name(i)).join(" and ");
+      const seeds = this.steps.seeds.map(([i]) => this.#name(i)).join(" and ");
       return `Before the first step: the gradient ${one(this.steps.seeds)}waits at ${seeds}.`;
     }
     const step = this.current;
-    const head = `Step ${this.position} of ${this.length}: ${this.name(node)}`;
+    const head = `Step ${this.position} of ${this.length}: ${this.#name(node)}`;
     if (step === null) return `${head}.`;
     const received = step.received.find((each) => each !== null);
     const gets = received ? ` receives a gradient of norm ${number(received.norm)}` : "";
     if (step.sent.length === 0) {
       return `${head}${gets}${step.grad ? `; its .grad would have norm ${number(step.grad.norm)}` : ""}.`;
     }
-    return `${head}${gets}; ${step.sent.map((sent) => this.sentence(sent)).join("; ")}.`;
+    return `${head}${gets}; ${step.sent.map((sent) => this.#sentence(sent)).join("; ")}.`;
   }
 
-  private sentence(sent: Sent): string {
-    const to = `sends norm ${number(sent.gradient.norm)} to ${this.name(sent.target)}`;
+  #sentence(sent: Sent): string {
+    const to = `sends norm ${number(sent.gradient.norm)} to ${this.#name(sent.target)}`;
     return sent.first ? to : `${to}, where it is added: now ${number(sent.total.norm)}`;
   }
 
-  private name(node: number): string {
-    const found = this.graph.nodes[node];
+  #name(node: number): string {
+    const found = this.#graph.nodes[node];
     return found ? `${nodeText(found)} (#${node})` : `#${node}`;
   }
 }

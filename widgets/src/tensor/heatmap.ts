@@ -1,7 +1,7 @@
 // A plane of numbers as cells: pointed at, walked through with the arrow keys, opened with Enter.
 
 import { fitted, inkOn, viridis } from "../common/canvas";
-import { element } from "../common/dom";
+import { aria, element } from "../common/dom";
 import { number } from "../common/scale";
 import { diverging, type Plane } from "./data";
 
@@ -17,60 +17,61 @@ export interface HeatEvents {
 
 export class HeatMap {
   readonly canvas = element("canvas", "tl-tensor-heat");
-  private plane: Plane | null = null;
-  private range: readonly [number, number] = [0, 1];
-  private marked = new Set<number>();
-  private cell = [0, 0];
-  private side: [number, number] = [1, 1];
+  #plane: Plane | null = null;
+  #range: readonly [number, number] = [0, 1];
+  #marked = new Set<number>();
+  #cell = [0, 0];
+  #side: [number, number] = [1, 1];
 
-  constructor(
-    private readonly label: string,
-    private readonly events: HeatEvents,
-  ) {
+  readonly #label: string;
+  readonly #events: HeatEvents;
+
+  constructor(label: string, events: HeatEvents) {
+    this.#label = label;
+    this.#events = events;
     this.canvas.tabIndex = 0;
-    this.canvas.setAttribute("role", "application");
-    this.canvas.addEventListener("pointermove", (event) => this.point(event, false));
-    this.canvas.addEventListener("dblclick", (event) => this.point(event, true));
+    aria(this.canvas, { role: "application" });
+    this.canvas.addEventListener("pointermove", (event) => this.#point(event, false));
+    this.canvas.addEventListener("dblclick", (event) => this.#point(event, true));
     this.canvas.addEventListener("pointerleave", () => events.left());
     this.canvas.addEventListener("blur", () => events.left());
-    this.canvas.addEventListener("keydown", (event) => this.key(event));
+    this.canvas.addEventListener("keydown", (event) => this.#key(event));
   }
 
   show(plane: Plane, range: readonly [number, number] | null, marked: Iterable<number>): void {
-    this.plane = plane;
-    this.range = range ?? [0, 1];
-    this.marked = new Set(marked);
-    this.cell = [
-      Math.min(this.cell[0] as number, Math.max(plane.rows - 1, 0)),
-      Math.min(this.cell[1] as number, Math.max(plane.columns - 1, 0)),
+    this.#plane = plane;
+    this.#range = range ?? [0, 1];
+    this.#marked = new Set(marked);
+    this.#cell = [
+      Math.min(this.#cell[0] as number, Math.max(plane.rows - 1, 0)),
+      Math.min(this.#cell[1] as number, Math.max(plane.columns - 1, 0)),
     ];
-    this.canvas.setAttribute(
-      "aria-label",
-      `${this.label}: ${plane.rows} by ${plane.columns} cells. Arrow keys move through them.`,
-    );
+    aria(this.canvas, {
+      label: `${this.#label}: ${plane.rows} by ${plane.columns} cells. Arrow keys move through them.`,
+    });
     this.draw();
   }
 
   mark(marked: Iterable<number>): void {
-    this.marked = new Set(marked);
+    this.#marked = new Set(marked);
     this.draw();
   }
 
   color(value: number): string {
-    const [low, high] = this.range;
+    const [low, high] = this.#range;
     if (low < 0 && high > 0) return diverging(value / Math.max(-low, high));
     return viridis(high > low ? (value - low) / (high - low) : 0.5);
   }
 
   draw(): void {
-    const plane = this.plane;
+    const plane = this.#plane;
     if (plane === null || plane.rows === 0) return;
     const room = Math.max(this.canvas.parentElement?.clientWidth ?? 300, 60) - 2;
     const largest = plane.rows * plane.columns <= 400 ? 48 : 24;
     const wide = Math.min(room / plane.columns, largest);
     const tall = Math.max(Math.min(HEIGHT / plane.rows, wide >= LEAST_TEXT ? 30 : largest), 1);
-    this.side = [tall, wide >= LEAST_TEXT ? wide : Math.min(wide, Math.max(tall * 4, 1))];
-    const [h, w] = this.side;
+    this.#side = [tall, wide >= LEAST_TEXT ? wide : Math.min(wide, Math.max(tall * 4, 1))];
+    const [h, w] = this.#side;
     this.canvas.style.width = `${w * plane.columns}px`;
     this.canvas.style.height = `${h * plane.rows}px`;
     const context = fitted(this.canvas);
@@ -94,7 +95,7 @@ export class HeatMap {
         }
       }
     }
-    for (const i of this.marked) {
+    for (const i of this.#marked) {
       const [x, y] = [(i % plane.columns) * w, Math.floor(i / plane.columns) * h];
       context.lineWidth = 3;
       context.strokeStyle = "#fff";
@@ -105,25 +106,25 @@ export class HeatMap {
     }
   }
 
-  private point(event: MouseEvent, open: boolean): void {
-    if (this.plane === null) return;
-    const row = Math.floor(event.offsetY / this.side[0]);
-    const column = Math.floor(event.offsetX / this.side[1]);
-    this.go(row, column, open);
+  #point(event: MouseEvent, open: boolean): void {
+    if (this.#plane === null) return;
+    const row = Math.floor(event.offsetY / this.#side[0]);
+    const column = Math.floor(event.offsetX / this.#side[1]);
+    this.#go(row, column, open);
   }
 
-  private go(row: number, column: number, open: boolean): void {
-    const plane = this.plane;
+  #go(row: number, column: number, open: boolean): void {
+    const plane = this.#plane;
     if (plane === null || plane.rows === 0) return;
     const r = Math.min(Math.max(row, 0), plane.rows - 1);
     const c = Math.min(Math.max(column, 0), plane.columns - 1);
-    this.cell = [r, c];
-    if (open) this.events.opened(r, c);
-    else this.events.at(r, c);
+    this.#cell = [r, c];
+    if (open) this.#events.opened(r, c);
+    else this.#events.at(r, c);
   }
 
-  private key(event: KeyboardEvent): void {
-    const [row, column] = this.cell as [number, number];
+  #key(event: KeyboardEvent): void {
+    const [row, column] = this.#cell as [number, number];
     const moves: Record<string, [number, number]> = {
       ArrowUp: [row - 1, column],
       ArrowDown: [row + 1, column],
@@ -137,7 +138,7 @@ export class HeatMap {
     if (move === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
     event.stopPropagation();
-    this.go(move[0], move[1], event.key === "Enter");
+    this.#go(move[0], move[1], event.key === "Enter");
   }
 }
 

@@ -6,9 +6,9 @@ import { count, fraction, type Training } from "./state";
 const EVERY_MS = 60_000;
 
 export class Announcer {
-  private quarter = 0;
-  private last = Number.NEGATIVE_INFINITY;
-  private readonly warned = new Set<string>();
+  #quarter = 0;
+  #last = Number.NEGATIVE_INFINITY;
+  readonly #warned = new Set<string>();
 
   /** The sentence to speak now, or null. */
   next(state: Training, now: number): string | null {
@@ -20,15 +20,15 @@ export class Announcer {
       ...state.metrics.filter((m) => m.bad).map((m) => m.name),
       ...(state.health?.flags ?? []).filter((f) => f.severity !== "note").map((f) => f.kind),
     ];
-    const fresh = alarms.filter((_, i) => !this.warned.has(kinds[i] as string));
+    const fresh = alarms.filter((_, i) => !this.#warned.has(kinds[i] as string));
     if (fresh.length > 0) {
-      for (const kind of kinds) this.warned.add(kind);
+      for (const kind of kinds) this.#warned.add(kind);
       return `Warning: ${fresh.join(" ")}`;
     }
     const quarter = Math.floor((fraction(state) ?? 0) * 4);
-    if (quarter <= this.quarter && now - this.last < EVERY_MS) return null;
-    this.quarter = Math.max(quarter, this.quarter);
-    this.last = now;
+    if (quarter <= this.#quarter && now - this.#last < EVERY_MS) return null;
+    this.#quarter = Math.max(quarter, this.#quarter);
+    this.#last = now;
     const metrics = state.metrics.map((m) => `, ${m.name} ${m.text}`).join("");
     const left = state.remaining === null ? "" : `, ${duration(state.remaining)} left`;
     return `${state.label} ${count(state)}${metrics}${left}`;

@@ -16,22 +16,28 @@ export interface CommandWays {
 }
 
 export class Commands {
-  private waiting = 0;
+  #waiting = 0;
 
-  constructor(private readonly ways: CommandWays) {}
+  readonly #ways: CommandWays;
+
+  constructor(ways: CommandWays) {
+    this.#ways = ways;
+  }
 
   /** Ask Python; says so if it does not hear. Resolves to whether it heard. */
   async ask(method: string, args: Record<string, unknown> = {}): Promise<boolean> {
-    this.waiting++;
-    const cancel = this.ways.after(ANSWER_WITHIN_MS, () => this.ways.say(this.ways.busy(), false));
+    this.#waiting++;
+    const cancel = this.#ways.after(ANSWER_WITHIN_MS, () =>
+      this.#ways.say(this.#ways.busy(), false),
+    );
     try {
-      await this.ways.call(method, args);
-      this.waiting--;
-      if (this.waiting === 0) this.ways.say("", false);
+      await this.#ways.call(method, args);
+      this.#waiting--;
+      if (this.#waiting === 0) this.#ways.say("", false);
       return true;
     } catch (error) {
-      this.waiting--;
-      this.ways.say((error as Error).message, true);
+      this.#waiting--;
+      this.#ways.say((error as Error).message, true);
       return false;
     } finally {
       cancel();

@@ -1,7 +1,7 @@
 // The gradient health strip: a cell for each parameter, high where gradients are large, marked if flagged.
 
 import { readable } from "../common/curves";
-import { element } from "../common/dom";
+import { aria, element } from "../common/dom";
 import type { Health } from "./state";
 
 const MOST = 120;
@@ -15,27 +15,27 @@ export function level(norm: number | null): number {
 
 export class Strip {
   readonly root = element("div", "tl-strip");
-  private readonly cells = element("div", "tl-strip-cells");
-  private readonly words = element("div", "tl-strip-flags");
-  private shown = "";
+  readonly #cells = element("div", "tl-strip-cells");
+  readonly #words = element("div", "tl-strip-flags");
+  #shown = "";
 
   constructor() {
-    this.cells.setAttribute("role", "img");
+    aria(this.#cells, { role: "img" });
     const title = element("span", "tl-muted", "gradients");
-    this.root.append(element("div", "tl-strip-row", title, this.cells), this.words);
+    this.root.append(element("div", "tl-strip-row", title, this.#cells), this.#words);
   }
 
   update(health: Health | null): void {
     this.root.hidden = health === null || health.cells.length === 0;
     if (health === null) return;
     const drawn = health.cells.slice(0, MOST);
-    while (this.cells.children.length > drawn.length) this.cells.lastChild?.remove();
+    while (this.#cells.children.length > drawn.length) this.#cells.lastChild?.remove();
     drawn.forEach((cell, i) => {
-      let node = this.cells.children[i] as HTMLElement | undefined;
+      let node = this.#cells.children[i] as HTMLElement | undefined;
       if (node === undefined) {
         node = element("span", "tl-strip-cell", element("span", "tl-strip-fill"));
         node.append(element("span", "tl-strip-mark"));
-        this.cells.append(node);
+        this.#cells.append(node);
       }
       const flags = cell.flags.map((k) => health.flags[k]?.kind ?? "");
       const fill = node.children[0] as HTMLElement;
@@ -45,16 +45,16 @@ export class Strip {
       node.title = `${cell.name}: gradient norm ${readable(cell.norm ?? Number.NaN)}, update / weight ${readable(cell.ratio ?? Number.NaN)}${flags.length > 0 ? ` · ${flags.join(", ")}` : ""}`;
     });
     const flagged = health.cells.filter((cell) => cell.flags.length > 0).map((cell) => cell.name);
-    this.cells.setAttribute(
-      "aria-label",
-      flagged.length > 0
-        ? `Gradients: flagged are ${flagged.slice(0, 8).join(", ")}`
-        : `Gradients of ${health.cells.length} parameters, nothing is flagged at one of them`,
-    );
+    aria(this.#cells, {
+      label:
+        flagged.length > 0
+          ? `Gradients: flagged are ${flagged.slice(0, 8).join(", ")}`
+          : `Gradients of ${health.cells.length} parameters, nothing is flagged at one of them`,
+    });
     const now = JSON.stringify(health.flags);
-    if (now === this.shown) return;
-    this.shown = now;
-    this.words.replaceChildren(
+    if (now === this.#shown) return;
+    this.#shown = now;
+    this.#words.replaceChildren(
       ...health.flags.map((flag) => {
         const head = element(
           "strong",

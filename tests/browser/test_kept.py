@@ -1,0 +1,217 @@
+"""Every widget in a notebook that is saved, opened again and exported: something true is shown each time."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+SETUP = """\
+%load_ext tensorlab
+import tensorlab as tl
+from tensorlab import nn
+from tensorlab_widgets import dashboard, gradients, graph, progress, view
+tl.manual_seed(0)
+model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
+x, y = tl.randn(32, 4), tl.randn(32, 1)
+
+def step():
+    optimizer.zero_grad()
+    loss = (model(x) - y).square().mean()
+    loss.backward()
+    optimizer.step()
+    return loss"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A widget: the code that shows it, its root in the page, and what tells that its style is there."""
+
+    cell: int
+    source: str
+    root: str
+    styled: tuple[str, str, str]
+    #: What its still form says, where that is no picture.
+    words: str = ""
+
+
+CASES = {
+    "progress": Case(
+        1,
+        # Loops that go on: nothing has ended them when the notebook is saved.
+        "bar = iter(progress(range(9), label='batches'))\nnext(bar);",
+        ".tl-progress",
+        (".tl-head", "display", "flex"),
+        "batches",
+    ),
+    "dashboard": Case(
+        2,
+        "board = dashboard(optimizer, model=model)\nsteps = iter(board.steps(range(9)))\n"
+        "for _ in range(3):\n    next(steps)\n    board.log(loss=step())",
+        ".tl-train",
+        (".tl-train-charts", "display", "grid"),
+    ),
+    "gradients": Case(
+        3,
+        "flow = gradients(model, every=1)\nflow",
+        ".tl-flow",
+        (".tl-flow-main", "display", "grid"),
+    ),
+    "graph": Case(
+        4,
+        "graph((model(x) - y).square().mean(), params=model)",
+        ".tl-graph",
+        (".tl-stage", "display", "grid"),
+    ),
+    "graph by magic": Case(
+        5,
+        "%tensorlab graph (model(x)-y).square().mean()",
+        ".tl-graph",
+        (".tl-stage", "display", "grid"),
+    ),
+    "view": Case(
+        6,
+        "view(x, names=['x'])",
+        ".tl-tensor",
+        (".tl-tensor-panels", "display", "flex"),
+    ),
+}
+TRAIN = "for _ in range(5):\n    step()"
+each_widget = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
+
+
+@pytest.fixture(scope="module")
+def notebook(lab: Any) -> Iterator[Any]:
+    """A notebook with every widget in it, saved without and with the widgets' state."""
+    sources = [SETUP, *(case.source for case in CASES.values()), TRAIN]
+    with lab.notebook("kept", sources) as opened:
+        for index in range(len(sources)):
+            opened.run_to_its_end(index)
+        for case in CASES.values():
+            opened.show(case.cell).locator(case.root).wait_for(timeout=20_000)
+        saved = opened.save()
+        assert not saved["metadata"].get("widgets"), (
+            "JupyterLab saves no state unless it is told to"
+        )
+        shutil.copy(opened.path, opened.path.with_name("kept-plain.ipynb"))
+        with_state = opened.save_with_state()
+        assert with_state["metadata"]["widgets"]
+        shutil.copy(opened.path, opened.path.with_name("kept-state.ipynb"))
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def reopened(notebook: Any) -> Any:
+    notebook.open("kept-plain.ipynb")
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def untrusted(notebook: Any) -> Any:
+    notebook.open_untrusted("kept-plain.ipynb")
+    return notebook
+
+
+@pytest.fixture(scope="module")
+def with_state(notebook: Any) -> Any:
+    notebook.open("kept-state.ipynb")
+    return notebook
+
+
+@pytest.fixture(scope="module", params=["kept-plain.ipynb", "kept-state.ipynb"])
+def exported(notebook: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
+    with notebook.exported(request.param) as page:
+        yield page
+
+
+def shows_still_form(case: Case, cell: Any) -> None:
+    if case.words:
+        cell.locator(".jp-OutputArea-output strong", has_text=case.words).wait_for()
+    else:
+        picture = cell.locator(".jp-OutputArea-output img")
+        picture.wait_for(timeout=15_000)
+        assert picture.count() == 1
+        assert picture.evaluate("(image) => image.naturalWidth") > 200
+    text = cell.inner_text()
+    assert "Error displaying widget" not in text
+    assert "Loading widget" not in text
+
+
+@each_widget
+def test_the_widget_lives_and_hides_its_still_form(case: Case, notebook: Any) -> None:
+    cell = notebook.show(case.cell)
+    root = cell.locator(case.root)
+    root.wait_for()
+    assert cell.locator(".tl-still").count() == 1
+    assert not cell.locator(".tl-still").is_visible()
+    # Each has its own style, though others are shown beside it.
+    inside, name, value = case.styled
+    style = f"(element) => getComputedStyle(element)['{name}']"
+    assert root.locator(inside).evaluate(style) == value
+
+
+def test_what_is_kept_is_of_now(notebook: Any) -> None:
+    """Another cell has trained since it was shown."""
+    assert "5 steps" in notebook.outputs(CASES["gradients"].cell)[0]["data"]["text/plain"]
+
+
+def test_what_has_ended_leaves_nothing_but_its_still_form(notebook: Any) -> None:
+    notebook.write(7, "board.stop(); list(steps); flow.close(); list(bar); print('ended')")
+    notebook.run(7)
+    notebook.finished(7, "ended")
+    saved = notebook.save()
+    for name in ("progress", "dashboard", "gradients"):
+        case = CASES[name]
+        cell = notebook.show(case.cell)
+        cell.locator(case.root).wait_for(state="detached")
+        shows_still_form(case, cell)
+        still, gone = (output["data"] for output in saved["cells"][case.cell]["outputs"])
+        assert ("image/png" in still) is not case.words
+        assert "tl-still" not in "".join(still.get("text/html", ""))
+        assert not "".join(gone["text/plain"])
+        rows = cell.locator(".jp-OutputArea-child")
+        assert [rows.nth(i).is_visible() for i in range(rows.count())] == [True, False]
+        notebook.screenshot(f"kept-ended-{case.cell}")
+
+
+@each_widget
+def test_opened_again_with_a_new_kernel_it_shows_its_still_form(case: Case, reopened: Any) -> None:
+    cell = reopened.show(case.cell)
+    shows_still_form(case, cell)
+    assert cell.locator(".tl-still").is_visible()
+    assert case.words or cell.locator(".tl-still img").get_attribute("alt")
+    assert cell.locator(case.root).count() == 0
+    reopened.screenshot(f"kept-reopened-{case.cell}")
+
+
+@each_widget
+def test_untrusted_it_shows_its_still_form(case: Case, untrusted: Any) -> None:
+    cell = untrusted.show(case.cell)
+    shows_still_form(case, cell)
+    assert cell.locator(case.root).count() == 0
+    untrusted.screenshot(f"kept-untrusted-{case.cell}")
+
+
+@each_widget
+def test_opened_again_with_its_state_it_is_a_widget(case: Case, with_state: Any) -> None:
+    cell = with_state.show(case.cell)
+    cell.locator(case.root).wait_for(timeout=15_000)
+    assert not cell.locator(".tl-still").is_visible()
+    with_state.screenshot(f"kept-state-{case.cell}")
+
+
+@each_widget
+def test_exported_it_shows_its_still_form_without_a_network(case: Case, exported: Any) -> None:
+    cell = exported.locator(".jp-Cell").nth(case.cell)
+    shows_still_form(case, cell)
+    assert cell.locator(".tl-still").is_visible()
+    assert "Run this cell" not in cell.inner_text(), "the line for where there are no styles"
+
+
+def test_the_exported_page_is_looked_at(exported: Any, notebook: Any) -> None:
+    name = exported.url.rsplit("/", 1)[-1].removesuffix(".html")
+    exported.screenshot(path=notebook.screenshots / f"{name}-exported.png", full_page=True)
