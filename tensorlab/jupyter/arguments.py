@@ -291,6 +291,29 @@ def build_parser() -> Parser:
     profile.add_argument(
         "--trace", metavar="FILE", type=FILE, help="write a Chrome trace (.json) for Perfetto"
     )
+
+    kernel = command(
+        "kernel",
+        "Run a cell's GPU kernels in the simulator and report what they did",
+        "Data races, barriers, indices, memory traffic, bank conflicts, divergence: of every launch. "
+        "Write it as the first line of a cell that launches kernels of tensorlab.cuda.jit; no GPU is needed.",
+        prog="%%tensorlab kernel",
+    )
+    kernel.add_argument(
+        "--replay",
+        metavar="BLOCK",
+        nargs="?",
+        type=SEED,
+        const=0,
+        help="also show the last launch step by step: of block 0, or of that number",
+    )
+    kernel.add_argument(
+        "--seed",
+        metavar="N",
+        type=SEED,
+        default=0,
+        help="draw another order of warps: a race may then show other values",
+    )
     return top
 
 

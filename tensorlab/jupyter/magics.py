@@ -18,7 +18,7 @@ from tensorlab.learn import (
     UnknownLesson,
 )
 
-from . import coursework, gradients_command, instruments, tensor_command
+from . import coursework, gradients_command, instruments, kernel_command, tensor_command
 from .arguments import BadArguments, HelpAsked, Parser, build_parser, parse
 from .notebook import Notebook
 
@@ -38,6 +38,12 @@ _COMMANDS: dict[str | None, Callable[[Notebook, Namespace], Iterable[object]]] =
     "summary": instruments.summary,
     "grads": gradients_command.grads,
     "view": tensor_command.view,
+}
+
+
+_CELL_COMMANDS: dict[str, Callable[[Notebook, Namespace, str], Iterable[object]]] = {
+    "kernel": kernel_command.kernel,
+    "profile": instruments.profile,
 }
 
 
@@ -61,6 +67,7 @@ class TensorlabMagics(Magics):
         %tensorlab               where you stand, and the next step
         %tensorlab check 01.1    check an exercise
         %%tensorlab profile      time the operations of this cell
+        %%tensorlab kernel       run this cell's GPU kernels, and report what they did
         """
         __tracebackhide__ = True
         try:
@@ -79,14 +86,17 @@ class TensorlabMagics(Magics):
             raise UsageError(_one_line(interrupt)) from None
 
     def _run(self, args: Namespace, cell: str | None) -> Iterable[object]:
-        if args.command == "profile":
+        takes_cell = _CELL_COMMANDS.get(args.command)
+        if takes_cell is not None:
             if cell is None:
                 raise UsageError(
-                    "profile times a cell: write %%tensorlab profile as the cell's first line"
+                    f"{args.command} runs a cell: write %%tensorlab {args.command} as the cell's "
+                    "first line"
                 )
-            return instruments.profile(self.notebook, args, cell)
+            return takes_cell(self.notebook, args, cell)
         if cell is not None:
-            raise UsageError("only profile takes a cell; write the other commands with one %")
+            known = " and ".join(sorted(_CELL_COMMANDS))
+            raise UsageError(f"only {known} take a cell; write the other commands with one %")
         return _COMMANDS[args.command](self.notebook, args)
 
 

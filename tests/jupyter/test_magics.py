@@ -79,7 +79,7 @@ def test_mistakes_are_one_line(notebook) -> None:
     assert "is a milestone" in notebook.refuse("%tensorlab solution 01.M")
     assert "is a milestone" in notebook.refuse("%tensorlab reset 01.M")
     assert "%%tensorlab profile" in notebook.refuse("%tensorlab profile")
-    assert "only profile takes a cell" in notebook.refuse("%%tensorlab doctor\nx")
+    assert "only kernel and profile take a cell" in notebook.refuse("%%tensorlab doctor\nx")
 
 
 def test_help(notebook) -> None:
@@ -318,3 +318,37 @@ def test_a_broken_course_is_one_line_and_completes_to_nothing(notebook, monkeypa
         found = [c.text for c in notebook.shell.Completer.completions("%tensorlab hint ", 16)]
     assert "--help" in found
     assert "01.1" not in found
+
+
+KERNEL = """import tensorlab as tl
+from tensorlab.cuda import jit
+from tensorlab.cuda.jit import grid
+
+@jit.kernel
+def shift(x, out):
+    i = grid(1)
+    out[i] = x[i + 1]
+
+shift[2, 32](tl.arange(64.0), tl.zeros(64))
+"""
+
+
+def test_kernel_reports_what_the_cell_launched(notebook) -> None:
+    shown = notebook.run(f"%%tensorlab kernel\n{KERNEL}")
+    assert "shift[2, 32]: 64 threads" in shown
+    assert "✗ 1 error" in shown
+    # The lines are those of the cell, whose first one is the magic.
+    assert "out-of-bounds, line 9: thread 31 of block 1 reads x[64]" in shown
+    assert "→ there are more threads than elements" in shown
+    assert "9  write out[i]" in shown
+    assert "problem: " in notebook.html
+    assert "launch 2: shift" in notebook.run(f"%%tensorlab kernel --seed 3\n{KERNEL}{KERNEL}")
+    assert "launched no kernel" in notebook.run("%%tensorlab kernel\n1 + 1")
+
+
+def test_kernel_wants_a_cell_and_lets_errors_through(notebook) -> None:
+    assert "%%tensorlab kernel as the cell's first line" in notebook.refuse("%tensorlab kernel")
+    shown = notebook.run("%%tensorlab kernel\nraise KeyError('mine')", ok=False)
+    assert "KeyError" in shown
+    notebook.run(KERNEL.replace("x[i + 1]", "x[i]"))  # nobody watches any more
+    assert "has 2 blocks" in notebook.refuse(f"%%tensorlab kernel --replay 7\n{KERNEL}")

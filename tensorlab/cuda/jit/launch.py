@@ -21,7 +21,7 @@ from tensorlab.cuda.jit._source import Source
 from tensorlab.cuda.jit._translate import run, translate
 from tensorlab.cuda.jit.report import Finding, KernelReport, Triple, Watch
 from tensorlab.cuda.jit.simulator import simulate
-from tensorlab.cuda.jit.trace import Trace, Tracer
+from tensorlab.cuda.jit.trace import Tracer
 
 __all__ = ["DeviceFunction", "Kernel", "KernelError", "KernelWarning", "device", "kernel", "watch"]
 
@@ -342,8 +342,7 @@ class _Watcher:
     def options(self) -> dict[str, Any]:
         tracer = None
         if self._trace is not None and self._trace is not False:
-            block = 0 if self._trace is True else self._trace
-            tracer = Tracer(block, self._steps)
+            tracer = Tracer(0 if self._trace is True else self._trace, self._steps)
         return {"seed": self._seed, "limit": self._limit, "tracer": tracer}
 
 
@@ -387,15 +386,6 @@ def watch(
         yield watcher.watch
     finally:
         _watching.remove(watcher)
-
-
-def replay_of(report: KernelReport) -> Trace:
-    """The trace of a report; `ValueError` says how to get one."""
-    if report.trace is None:
-        raise ValueError(
-            f"the launch of {report.kernel} was not traced: launch it in with jit.watch(trace=True):"
-        )
-    return report.trace
 
 
 def _without_mark(finding: Finding) -> str:

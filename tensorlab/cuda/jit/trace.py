@@ -166,7 +166,7 @@ class Tracer:
             x, y, z = (*self._wanted, 0, 0)[:3]
             number = x + grid[0] * (y + grid[1] * z)
         if not 0 <= number < math.prod(grid):
-            raise ValueError(f"trace={self._wanted!r}: the launch has {math.prod(grid)} blocks")
+            raise IndexError(f"trace={self._wanted!r}: the launch has {math.prod(grid)} blocks")
         self._launch, self._block = launch, number
         self._steps, self._arrays, self._shown, self._complete = [], {}, [], True
         self._current = {}

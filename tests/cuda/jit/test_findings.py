@@ -293,6 +293,7 @@ def blocks_apart(x, out):
     held = shared.array(64, tl.float32)
     t = threadIdx.x
     b = blockIdx.x
+    x_next = 0.0
     for step in range(b + 1):
         held[t] = x[t] + step
         syncthreads()
