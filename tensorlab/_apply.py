@@ -8,6 +8,7 @@ promotion; `lane_one` and `lane_two` take those without loops, and `apply` takes
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
@@ -212,6 +213,33 @@ def unwrap(op: Op, inputs: Sequence[Any]) -> tuple[list[Any], int, Any]:
     return arrays, mask, _prepare(op, inputs, arrays)
 
 
+class KernelUnavailable(RuntimeError):
+    """A kernel turns out, when it is first needed, not to work on this machine: `name` and why.
+
+    The generic path goes on; whoever catches it says so, once.
+    """
+
+    def __init__(self, name: str, reason: Exception) -> None:
+        super().__init__(f"{name}: {type(reason).__name__}: {reason}")
+        self.name, self.reason = name, reason
+
+
+def instead(error: KernelUnavailable) -> Any:
+    """`NotImplemented`, after a warning that this kernel is not used; each kernel is warned of once."""
+    if error.name not in _unavailable:
+        _unavailable.add(error.name)
+        warnings.warn(
+            f"the CPU kernel {error.name!r} could not be compiled and is not used; the results are the "
+            f"same, only slower ({type(error.reason).__name__}: {error.reason})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return NotImplemented
+
+
+_unavailable: set[str] = set()
+
+
 def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) -> Any:
     """The result on arrays: the registered kernel's, or the generic forward's if it declines."""
     finish = None
@@ -219,7 +247,10 @@ def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) 
         arrays, params, finish = _dtypes.narrow.lowered(op, arrays, params)
     given = (arrays,) if op.variadic else arrays
     kernel = op.kernels.get("cpu" if xp is np else "cuda")
-    out = NotImplemented if kernel is None else kernel(*given, *params)
+    try:
+        out = NotImplemented if kernel is None else kernel(*given, *params)
+    except KernelUnavailable as error:
+        out = instead(error)
     if out is NotImplemented:
         try:
             out = op.forward(xp, *given, *params)

@@ -324,7 +324,7 @@ def _kernels() -> Finding:
     if importlib.util.find_spec("numba") is None:
         text = "none: Numba is not installed, and everything works without, only slower"
         return Finding("note", "CPU kernels", text, 'pip install "numba>=0.62"')
-    from tensorlab.kernels.cpu.native.compile import cache_folder
+    from tensorlab.kernels.cpu.native.cache import cache_folder
     from tensorlab.kernels.cpu.native.tile import LANES
 
     folder = cache_folder()
@@ -339,24 +339,39 @@ def _kernels() -> Finding:
     return Finding("ok", "CPU kernels", f"{text}, kept in {folder}")
 
 
-def warm() -> None:
-    """Compile all CPU kernels and say how it goes; nothing if they are off or Numba is missing."""
+def warm() -> bool:
+    """Compile all CPU kernels and say how it goes, module by module; whether all of them compiled.
+
+    Nothing is compiled, which is no failure, if they are off or Numba is missing.
+    """
     from tensorlab import kernels
     from tensorlab.kernels.cpu import warm as all_kernels
 
     if not kernels.enabled():
         print("CPU kernels are switched off by TENSORLAB_KERNELS: there is nothing to compile")
-        return
+        return True
     if importlib.util.find_spec("numba") is None:
         print("Numba is not installed: there is nothing to compile")
-        return
+        return True
     start = before = time.perf_counter()
     total = len(all_kernels.names())
-    for i, name in enumerate(all_kernels.warm(), 1):
+    failed = []
+    for i, (name, failures) in enumerate(all_kernels.warm(), 1):
         now = time.perf_counter()
         print(f"{i:2}/{total}  {name:<16}  {now - before:5.1f} s", flush=True)
+        for error in failures:
+            print(f"       {'failed':<16}  {error}", flush=True)
+        if failures:
+            failed.append(name)
         before = now
+    if failed:
+        print(
+            f"not compiled: {', '.join(failed)}. Results are the same without, only slower; "
+            'pip install --upgrade "numba" "llvmlite" may help'
+        )
+        return False
     print(f"CPU kernels are ready, after {before - start:.1f} s")
+    return True
 
 
 def examine_gpu() -> Finding:

@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._apply import apply
+from tensorlab._apply import KernelUnavailable, apply, instead
 from tensorlab._backend import backend_of
 from tensorlab._calls import is_reflected, make_function, operator, positional, reflected, spread
 from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES, Plan
@@ -311,7 +311,7 @@ def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Call
     """Use the decorated function as the fast path of operation `name` on device type `kind`.
 
     It is called with the arrays and parameters, without `xp`; it may return `NotImplemented`
-    to decline a case, and the generic forward runs.
+    to decline a case, or raise `KernelUnavailable`, and the generic forward runs.
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -354,7 +354,10 @@ def _with_kernels(
         first = g[0] if type(g) is tuple else g
         if not isinstance(first, Tensor):
             kernel = kernels.get(backend_of(first).kind)
-            found = NotImplemented if kernel is None else kernel(g, *values)
+            try:
+                found = NotImplemented if kernel is None else kernel(g, *values)
+            except KernelUnavailable as error:
+                found = instead(error)
             if found is not NotImplemented:
                 return found
         return rule(g, *values)

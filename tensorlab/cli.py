@@ -138,7 +138,7 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         _doctor,
         "Examine the installation",
         "Looks at versions, the kernel, the widgets' front end, the CPU, the BLAS and the GPU.\n"
-        "Exit status: 0 if the course can run here, 1 if something stands in its way.",
+        "Exit status: 0 if the course can run here (with --warm: if all kernels compiled), else 1.",
     )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.add_argument(
@@ -246,8 +246,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from tensorlab import _doctor as doctor
 
     if arguments.warm:
-        doctor.warm()
-        return 0
+        return 0 if doctor.warm() else 1
     findings = doctor.examine()
     print(doctor.as_json(findings) if arguments.json else doctor.as_text(findings))
     return 0 if doctor.healthy(findings) else 1

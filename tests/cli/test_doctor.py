@@ -62,7 +62,7 @@ def test_kernels(monkeypatch, tmp_path):
 
 
 def test_kernels_that_are_there(monkeypatch, tmp_path):
-    native = pytest.importorskip("tensorlab.kernels.cpu.native.compile")
+    native = pytest.importorskip("tensorlab.kernels.cpu.native.cache")
     monkeypatch.delenv("TENSORLAB_KERNELS", raising=False)
     monkeypatch.setenv("TENSORLAB_CACHE", str(tmp_path))
     found = doctor._kernels()
@@ -74,18 +74,35 @@ def test_kernels_that_are_there(monkeypatch, tmp_path):
 
 
 def test_warm_says_what_it_compiles(monkeypatch, capsys):
+    pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
     from tensorlab.kernels.cpu import warm
 
-    asked = []
     monkeypatch.delenv("TENSORLAB_KERNELS", raising=False)
-    monkeypatch.setattr(warm, "native", asked.append)
-    if importlib.util.find_spec("numba") is not None:
-        monkeypatch.setattr(warm, "native", lambda name: asked.append(name) or object())
-        assert main(["doctor", "--warm"]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        assert asked == warm.names()
-        assert [line.split()[1] for line in lines[:-1]] == asked
-        assert lines[-1].startswith("CPU kernels are ready")
+    monkeypatch.setattr(warm, "names", lambda: ["embedding", "reduce"])
+    assert main(["doctor", "--warm"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:-1]] == ["embedding", "reduce"]
+    assert lines[-1].startswith("CPU kernels are ready")
+
+
+def test_warm_fails_where_a_kernel_does_not_compile_and_names_it(monkeypatch, capsys):
+    pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+    from tensorlab.kernels.cpu import warm
+    from tensorlab.kernels.cpu.native import embedding, reduce
+
+    monkeypatch.delenv("TENSORLAB_KERNELS", raising=False)
+    monkeypatch.setattr(warm, "names", lambda: ["embedding", "reduce", "missing"])
+    monkeypatch.setattr(embedding._pick, "_can_compile", True)
+    monkeypatch.setattr(embedding._pick, "failure", TypeError("no such instruction"))
+    assert main(["doctor", "--warm"]) == 1
+    out = capsys.readouterr().out
+    assert "failed            embedding._pick: TypeError: no such instruction" in out
+    assert "failed            No module named 'tensorlab.kernels.cpu.native.missing'" in out
+    assert out.splitlines()[-1].startswith("not compiled: embedding, missing. ")
+    assert reduce._row_sums.failure is None
+
+
+def test_warm_without_kernels(monkeypatch, capsys):
     monkeypatch.setenv("TENSORLAB_KERNELS", "off")
     assert main(["doctor", "--warm"]) == 0
     assert "switched off" in capsys.readouterr().out

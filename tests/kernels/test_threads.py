@@ -150,31 +150,3 @@ def test_kernels_can_be_switched_off():
 def test_without_numba_the_generic_path_runs():
     done = run("import sys; sys.modules['numba'] = None\n" + PROGRAM)
     assert done.stdout.split()[0] == str(float(4 * 8 * 14 * 14 * 72)), done.stderr
-
-
-def test_a_cache_that_can_not_be_written(tmp_path):
-    """Somebody else's, or none: the temporary directory serves, or nothing is kept."""
-    pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
-    blocked = tmp_path / "blocked"
-    blocked.write_text("a file, not a folder")
-    code = """
-from tensorlab.kernels.cpu.native import compile
-print(compile.cache_folder())
-"""
-    fallback = tmp_path / "tmp"
-    fallback.mkdir()
-    environment = {"TENSORLAB_CACHE": str(blocked), "TMPDIR": str(fallback), "TENSORLAB_LIVE": "0"}
-    assert run(code, **environment).stdout.startswith(str(fallback))
-    assert run(code, **{**environment, "TENSORLAB_CACHE": str(tmp_path / "new")}).stdout.startswith(
-        str(tmp_path / "new")
-    )
-
-
-def test_the_first_use_says_what_takes_time_and_later_ones_do_not(tmp_path):
-    pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
-    code = "from tensorlab.kernels.cpu.native import tile, compile, gemm"
-    environment = {"TENSORLAB_CACHE": str(tmp_path), "TENSORLAB_LIVE": "1"}
-    first = run(code, **environment)
-    assert "compiling CPU kernels for this machine, once" in first.stderr
-    assert str(tmp_path) in first.stderr
-    assert run(code, **environment).stderr == ""

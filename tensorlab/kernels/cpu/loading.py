@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import warnings
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ _modules: dict[str, Any] = {}
 
 
 def native(name: str) -> Any:
-    """The module `name` of `native`, compiled or loaded on first use; None if Numba is not installed.
+    """The module `name` of `native`, imported on first use; None if Numba is not installed.
 
-    If compiling fails, a warning says so, once, and the generic path goes on.
+    Its kernels are compiled, or loaded from disk, each when it is first called.
     """
     if name not in _modules:
         if not _modules:
@@ -25,16 +24,8 @@ def native(name: str) -> Any:
         try:
             _modules[name] = importlib.import_module(f"tensorlab.kernels.cpu.native.{name}")
         except ModuleNotFoundError as error:
-            if error.name not in ("numba", "llvmlite"):
+            if (error.name or "").partition(".")[0] not in ("numba", "llvmlite"):
                 raise
-            _modules[name] = None
-        except Exception as error:  # whatever a compiler may raise
-            warnings.warn(
-                f"the CPU kernels of {name!r} could not be compiled and are not used; the results "
-                f"are the same, only slower ({type(error).__name__}: {error})",
-                RuntimeWarning,
-                stacklevel=2,
-            )
             _modules[name] = None
     return _modules[name]
 

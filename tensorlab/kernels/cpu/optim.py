@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlab._apply import KernelUnavailable, instead
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 #: Below this many numbers the generic path is as fast.
@@ -25,5 +26,9 @@ def advance(name: str, settings: tuple[float, ...], arrays: list[Any]) -> bool:
     optim = native("optim")
     if optim is None:
         return False
-    optim.advance(name, settings, arrays)
+    try:
+        optim.advance(name, settings, arrays)
+    except KernelUnavailable as error:  # before anything is written
+        instead(error)
+        return False
     return True

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tensorlab._apply import KernelUnavailable
 from tensorlab.kernels.cpu.loading import native
 
 __all__ = ["names", "warm"]
 
 #: Modules of `native` that the kernels are made with.
-_TOOLS = {"__init__", "compile", "maths", "tables", "tile"}
+_TOOLS = {"__init__", "cache", "compile", "maths", "tables", "tile"}
 
 
 def names() -> list[str]:
@@ -23,13 +24,24 @@ def names() -> list[str]:
     return sorted(file.stem for file in files if file.stem not in _TOOLS)
 
 
-def warm() -> Iterator[str]:
-    """Compile all kernels, or load those that are kept on disk; yields each module's name when it is ready.
+def warm() -> Iterator[tuple[str, list[Exception]]]:
+    """Compile all kernels, or load those that are kept on disk: each module's name, and what failed there.
 
-    A module whose kernels are compiled one by one, when each is needed, has a function `warm` for it.
+    A module that makes kernels only when each is asked for has a function `warm` that asks for all.
     """
+    from tensorlab.kernels.cpu.native.compile import KERNELS
+
     for name in names():
-        module = native(name)
-        if module is not None:
+        failures: list[Exception] = []
+        try:
+            module = native(name)
             getattr(module, "warm", lambda: None)()
-            yield name
+        except Exception as error:  # a module that cannot even be imported
+            failures.append(error)
+        for kernel in KERNELS:
+            if kernel.module == name:
+                try:
+                    kernel.ready()
+                except KernelUnavailable as error:
+                    failures.append(error)
+        yield name, failures

@@ -1,126 +1,88 @@
-"""How kernels are compiled, and where the machine code is kept.
+"""How kernels are compiled: each for its one signature, when it is first called or put into another."""
 
-Each kernel is compiled once for its one signature, when its module is first imported, and kept on disk
-for later starts: in `$TENSORLAB_CACHE`, or the user's cache directory. The folder's name says what the
-code was made by and for (the text of all kernels, Numba's version, the processor), so another machine
-that shares the disk, or a newer tensorlab, makes its own and leaves this one alone. Where nothing can
-be written, code is kept in the temporary directory, or for this process only.
-"""
+# What Numba's classes have is not declared.
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import os
-import sys
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numba
-from llvmlite import binding
-from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
 
-__all__ = ["cache_folder", "compiled"]
+from tensorlab._apply import KernelUnavailable
+from tensorlab.kernels.cpu.native.cache import Kept
 
-# A product and a sum may become one instruction. NaN, infinities, signed zeros and the order of sums
-# stay what they are; kernels that may reorder a sum say so.
-_FAST = {"contract"}
+__all__ = ["KERNELS", "Kernel", "compiled"]
 
+#: All kernels of the modules that are imported, in order.
+KERNELS: list[Kernel] = []
 
-def _fingerprint() -> str:
-    """What the machine code depends on."""
-    text = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        text.update(file.read_bytes())
-    for fact in (numba.__version__, sys.version, binding.get_host_cpu_name()):
-        text.update(fact.encode())
-    text.update(binding.get_host_cpu_features().flatten().encode())
-    text.update(os.environ.get("TENSORLAB_LANES", "").encode())  # see `tile`
-    return text.hexdigest()[:16]
-
-
-def _base_folders() -> list[Path]:
-    """Where to keep code, the best place first."""
-    chosen = os.environ.get("TENSORLAB_CACHE")
-    if chosen:
-        return [Path(chosen).expanduser(), Path(tempfile.gettempdir()) / f"tensorlab-{_user()}"]
-    if sys.platform == "win32":
-        home = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local")).expanduser()
-    elif sys.platform == "darwin":
-        home = Path("~/Library/Caches").expanduser()
-    else:
-        home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
-    return [home / "tensorlab", Path(tempfile.gettempdir()) / f"tensorlab-{_user()}"]
+_OPTIONS = {
+    "nopython": True,
+    "nogil": True,
+    "no_cfunc_wrapper": True,  # for callers in C, of whom there are none
+    "boundscheck": None,
+    "error_model": "numpy",
+    # A product and a sum may become one instruction. NaN, infinities, signed zeros and the order of
+    # sums stay what they are; functions in `maths` that reorder a sum say so.
+    "fastmath": {"contract"},
+}
 
 
-def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+class Kernel(CPUDispatcher):
+    """A function that is compiled for one signature at its first use, to run without Python's lock.
 
+    Numba compiles a function with a signature where it is defined. A model uses some kernels of a module
+    and not others: those cost nothing here. Once compiled, a call is Numba's own.
 
-def _usable(folder: Path) -> bool:
-    """Whether files can be made in `folder`, which is made if need be, and it is this user's own.
-
-    Machine code is run as it is found: a folder in the temporary directory that somebody else has
-    made is not used.
+    Raises:
+        KernelUnavailable: it does not compile here; where kernels are called, the generic path goes on.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder):
-            pass
-        return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
-    except OSError:
-        return False
+
+    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+        super().__init__(function, targetoptions=dict(_OPTIONS))
+        self.signature = signature
+        self.module = function.__module__.rpartition(".")[2]
+        self.name = f"{self.module}.{function.__name__}"
+        self.failure: Exception | None = None
+        self._cache = Kept(function, signature)
+
+    def ready(self) -> None:
+        """Compile it, or load it from disk, if that has not been done."""
+        if not self._can_compile:
+            return
+        with global_compiler_lock:  # parts of one computation may come here side by side
+            if self.failure is not None:
+                raise KernelUnavailable(self.name, self.failure)
+            if not self._can_compile:
+                return
+            self._compilation_chain_init_hook()
+            try:
+                self.compile(self.signature)
+            except Exception as error:  # whatever a compiler may raise
+                self.failure = error
+                raise KernelUnavailable(self.name, error) from error
+            self.disable_compile()
+
+    # Numba calls these two when no compiled code suits the arguments: from Python, and in another kernel.
+
+    def _compile_for_args(self, *args: Any, **kws: Any) -> Any:
+        self.ready()
+        return self
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        self.ready()
+        return super().get_call_template(args, kws)
 
 
-def cache_folder() -> Path | None:
-    """Where compiled kernels are kept; None if nowhere."""
-    for base in _base_folders():
-        folder = base / f"kernels-{_fingerprint()}"
-        if _usable(base) and _usable(folder):
-            return folder
-    return None
-
-
-_folder = cache_folder()
-
-
-@functools.cache
-def _announce() -> None:
-    """One line when kernels have to be compiled: the first use takes seconds, later ones do not."""
-    if _folder is not None and any(_folder.rglob("*.nbi")):
-        return
-    if os.environ.get("TENSORLAB_LIVE") != "0":
-        kept = "for this process" if _folder is None else f"kept in {_folder}"
-        print(f"tensorlab: compiling CPU kernels for this machine, once ({kept})", file=sys.stderr)
-
-
-def compiled(
-    signature: str, *, reorder: bool = False, inline: bool = False
-) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a function for one signature, to run without Python's lock.
-
-    reorder: sums may be added in another order, as vectors do it.
-    inline: put the code into each caller.
-    """
-    fast = _FAST | {"reassoc"} if reorder else set(_FAST)
+def compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a `Kernel` of this signature."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        _announce()
-        # Numba asks its configuration where to keep code; the user's own functions must not move.
-        before = config.CACHE_DIR  # type: ignore[attr-defined]
-        config.CACHE_DIR = "" if _folder is None else str(_folder)  # type: ignore[attr-defined]
-        try:
-            return numba.njit(
-                signature,
-                nogil=True,
-                cache=_folder is not None,
-                error_model="numpy",
-                fastmath=fast,
-                inline="always" if inline else "never",
-            )(function)
-        finally:
-            config.CACHE_DIR = before  # type: ignore[attr-defined]
+        kernel = Kernel(function, signature)
+        KERNELS.append(kernel)
+        return kernel
 
     return decorate
