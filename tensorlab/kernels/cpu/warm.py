@@ -32,12 +32,13 @@ def warm() -> Iterator[tuple[str, list[Exception]]]:
     from tensorlab.kernels.cpu.native.compile import KERNELS
 
     for name in names():
-        failures: list[Exception] = []
         try:
             module = native(name)
             getattr(module, "warm", lambda: None)()
         except Exception as error:  # a module that cannot even be imported
-            failures.append(error)
+            yield name, [error]
+            continue
+        failures: list[Exception] = []
         for kernel in KERNELS:
             if kernel.module == name:
                 try:

@@ -92,7 +92,7 @@ def turn(source, start, step, rows, columns, target, there, apart, corner):
                 copy_row(at(corner, place), at(target, new + r * apart), height, NOTHING)
 
 
-@compiled("int64(int64, int64)", inline=True)
+@compiled("int64(int64, int64)")
 def panel_width(left, wide):
     """How wide the panel is that begins there: BREADTH in equal ones, at its end none of a single vector."""
     vectors = min(wide - left, BREADTH - left % BREADTH) // LANES
