@@ -52,6 +52,7 @@ template <int R, int W>
 __device__ inline void rows_by_rows(float (&sum)[R / 16][R / 16], const float* a, const float* b, int size) {
     const int EACH = R / 16, STRIDE = Tile<R, W>::STRIDE;
     int ty = threadIdx.x / 16, tx = threadIdx.x % 16;
+#pragma unroll 1
     for (int e = 0; e < size; e += 4) {
         Four left[EACH], right[EACH];
 #pragma unroll
@@ -73,7 +74,7 @@ template <int R, int W>
 __device__ inline void scores_by_rows(float (&out)[R / 16][W / 16], const float* p, const float* v) {
     const int EACH = R / 16, STRIDE = Tile<R, W>::STRIDE, SCORES = Tile<R, W>::SCORES;
     int ty = threadIdx.x / 16, tx = threadIdx.x % 16;
-#pragma unroll 4
+#pragma unroll 2
     for (int c = 0; c < R; c++) {
         float weight[EACH];
 #pragma unroll
@@ -266,7 +267,7 @@ __global__ void __launch_bounds__(256) attention_by_query(
 
 // The same with rows of keys: all matrices of scores are transposed.
 template <typename T, int R, int W>
-__global__ void __launch_bounds__(256) attention_by_key(
+__global__ void __launch_bounds__(256, 1) attention_by_key(
     const T* query, const T* key, const T* value, const T* mask, const T* g, const double* normaliser,
     const float* delta, T* by_key, T* by_value, const Sizes s, bool causal, double scale
 ) {
