@@ -18,7 +18,7 @@ from tensorlab.kernels.cuda import launch
 
 from .on_host import instances
 
-FILES = sorted(path.stem for path in launch.FOLDER.glob("*.cu")) + ["chains"]
+FILES = [*sorted(path.stem for path in launch.FOLDER.glob("*.cu")), "chains"]
 #: A100 and H100.
 ARCHITECTURES = ("sm_80", "sm_90")
 

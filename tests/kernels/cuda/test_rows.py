@@ -83,24 +83,34 @@ def test_embedding_refuses_rows_that_are_not_there(host):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("reverse", [False, True])
-def test_lstm(host, rng, dtype, reverse):
-    op = OPS["lstm_sequence"]
-    for steps, batch, size, bias in [(3, 2, 5, True), (1, 1, 1, False), (4, 3, 40, True)]:
-        shapes = [(steps, batch, 4 * size), (batch, size), (batch, size), (4 * size, size)]
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_recurrent_layers(host, rng, dtype, reverse, name):
+    op = OPS[f"{name}_sequence"]
+    gates, states = (4, 2) if name == "lstm" else (3, 1)
+    forward, backward = (getattr(recurrent, f"{name}_{part}") for part in ("sequence", "backward"))
+    for steps, batch, features, size, bias in [(3, 2, 3, 5, 2), (1, 1, 1, 1, 0), (4, 3, 7, 40, 1)]:
+        rows = gates * size
+        shapes = [
+            (steps, batch, features),
+            *[(batch, size)] * states,
+            (rows, features),
+            (rows, size),
+        ]
         arrays = [rng.standard_normal(s).astype(dtype) for s in shapes]
-        arrays.append(rng.standard_normal(4 * size).astype(dtype) if bias else None)
+        biases = [rng.standard_normal(rows).astype(dtype) for _ in range(bias)]
+        arrays += [*biases, None, None][:2]
         wide = [None if a is None else a.astype(WIDE) for a in arrays]
-        out = recurrent.lstm_sequence(*arrays, reverse)
+        out = forward(*arrays, reverse)
         wanted = op.forward(np, *wide, reverse)
         for a, b in zip(out, wanted, strict=True):
             _close(a, b, dtype, 4)
         g = tuple(rng.standard_normal(a.shape).astype(dtype) for a in out)
-        given = (*arrays[1:4], out, (4 * size,) if bias else None, reverse, (True,) * 4 + (bias,))
-        found = recurrent.lstm_backward(g, *given)
-        given = (*wide[1:4], wanted, *given[4:])
-        wanted = op.joint(tuple(a.astype(WIDE) for a in g), *given)
+        needs = (True,) * (len(shapes) + bias) + (False,) * (2 - bias)
+        found = backward(g, *arrays[:-2], out, reverse, needs)
+        wide_g = tuple(a.astype(WIDE) for a in g)
+        wanted = op.joint(wide_g, *wide[:-2], wanted, reverse, needs)
         for a, b in zip(found, wanted, strict=True):
             assert (a is None) == (b is None)
             if a is not None:
                 _close(a, b, dtype, 40)
-    assert recurrent.lstm_sequence(*arrays[:3], arrays[3][1:], None, False) is NotImplemented
+    assert forward(*arrays[:-3], arrays[-3][1:], None, None, False) is NotImplemented
