@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from numba.core.compiler_lock import global_compiler_lock
@@ -31,6 +34,23 @@ _OPTIONS = {
 }
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block: an exception amid LLVM's work may bring the process down."""
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield
+        return
+    waiting: list[Any] = []
+    signal.signal(signal.SIGINT, lambda *given: waiting.append(given))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if waiting:
+            before(*waiting[0])
+
+
 class Kernel(CPUDispatcher):
     """A function that is compiled for one signature at its first use, to run without Python's lock.
 
@@ -53,7 +73,10 @@ class Kernel(CPUDispatcher):
         """Compile it, or load it from disk, if that has not been done."""
         if not self._can_compile:
             return
-        with global_compiler_lock:  # parts of one computation may come here side by side
+        with (
+            _undisturbed(),
+            global_compiler_lock,
+        ):  # parts of one computation may come here side by side
             if self.failure is not None:
                 raise KernelUnavailable(self.name, self.failure)
             if not self._can_compile:
