@@ -221,6 +221,11 @@ def build_parser() -> Parser:
         "expression", metavar="EXPR", nargs="+", type=EXPRESSION, help="an expression for a tensor"
     )
     graph.add_argument(
+        "--time",
+        action="store_true",
+        help="time the expression, and colour its operations by their time",
+    )
+    graph.add_argument(
         "--save", metavar="FILE", type=FILE, help="also write the picture to this .svg file"
     )
 

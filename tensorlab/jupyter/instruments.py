@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from argparse import Namespace
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,14 +58,33 @@ def doctor(notebook: Notebook, args: Namespace) -> Iterator[object]:
         yield Report("Not healthy: see what is marked ✗.", [Items(items)], State.BAD)
 
 
+#: The last cell that was timed: `graph --time` colours what was made in it.
+_profiles: deque[inspect.profile] = deque(maxlen=1)
+
+
 def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """Draw the graph behind an expression; live where that can be."""
     expression = " ".join(args.expression)
-    value = notebook.evaluate(expression)
+    measured: inspect.profile | None = None
+    if args.time:
+        with inspect.profile(names=notebook.models()) as measured:
+            value = notebook.evaluate(expression)
+    else:
+        value = notebook.evaluate(expression)
     try:
-        records = inspect.graph(value, params=notebook.tensor_names())
+        records = inspect.graph(value, params=notebook.tensor_names(), profile=measured)
+        if args.time and not _timed(records):
+            # Made before, by a cell that was timed?
+            measured = _profiles[-1] if _profiles else None
+            records = inspect.graph(value, params=notebook.tensor_names(), profile=measured)
     except (TypeError, ValueError) as error:
         raise UsageError(f"graph {expression}: {error}") from None
+    if args.time and not _timed(records):
+        raise UsageError(
+            f"graph --time: no operation behind {expression!r} ran while it was timed. Write the expression "
+            "that computes it, as in %tensorlab graph model(x).sum() --time, or compute it in a cell that "
+            "begins with %%tensorlab profile"
+        )
     title = f"Autograd graph of {expression}"
     picture = graph_svg.svg(records, title)
     words = graph_svg.outline(records)
@@ -76,6 +96,8 @@ def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
                 State.WARN,
             )
         )
+    if args.time:
+        notes.append(Paragraph(_slowest(records)))
     if args.save:
         notes.append(Paragraph(f"Saved as {_save(args.save, '.svg', picture)}."))
     # The picture's label stands for it; the details give every node in words.
@@ -88,13 +110,34 @@ def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
     report = Report(
         title, [Paragraph(graph_svg.alternative(records) + "."), *notes, Markup(figure, words)]
     )
-    live = live_graph(notebook, value, title, str(report))
+    live = live_graph(notebook, value, title, str(report), measured)
     if live is None:
         yield report
         return
     if args.save:  # the picture was written; the widget shows the rest
         yield Report.of_text(notes[-1].text())
     yield live
+
+
+def _timed(records: inspect.Graph) -> bool:
+    return any(node.forward_seconds is not None for node in records.nodes)
+
+
+def _slowest(records: inspect.Graph, most: int = 3) -> str:
+    """How long the operations took together, and which of them took longest."""
+    times = [
+        ((node.forward_seconds or 0.0) + (node.backward_seconds or 0.0), node)
+        for node in records.nodes
+    ]
+    times.sort(key=lambda each: (-each[0], each[1].index))
+    named = ", ".join(
+        f"{node.op} (#{node.index}) {duration(seconds)}"
+        for seconds, node in times[:most]
+        if seconds
+    )
+    return (
+        f"The operations took {duration(sum(seconds for seconds, _ in times))}; longest: {named}."
+    )
 
 
 def summary(notebook: Notebook, args: Namespace) -> Iterator[object]:
@@ -149,6 +192,7 @@ def profile(notebook: Notebook, args: Namespace, body: str) -> Iterator[object]:
     __tracebackhide__ = True
     with inspect.profile(names=notebook.models()) as measured:
         notebook.run(body)
+    _profiles.append(measured)
     rows = measured.by_op() if args.by == "op" else measured.by_module()
     if not rows:
         yield Report("The cell ran no operations of tensorlab: nothing to show.", state=State.WARN)

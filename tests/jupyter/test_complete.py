@@ -130,7 +130,7 @@ def test_names_in_expressions_those_that_fit_first(notebook) -> None:
     assert ask(notebook, "%tensorlab predict 01.A --measured al")[:2] == ("al", ["alpha"])
     assert "loss.shape" in ask(notebook, "%tensorlab graph loss.sha")[1]
     assert "tl.ones" in ask(notebook, "%tensorlab graph tl.on")[1]
-    assert ask(notebook, "%tensorlab graph loss --")[1] == ["--save", "--help"]
+    assert ask(notebook, "%tensorlab graph loss --")[1] == ["--time", "--save", "--help"]
 
 
 @needs_context

@@ -209,6 +209,17 @@ def test_graph(notebook, tmp_path) -> None:
     assert "freed" in notebook.run("%tensorlab graph loss")
 
 
+def test_graph_with_times(notebook) -> None:
+    notebook.run(MODEL + "loss = model(x).sum()")
+    shown = notebook.run("%tensorlab graph model(x).sum() --time")
+    assert re.search(r"The operations took .+s; longest: \w+ \(#\d+\) .+s", shown)
+    # A tensor that is there already has times only if a timed cell has made it.
+    assert "ran while it was timed" in notebook.refuse("%tensorlab graph loss --time")
+    notebook.run("%%tensorlab profile\nloss = model(x).sum()")
+    assert "longest: " in notebook.run("%tensorlab graph loss --time")
+    assert "longest: " not in notebook.run("%tensorlab graph loss")
+
+
 def test_graph_refuses_in_one_line(notebook, tmp_path) -> None:
     notebook.run(MODEL)
     assert "NameError" in notebook.refuse("%tensorlab graph lss")

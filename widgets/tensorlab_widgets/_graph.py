@@ -228,7 +228,8 @@ def graph(
         outputs: a tensor, or a list of tensors, that operations on tensors with `requires_grad`
             computed. Look before `backward()` frees the values; the structure is left afterwards.
         params: names for the leaves, and modules: a module or a mapping of names to tensors.
-        profile: a finished `inspect.profile` in which the graph was made: gives nodes their times.
+        profile: a finished `inspect.profile` in which the graph was made: gives nodes their times,
+            by which they are coloured at first.
 
     Raises:
         TypeError: an output is not a tensor.

@@ -100,6 +100,10 @@ def graph_state(graph: Graph, title: str, types: Mapping[str, str]) -> dict[str,
             {"parent": repeat.parent, "members": [list(member) for member in repeat.members]}
             for repeat in graph.repeats
         ],
+        # Who gives a profile wants to see the times.
+        "colour": "time"
+        if any(node.forward_seconds is not None for node in graph.nodes)
+        else "type",
         "steps": None,
         "values": {},
     }

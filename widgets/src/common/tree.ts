@@ -52,11 +52,13 @@ export class Tree {
 
   /** The rows that are to be seen if the tree were tall enough, in order. */
   show(rows: TreeRow[]): void {
+    // Asked before the rows change: afterwards the browser would have to lay out the page for an answer.
+    const height = this.#height();
     this.#rows = rows;
     this.#index = new Map(rows.map((row, i) => [row.key, i]));
     if (this.#active !== null && !this.#index.has(this.#active)) this.#active = null;
     this.#space.style.height = `${rows.length * ROW_HEIGHT}px`;
-    this.#paint();
+    this.#paint(height);
   }
 
   get current(): string | null {
@@ -83,8 +85,11 @@ export class Tree {
     this.#paint();
   }
 
-  #paint(): void {
-    const height = this.root.clientHeight || 40 * ROW_HEIGHT;
+  #height(): number {
+    return this.root.clientHeight || 40 * ROW_HEIGHT;
+  }
+
+  #paint(height = this.#height()): void {
     const first = Math.max(Math.floor(this.root.scrollTop / ROW_HEIGHT) - 4, 0);
     const last = Math.min(first + Math.ceil(height / ROW_HEIGHT) + 8, this.#rows.length);
     const nodes: HTMLElement[] = [];

@@ -336,6 +336,16 @@ test("choosing a node asks Python for its values once and shows them", async () 
   expect(model.listeners("msg:custom")).toBe(0);
 });
 
+test("who has timed it sees the times first", () => {
+  const state = { ...steppedState(), colour: "time" as const };
+  state.nodes.forEach((node, i) => {
+    node.seconds = i === 0 ? null : [i * 1e-3, 0];
+  });
+  const { el } = show(state);
+  expect(el.querySelector("select")?.value).toBe("time");
+  expect(el.querySelector(".tl-legend")?.textContent).toContain("2.00 ms of one node");
+});
+
 test("a group opens from the outline; the panel says what is in it", () => {
   const { row, panel, el } = show(blocks(12));
   row("×12").click();

@@ -57,7 +57,7 @@ export class Inspector {
   #leaves: boolean;
   #selected: string | null = null;
   #showPath = true;
-  #what: Measure = "type";
+  #what: Measure;
   #measured: Measured | null = null;
   #found: number[] = [];
   #foundAt = -1;
@@ -78,6 +78,7 @@ export class Inspector {
   constructor(model: Model<GraphState>) {
     this.#model = model;
     this.#state = model.get("state");
+    this.#what = this.#state.colour;
     this.#graph = readGraph(this.#state, integers);
     this.#leaves = this.#graph.nodes.length <= FEW_NODES;
     this.#hierarchy = buildHierarchy(this.#graph, { leaves: this.#leaves });
@@ -103,6 +104,7 @@ export class Inspector {
       () => void this.#startSteps(),
     );
     const measures = choice("Colour by", this.#measures(), (value) => this.#setMeasure(value));
+    measures.select.value = this.#what;
     const notes = this.#state.notes.map((note) => element("p", "tl-note", note));
     this.root = element(
       "section",
@@ -135,6 +137,12 @@ export class Inspector {
     this.#readTheme();
     this.#relayout();
     this.#showPanel();
+    // All modules are laid out when there is time for it: "Open all" is then answered at once.
+    const early = setTimeout(
+      () => this.#layouter.arrange(new Set(this.#hierarchy.groups.keys())),
+      300,
+    );
+    this.#ends.push(() => clearTimeout(early));
     // Notebooks put an element into the page after it was made: only then it has a size and colours.
     const watch = new ResizeObserver(() => {
       this.#readTheme();
@@ -784,6 +792,8 @@ export class Inspector {
     context.fillStyle = this.#palette["--tl-muted"];
     context.strokeStyle = this.#palette["--tl-line"];
     for (const box of this.#scene.boxes) {
+      // Of thousands of boxes most are smaller than a point; the frames around them are to be seen.
+      if (box.height * scale < 0.5 && !box.open) continue;
       const place = [box.x, box.y, box.width, box.height].map((v) => v * scale) as [
         number,
         number,

@@ -3,7 +3,7 @@
 import { short } from "../common/scale";
 import type { TreeRow } from "../common/tree";
 import type { Group, Hierarchy, Part } from "./hierarchy";
-import { type Graph, nodeTitle, shapesText } from "./records";
+import { type Graph, nodeTitle } from "./records";
 
 export function outlineRows(
   graph: Graph,
@@ -20,7 +20,7 @@ export function outlineRows(
         key: part.key,
         level,
         text,
-        detail: shapesText(node),
+        detail: node.typed,
         open: null,
         place,
         siblings,

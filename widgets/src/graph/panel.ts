@@ -12,7 +12,6 @@ import {
   nodeText,
   type Statistics,
   type Step,
-  shapesText,
   shapeText,
 } from "./records";
 
@@ -80,7 +79,7 @@ export function nodePanel(
     element("h3", "", nodeText(node)),
     list([
       ["node", `#${node.index} ${node.name}`],
-      [node.shapes.length > 1 ? "outputs" : "shape", shapesText(node)],
+      [node.shapes.length > 1 ? "outputs" : "shape", node.typed],
       node.kind === "view" ? ["memory", "a view: it shows its input’s memory"] : null,
       node.kind === "write" ? ["memory", "overwrites a part of a tensor in place"] : null,
       node.module ? ["module", node.module] : null,

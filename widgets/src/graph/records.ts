@@ -119,6 +119,8 @@ export interface GraphState {
   edges: DataView;
   modules: GraphModule[];
   repeats: { parent: string; members: string[][] }[];
+  /** What the colours of the boxes tell at first. */
+  colour: "type" | "time";
   steps: Steps | null;
   values: Record<string, NodeValues>;
 }
@@ -134,6 +136,8 @@ export interface GraphNode {
   module: string;
   shapes: number[][];
   dtypes: string[];
+  /** Both in words, "(2, 5) float32": read for each box whenever something opens. */
+  typed: string;
   rule: string;
   source: Source | null;
   flops: number | null;
@@ -165,8 +169,9 @@ export interface Graph {
 
 export function readGraph(state: GraphState, integers: (view: DataView) => Int32Array): Graph {
   const { common } = state;
-  const nodes = state.nodes.map(
-    (sent, index): GraphNode => ({
+  const nodes = state.nodes.map((sent, index): GraphNode => {
+    const dtypes = sent.dtypes.map((i) => common.dtypes[i] ?? "");
+    return {
       index,
       name: common.names[sent.name] ?? "",
       op: sent.op,
@@ -174,7 +179,8 @@ export function readGraph(state: GraphState, integers: (view: DataView) => Int32
       kind: sent.kind,
       module: state.modules[sent.module]?.path ?? "",
       shapes: sent.shapes,
-      dtypes: sent.dtypes.map((i) => common.dtypes[i] ?? ""),
+      dtypes,
+      typed: sent.shapes.map((s, i) => `${shapeText(s)} ${dtypes[i] ?? ""}`).join(" | "),
       rule: common.rules[sent.rule] ?? "",
       source: common.sources[sent.source] ?? null,
       flops: sent.flops,
@@ -185,8 +191,8 @@ export function readGraph(state: GraphState, integers: (view: DataView) => Int32
       isOutput: sent.is_output,
       outputs: sent.outputs,
       seconds: sent.seconds,
-    }),
-  );
+    };
+  });
   const flat = integers(state.edges);
   const edges: GraphEdge[] = [];
   for (let i = 0; i + 3 < flat.length; i += 4) {
@@ -205,10 +211,6 @@ export function readGraph(state: GraphState, integers: (view: DataView) => Int32
 /** "(2, 5, 16)", "(3,)", "()" as Python writes it. */
 export function shapeText(shape: readonly number[]): string {
   return shape.length === 1 ? `(${shape[0]},)` : `(${shape.join(", ")})`;
-}
-
-export function shapesText(node: GraphNode): string {
-  return node.shapes.map((s, i) => `${shapeText(s)} ${node.dtypes[i] ?? ""}`).join(" | ");
 }
 
 /** What a node is called in the picture: a leaf by its name, an operation by what it does. */

@@ -3,7 +3,7 @@
 import { bytes, number, seconds, short } from "../common/scale";
 import type { Group, Hierarchy, Part, Wiring } from "./hierarchy";
 import { HEADER, type Interior, type Point, type Size } from "./layout";
-import { type Graph, type Kind, nodeTitle, shapesText } from "./records";
+import { type Graph, type Kind, nodeTitle } from "./records";
 
 export interface Box {
   key: string;
@@ -50,7 +50,7 @@ const cutFront = (text: string): string => (text.length > MOST ? `…${text.slic
 export function texts(graph: Graph, part: Group | number): [string, string] {
   if (typeof part === "number") {
     const node = graph.nodes[part];
-    return node ? [cutFront(nodeTitle(node)), cut(shapesText(node))] : ["", ""];
+    return node ? [cutFront(nodeTitle(node)), cut(node.typed)] : ["", ""];
   }
   const times = part.repeats > 1 ? ` ×${part.repeats}` : "";
   const title = cut(part.title) + times;

@@ -79,6 +79,7 @@ export function graphState(
       saved_bytes: 0,
     })),
     repeats: options.repeats ?? [],
+    colour: "type",
     steps: null,
     values: {},
     ...options.change,
