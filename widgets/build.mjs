@@ -11,7 +11,7 @@ import { build } from "esbuild";
 const HERE = import.meta.dirname;
 const STATIC = `${HERE}/tensorlab_widgets/static`;
 // Each widget is a file of its own, name.ts and name.css.
-const WIDGETS = ["gradients", "graph", "progress", "tensor", "training"];
+const WIDGETS = ["gradients", "graph", "progress", "replay", "tensor", "training"];
 // A widget is saved in a notebook with all of its code: small is a feature. All of them together:
 const LIMIT = 150 * 1024;
 

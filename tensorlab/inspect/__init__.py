@@ -28,6 +28,7 @@ from tensorlab.inspect.graph_records import (
     SavedValue,
 )
 from tensorlab.inspect.health import Flag
+from tensorlab.inspect.kernel_plot import plot_kernel
 from tensorlab.inspect.memory_profiler import memory
 from tensorlab.inspect.memory_records import (
     MemoryEvent,
@@ -76,6 +77,7 @@ __all__ = [
     "node_value",
     "plot_gradients",
     "plot_graph",
+    "plot_kernel",
     "plot_memory",
     "plot_profile",
     "plot_tensor",

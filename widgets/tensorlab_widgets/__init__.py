@@ -13,7 +13,7 @@ ends the loop between two steps, so that model, optimizer and history stay usabl
 `fit` trains a model with a dashboard, and `dashboard` puts one around a loop of your own: live curves,
 gradient health, learning rate, pause and stop.  `gradients` shows how gradients flow through the layers.
 `graph` shows what `backward()` will do, node by node.  `view` shows a tensor's values and its memory, or what
-differs between two.
+differs between two.  `replay` goes through a GPU kernel step by step.
 
 In Jupyter the bar is a live widget; when the loop ends it turns into plain HTML and text, which
 stays in the notebook when you save, export or share it.  In a terminal it is one line of text.
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ._fit import Fit, fit
     from ._gradient_flow import GradientFlow, gradients
     from ._graph import GraphInspector, graph
+    from ._replay import Replay, replay
     from ._tensor_view import TensorView, view
 
 __all__ = [
@@ -39,12 +40,14 @@ __all__ = [
     "GradientFlow",
     "GraphInspector",
     "Progress",
+    "Replay",
     "TensorView",
     "dashboard",
     "fit",
     "gradients",
     "graph",
     "progress",
+    "replay",
     "view",
 ]
 
@@ -58,6 +61,8 @@ _LATER = {
     "gradients": "_gradient_flow",
     "GraphInspector": "_graph",
     "graph": "_graph",
+    "Replay": "_replay",
+    "replay": "_replay",
     "TensorView": "_tensor_view",
     "view": "_tensor_view",
 }
