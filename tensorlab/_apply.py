@@ -61,7 +61,7 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
 #: What an operator takes on its other side.
 OPERANDS = (Tensor, bool, int, float, complex, np.generic, ndarray)
 
-#: No kernel is asked about an elementwise operation on fewer numbers than these.
+#: No kernel is asked about an elementwise operation on so few numbers, unless it is made for fewer.
 SMALL = 4096
 
 
@@ -102,7 +102,9 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
             plain = b is not y and type(b) is ndarray and b.dtype.kind == "f"
         else:
             plain = False
-        if not plain or (kernels and (type(a) is not ndarray or a.size > SMALL)):
+        if not plain:
+            return general(x, y, params)
+        if kernels and (type(a) is not ndarray or a.size > SMALL or a.size > op.small):
             return general(x, y, params)
         try:
             out = forward(np, a, b, *params)
@@ -141,7 +143,7 @@ def lane_one(op: Op) -> Callable[..., Any]:
         a = x._data
         if type(a) is not ndarray or (to_float and a.dtype.kind not in "fc"):
             return apply(op, (x,), params)
-        if kernels and a.size > SMALL:
+        if kernels and (a.size > SMALL or a.size > op.small):
             return apply(op, (x,), params)
         out = forward(np, a, *params)
         if type(out) is not ndarray:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -89,7 +90,8 @@ class Op:
     Attributes: `name`, `forward(xp, *inputs, *params)`, `inputs` and `params` (names),
     `result` (how the output's dtype follows from the inputs': "same", "float", "bool",
     "int64", or None where the forward decides), `rules` by input name, `joint` rule,
-    `kernels` by device type, `samples`, `errors`, `ref`, `call` (the public function).
+    `kernels` by device type, `small` (kernels are asked on more numbers than these, if that is fewer
+    than for others), `samples`, `errors`, `ref`, `call` (the public function).
     """
 
     def __init__(
@@ -143,6 +145,7 @@ class Op:
         self.rules: dict[str, Callable[..., Any]] = {}
         self.joint: Callable[..., Any] | None = None
         self.kernels: dict[str, Callable[..., Any]] = {}
+        self.small = sys.maxsize
         # By the input whose rule they stand in for (None: the joint rule), then by device type.
         self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
         self.plans: dict[int, Plan] = {}
@@ -307,16 +310,21 @@ def _when_declared(name: str, use: Callable[[Op], None]) -> None:
         _waiting.setdefault(name, []).append(use)
 
 
-def register_kernel(name: str, kind: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def register_kernel(
+    name: str, kind: str, small: int = sys.maxsize
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Use the decorated function as the fast path of operation `name` on device type `kind`.
 
     It is called with the arrays and parameters, without `xp`; it may return `NotImplemented`
-    to decline a case, or raise `KernelUnavailable`, and the generic forward runs.
+    to decline a case, or raise `KernelUnavailable`, and the generic forward runs. An operation of
+    one or two operands does not even ask on small arrays: those of up to `small` numbers, or
+    `_apply.SMALL`.
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
         def use(op: Op) -> None:
             op.kernels[kind] = kernel
+            op.small = min(op.small, small)
 
         _when_declared(name, use)
         return kernel

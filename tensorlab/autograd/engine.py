@@ -271,7 +271,11 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
         if array.dtype.kind == "c" and dtype.kind != "c":
             array = array.real
         array = _dtypes.held(array.astype(dtype))
-    return array if array.shape == shape else sum_to(array, shape)
+    if array.shape == shape:
+        return array
+    return (
+        sum_to(array, shape) if array.size < _apply.SMALL else _op.OPS["sum_to"].call(array, shape)
+    )
 
 
 def _is_fresh(g: Any, grads: Sequence[Any], received: list[Any], node: Node) -> bool:

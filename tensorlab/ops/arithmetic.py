@@ -311,7 +311,21 @@ def pow(xp, input, exponent, /):
             unit = xp.where(input == 1, 1, xp.where(input == -1, 1 - 2 * (exponent % 2), 0))
             positive = xp.where(exponent < 0, 0, exponent)
             return xp.where(exponent < 0, unit, input**positive).astype(input.dtype)
-    return input**exponent
+    return _power(xp, input, exponent)
+
+
+def _power(xp: Any, x: Any, n: Any) -> Any:
+    """`x**n`; where NumPy's way is slow, for numbers such as 3 and −½, as products and roots."""
+    if type(n) not in (int, float) or _kind(x) != "f" or n in (-1, 0, 0.5, 1, 2):
+        return x**n
+    if n == 3:
+        return x * x * x
+    if n == -0.5:
+        return 1 / xp.sqrt(x)
+    if n % 1 == 0 and abs(n) < 2**53:  # a whole number: of negative x only the sign is another
+        size = xp.abs(x) ** n
+        return xp.copysign(size, x) if n % 2 else size
+    return x**n
 
 
 def _power_reference(x: Any, y: Any) -> Any:

@@ -106,6 +106,10 @@ def _matmul_backward(g: Any, input: Any, other: Any, needs: tuple[bool, bool]) -
             matmul(g, _h(other)) if needs[0] else None,
             matmul(_h(input), g) if needs[1] else None,
         )
+    if input.ndim == 2 and other.ndim == 1:
+        # All products of two vectors: nothing is summed, so it is no work for `matmul`.
+        by_input = unsqueeze(g, -1) * unsqueeze(_conj(other), 0) if needs[0] else None
+        return by_input, matmul(_h(input), g) if needs[1] else None
     a = unsqueeze(input, 0) if input.ndim == 1 else input
     b = unsqueeze(other, -1) if other.ndim == 1 else other
     if input.ndim == 1 and other.ndim == 1:

@@ -62,6 +62,7 @@ def thread_number(request, monkeypatch):
     monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
     monkeypatch.setattr(threads, "_count", request.param)
     monkeypatch.setattr(activation, "FEWEST", 0)
+    monkeypatch.setattr(activation, "FEWEST_SMOOTH", 0)
     monkeypatch.setattr(_apply, "SMALL", -1)
 
 

@@ -69,6 +69,7 @@ def _both(rng, run, *data):
 
 FUNCTIONS = {
     "sigmoid": tl.sigmoid,
+    "erf": tl.erf,
     "silu": F.silu,
     "softplus": F.softplus,
     "softplus, steep": lambda x: F.softplus(x, beta=2.5, threshold=3),

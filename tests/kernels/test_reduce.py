@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
+from tensorlab import _apply
 from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
@@ -21,16 +22,19 @@ def calls(request, monkeypatch):
     monkeypatch.setattr(threads, "_count", request.param)
     monkeypatch.setattr(reduce, "FEWEST", 0)
     monkeypatch.setattr(reduce, "SHORTEST", 1)
+    monkeypatch.setattr(reduce, "NARROWEST", 1)
     used = []
-    real = native.row_sums
-    monkeypatch.setattr(native, "row_sums", lambda *a: used.append(a[1]) or real(*a))
+    rows, columns = native.row_sums, native.column_sums
+    monkeypatch.setattr(native, "row_sums", lambda *a: used.append(a[1]) or rows(*a))
+    monkeypatch.setattr(native, "column_sums", lambda *a: used.append(a[0].shape) or columns(*a))
     return used
 
 
 CASES = [
     ((7,), None, 7), ((7,), 0, 7), ((3, 5000), 1, 5000), ((40, 33), -1, 33), ((3, 4, 5), (1, 2), 20),
     ((3, 4, 5), (2, 0), 5), ((2, 3, 4, 5), (0, 2, 3), 20), ((2, 3, 4, 5), (-1, 1), 5), ((2, 3, 4), None, 24),
-    ((1, 70_000), 1, 70_000),
+    ((1, 70_000), 1, 70_000), ((70, 33), 0, (1, 70, 33)), ((3, 200, 7), 1, (3, 200, 7)),
+    ((2, 3, 4, 5), (1, 2), (2, 12, 5)), ((2, 3, 4, 5), (0, 2), (6, 4, 5)), ((1, 5, 40), (0, 1), (1, 5, 40)),
 ]  # fmt: skip
 
 
@@ -69,8 +73,8 @@ def test_numbers_that_are_not_finite(calls, value):
 
 def test_what_the_kernel_declines(rng, calls):
     x = tl.from_numpy(rng.standard_normal((6, 8), np.float32))
-    x.sum(0)
     x.T.sum(1)
+    x[:, ::2].sum(0)
     x.sum(1, dtype=tl.float64)
     x.double().sum()
     tl.ones(0, 5).sum()
@@ -79,3 +83,21 @@ def test_what_the_kernel_declines(rng, calls):
         with pytest.raises((IndexError, RuntimeError)):
             x.sum(dim)
     assert not calls
+
+
+@pytest.mark.parametrize(
+    ("shape", "to", "call"),
+    [((50, 30), (30,), (1, 50, 30)), ((50, 30), (50, 1), 30), ((4, 50, 30), (50, 1), 30),
+     ((4, 50, 30), (4, 1, 30), (4, 50, 30))],
+)  # fmt: skip
+def test_the_gradient_of_what_was_stretched(rng, calls, monkeypatch, shape, to, call):
+    monkeypatch.setattr(_apply, "SMALL", 0)
+    a, seed = rng.standard_normal((2, *shape), np.float32)
+    b = tl.from_numpy(rng.standard_normal(to, np.float32)).requires_grad_()
+    (tl.from_numpy(a) * b).backward(tl.from_numpy(seed))
+    lead = len(shape) - len(to)
+    axes = tuple(d for d, n in enumerate(shape) if d < lead or to[d - lead] != n)
+    assert b.grad is not None
+    exact = (a.astype(np.float64) * seed).sum(axes).reshape(to)
+    np.testing.assert_allclose(b.grad.numpy(), exact, rtol=1e-5, atol=1e-5)
+    assert calls == [call]

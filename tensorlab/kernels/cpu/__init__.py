@@ -18,6 +18,8 @@ from tensorlab.kernels.cpu import (
     pool,
     recurrent,
     reduce,
+    scan,
+    scatter,
     softmax,
 )
 
@@ -33,5 +35,7 @@ __all__ = [
     "pool",
     "recurrent",
     "reduce",
+    "scan",
+    "scatter",
     "softmax",
 ]

@@ -7,13 +7,13 @@ from typing import Any
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
 
-#: Below this many numbers the generic path is as fast.
-FEWEST = 4_096
+#: Below this many numbers the generic path is as fast: one pass for relu, some for gelu.
+FEWEST, FEWEST_SMOOTH = 4_096, 256
 
 
-def _kernels(*arrays: Any) -> Any:
+def _kernels(fewest: int, *arrays: Any) -> Any:
     """The compiled activations, if they suit these arrays."""
-    if arrays[0].size < FEWEST or not all_float32(*arrays):
+    if arrays[0].size < fewest or not all_float32(*arrays):
         return None
     if any(a.shape != arrays[0].shape for a in arrays):
         return None
@@ -22,23 +22,23 @@ def _kernels(*arrays: Any) -> Any:
 
 @register_kernel("relu", "cpu")
 def _relu(input: Any) -> Any:
-    found = _kernels(input)
+    found = _kernels(FEWEST, input)
     return NotImplemented if found is None else found.relu(input)
 
 
 @register_backward_kernel("relu", "cpu", "input")
 def _relu_backward(g: Any, out: Any) -> Any:
-    found = _kernels(g, out)
+    found = _kernels(FEWEST, g, out)
     return NotImplemented if found is None else found.relu_backward(g, out)
 
 
-@register_kernel("gelu", "cpu")
+@register_kernel("gelu", "cpu", FEWEST_SMOOTH)
 def _gelu(input: Any, approximate: str) -> Any:
-    found = _kernels(input) if approximate in ("none", "tanh") else None
+    found = _kernels(FEWEST_SMOOTH, input) if approximate in ("none", "tanh") else None
     return NotImplemented if found is None else found.gelu(input, approximate)
 
 
 @register_backward_kernel("gelu", "cpu", "input")
 def _gelu_backward(g: Any, input: Any, approximate: str) -> Any:
-    found = _kernels(g, input)
+    found = _kernels(FEWEST_SMOOTH, g, input)
     return NotImplemented if found is None else found.gelu_backward(g, input, approximate)

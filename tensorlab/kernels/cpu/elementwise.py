@@ -10,11 +10,11 @@ from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 #: Below this many numbers the generic path is as fast.
-FEWEST = 4_096
+FEWEST = 512
 #: The module that has the kernel of each operation: input, and numbers, and nothing else.
 _MODULES = {
     "sigmoid": "smooth", "silu": "smooth", "softplus": "smooth", "log_sigmoid": "smooth", "mish": "smooth",
-    "elu": "smooth", "leaky_relu": "straight", "hardtanh": "straight", "hardsigmoid": "straight",
+    "elu": "smooth", "erf": "smooth", "leaky_relu": "straight", "hardtanh": "straight", "hardsigmoid": "straight",
     "hardswish": "straight",
 }  # fmt: skip
 
@@ -48,7 +48,7 @@ def _backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
 
 
 def _register(name: str) -> None:
-    register_kernel(name, "cpu")(lambda *given: _forward(name, *given))
+    register_kernel(name, "cpu", FEWEST)(lambda *given: _forward(name, *given))
     register_backward_kernel(name, "cpu", "input")(lambda *given: _backward(name, *given))
 
 
@@ -56,7 +56,7 @@ for _name in _MODULES:
     _register(_name)
 
 
-@register_kernel("celu", "cpu")
+@register_kernel("celu", "cpu", FEWEST)
 def _celu(input: Any, alpha: Any) -> Any:
     return _forward("elu", input, alpha, 1.0, 1.0 / alpha) if alpha else NotImplemented
 
@@ -87,7 +87,7 @@ def _limits(low: Any, high: Any) -> tuple[float, float] | None:
     return found if low is not None or high is not None else None
 
 
-@register_kernel("clamp", "cpu")
+@register_kernel("clamp", "cpu", FEWEST)
 def _clamp(input: Any, min: Any, max: Any) -> Any:
     limits = _limits(min, max) if _suits(input) else None
     if limits is None:

@@ -1,4 +1,4 @@
-"""Sums and means in float32 over the last dimensions, and over earlier ones besides."""
+"""Sums and means in float32 over dimensions beside each other, and over earlier ones besides."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from tensorlab._op import register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
 
-#: Below this many numbers, or for rows this short, the generic path is as fast.
-FEWEST, SHORTEST = 4_096, 32
+#: Below this many numbers, or for sums of so few, or in columns of so few side by side, the generic
+#: path is as fast.
+FEWEST, SHORTEST, NARROWEST = 4_096, 8, 16
 
 
 def _dims(dim: Any, ndim: int) -> list[int] | None:
@@ -31,21 +32,31 @@ def _sum(x: Any, dim: Any, keepdim: Any, dtype: Any, mean: bool) -> Any:
     if x.size < FEWEST or not x.size or not x.flags.c_contiguous:
         return NotImplemented
     dims = _dims(dim, x.ndim)
-    if not dims or dims[-1] != x.ndim - 1:
-        return NotImplemented
-    first = x.ndim - 1  # of the dimensions at the end that are all summed over
-    while first - 1 in dims:
-        first -= 1
-    n = math.prod(x.shape[first:])
-    found = native("reduce") if n >= SHORTEST else None
-    if found is None:
+    if not dims:
         return NotImplemented
     share = 1.0 / math.prod(x.shape[d] for d in dims) if mean else 1.0
-    out = found.row_sums(x, n, share).reshape(x.shape[:first])
+    out = _summed(x, dims, share)
+    if out is NotImplemented or not keepdim:
+        return out
+    return out.reshape([1 if d in dims else s for d, s in enumerate(x.shape)])
+
+
+def _summed(x: Any, dims: list[int], share: float) -> Any:
+    """The sums over the dimensions, times `share`; those before the last neighbours by NumPy."""
+    first, after = dims[-1], dims[-1] + 1
+    while first - 1 in dims:
+        first -= 1
+    n, inner = math.prod(x.shape[first:after]), math.prod(x.shape[after:])
+    found = native("reduce") if n >= SHORTEST and (inner == 1 or inner >= NARROWEST) else None
+    if found is None:
+        return NotImplemented
+    if inner == 1:
+        out = found.row_sums(x, n, share)
+    else:
+        out = found.column_sums(x.reshape(-1, n, inner), share)
+    out = out.reshape(x.shape[:first] + x.shape[after:])
     earlier = tuple(d for d in dims if d < first)
-    if earlier:
-        out = np.add.reduce(out, earlier)
-    return out.reshape([1 if d in dims else s for d, s in enumerate(x.shape)]) if keepdim else out
+    return np.add.reduce(out, earlier) if earlier else out
 
 
 @register_kernel("sum", "cpu")
@@ -56,3 +67,14 @@ def _sum_kernel(input: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
 @register_kernel("mean", "cpu")
 def _mean_kernel(input: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
     return _sum(input, dim, keepdim, dtype, mean=True)
+
+
+@register_kernel("sum_to", "cpu")
+def _sum_to(input: Any, shape: Any) -> Any:
+    """Sums over the dimensions that stretching `shape` to the input's had repeated."""
+    lead = input.ndim - len(shape)
+    dims = [d for d, n in enumerate(input.shape) if d < lead or shape[d - lead] != n]
+    if lead < 0 or any(d >= lead and shape[d - lead] != 1 for d in dims):
+        return NotImplemented
+    found = _sum(input, dims, False, None, mean=False)
+    return found if found is NotImplemented else found.reshape(shape)

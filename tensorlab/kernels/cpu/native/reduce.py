@@ -1,4 +1,4 @@
-"""Sums of the rows of a matrix: whole vectors side by side, and in float64 from block to block."""
+"""Sums of the rows and of the columns of matrices: whole vectors side by side, and in float64 from block to block."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import total
 from tensorlab.kernels.threads import run_parts, split, thread_count
 
-#: So many numbers are added in float32.
-BLOCK = 2_048
+#: So many numbers of a row, and so many rows, are added in float32.
+BLOCK, ROWS = 2_048, 64
 
 
 @compiled("void(float32[::1], int64, float64, float32[::1])")
@@ -28,6 +28,44 @@ def _sum(x):
     for start in range(0, len(x), BLOCK):
         found += total(x[start : start + BLOCK])
     return found
+
+
+@compiled("void(float32[:, :, ::1], float64, float32[:, ::1], int64, int64, int64, int64)")
+def _column_sums(x, share, out, first, last, left, right):
+    """Sums over the middle of (outer, rows, columns), of outer first…last and columns left…right."""
+    rows = x.shape[1]
+    block, total = np.empty(right - left, np.float32), np.empty(right - left, np.float64)
+    for o in range(first, last):
+        total[:] = 0
+        for start in range(0, rows, ROWS):
+            block[:] = 0
+            for r in range(start, min(start + ROWS, rows)):
+                line = x[o, r, left:right]
+                for j in range(len(line)):
+                    block[j] += line[j]
+            for j in range(len(block)):
+                total[j] += block[j]
+        found = out[o, left:right]
+        for j in range(len(found)):
+            found[j] = np.float32(total[j] * share)
+
+
+def column_sums(x: np.ndarray, share: float) -> np.ndarray:
+    """The sums over the middle of contiguous x (outer, rows, columns), times `share`."""
+    outer, _, columns = x.shape
+    out = np.empty((outer, columns), np.float32)
+    threads = thread_count(x.size)
+    if outer >= threads:
+        run_parts(
+            lambda first, last: _column_sums(x, share, out, first, last, 0, columns),
+            split(outer, threads),
+        )
+    else:
+        run_parts(
+            lambda left, right: _column_sums(x, share, out, 0, outer, left, right),
+            split(columns, threads, 16),  # whole cache lines to each thread
+        )
+    return out
 
 
 def row_sums(x: np.ndarray, n: int, share: float) -> np.ndarray:

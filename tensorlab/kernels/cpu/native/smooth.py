@@ -6,9 +6,10 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.each import each
-from tensorlab.kernels.cpu.native.maths import exp, expm1_below, log1p, sigmoid, tanh
+from tensorlab.kernels.cpu.native.maths import erf, exp, expm1_below, log1p, sigmoid, tanh
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
+_TWO_PER_ROOT_PI = np.float32(1.1283791670955126)
 
 _ONE_IN = "void(float32[::1], float32[::1])"
 _TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
@@ -99,14 +100,27 @@ def _elu_back(g, x, out, alpha, scale, input_scale):
         out[i] = g[i] * (scale if x[i] > _ZERO else below)
 
 
+@compiled(_ONE_IN)
+def _erf(x, out):
+    for i in range(len(out)):
+        out[i] = erf(x[i])
+
+
+@compiled(_TWO_IN)
+def _erf_back(g, x, out):
+    for i in range(len(out)):
+        out[i] = g[i] * (exp(-x[i] * x[i]) * _TWO_PER_ROOT_PI)
+
+
 #: The kernel and its operations for each element, by the name of the operation.
 _FORWARD = {
     "sigmoid": (_sigmoid, 20), "silu": (_silu, 20), "softplus": (_softplus, 40), "mish": (_mish, 70),
-    "log_sigmoid": (_log_sigmoid, 40), "elu": (_elu, 20),
+    "log_sigmoid": (_log_sigmoid, 40), "elu": (_elu, 20), "erf": (_erf, 30),
 }  # fmt: skip
 _BACKWARD = {
     "sigmoid": (_sigmoid_back, 4), "silu": (_silu_back, 20), "softplus": (_softplus_back, 20),
     "mish": (_mish_back, 90), "log_sigmoid": (_log_sigmoid_back, 20), "elu": (_elu_back, 20),
+    "erf": (_erf_back, 20),
 }  # fmt: skip
 
 
