@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlab import _dtypes
-from tensorlab._backend import backend_of, describe_devices
+from tensorlab._backend import backend_of, describe_devices, is_array
 from tensorlab._dtypes import dtype, from_numpy_dtype
 from tensorlab._graph import Node, leaf_edge, mode, on_record
 from tensorlab._plan import INPUT, OUTPUT, SHAPE, SHAPES
@@ -74,7 +74,7 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
     forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
 
     def general(x: Any, y: Any, params: tuple[Any, ...]) -> Any:
-        if operator and not isinstance(y, OPERANDS):
+        if operator and not isinstance(y, OPERANDS) and not is_array(y):
             return NotImplemented
         return apply(op, (x, y), params)
 
@@ -442,7 +442,7 @@ def _prepare(op: Op, inputs: Sequence[Any], arrays: Any) -> ModuleType:
                 numbers.append(_dtypes.category_of_number(a))
                 taking_part.append(i)
             continue
-        if not isinstance(inputs[i], Tensor) and not isinstance(a, ndarray):
+        if not isinstance(inputs[i], Tensor) and not is_array(a):
             name = op.inputs[0 if op.variadic else i]
             number = "" if op.variadic else " or number"
             raise TypeError(

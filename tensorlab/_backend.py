@@ -9,7 +9,8 @@ CuPy is imported the first time somebody asks for a CUDA device, never before.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -26,6 +27,8 @@ class Backend:
     kind: str
     xp: ModuleType
     array_type: type
+    # Within it, linear algebra raises `numpy.linalg.LinAlgError` for matrices that it cannot take.
+    linalg_errors: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def device(self, array: Any) -> Device:
         """The device that holds `array`."""
@@ -113,6 +116,21 @@ def backend_of(array: Any) -> Backend:
         if found is None:
             raise TypeError(f"expected an array of numpy or cupy, got {kind.__name__}")
     return found
+
+
+def linalg_errors(xp: ModuleType) -> AbstractContextManager[Any]:
+    """Within it, the linear algebra of `xp` raises `numpy.linalg.LinAlgError` where NumPy's does.
+
+    CuPy does not look otherwise, because that waits for the device.
+    """
+    if xp is np:
+        return nullcontext()
+    return next(b for b in _by_kind.values() if b.xp is xp).linalg_errors()
+
+
+def is_array(value: Any) -> bool:
+    """Whether `value` is an array of a library that tensors can be made of."""
+    return type(value) in _by_type or isinstance(value, np.ndarray)
 
 
 def backend_for(where: Device) -> Backend:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tensorlab import _dtypes
 from tensorlab._apply import OPERANDS, apply, lane_one, lane_two
+from tensorlab._backend import is_array
 from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 
@@ -192,7 +193,7 @@ def operator(record: Op) -> Callable[..., Any]:
         return _seen_as(unary, lane_one(record)) if record.simple else unary
 
     def binary(self, other):
-        if isinstance(other, OPERANDS):
+        if isinstance(other, OPERANDS) or is_array(other):
             return apply(record, (self, other), params)
         return NotImplemented
 
@@ -217,7 +218,7 @@ def reflected(record: Op) -> Callable[..., Any]:
     commutes = record.name in COMMUTATIVE
 
     def reflected(self, other):
-        if isinstance(other, OPERANDS):
+        if isinstance(other, OPERANDS) or is_array(other):
             return run_two(self, other, params) if commutes else run_two(other, self, params)
         return NotImplemented
 

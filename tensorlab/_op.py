@@ -57,6 +57,7 @@ class Sample:
         self.args = args
         self.kwargs = kwargs
         self.smooth = True
+        self.by_value = False
 
     def kink(self) -> Sample:
         """Mark a call at a point that has no derivative (a tie, a corner, nan).
@@ -64,6 +65,13 @@ class Sample:
         Finite differences mean nothing there; the gradient is compared with PyTorch's only.
         """
         self.smooth = False
+        return self
+
+    def looks(self) -> Sample:
+        """Mark an error that only a look at the values tells: on a GPU, which would have to be waited for
+        first, nobody looks.
+        """
+        self.by_value = True
         return self
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
 import random
@@ -97,6 +98,14 @@ def _alone(seed: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
         tensorlab.manual_seed(seed)
     home = request.config.stash[_scratch] / "homes" / str(next(_numbers))
     monkeypatch.setenv("TENSORLAB_HOME", str(home))
+
+
+@pytest.fixture(params=["cpu", "strict", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> str:
+    """Each device in turn: the CPU, the look-alike of a GPU, and a GPU with `pytest -m gpu`."""
+    if request.param == "strict":
+        importlib.import_module("tensorlab.testing.strict")
+    return request.param
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._backend import is_array
 from tensorlab._calls import operator
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
@@ -343,7 +344,7 @@ def _given_number(x: Any, g: Any) -> Any:
 
     It did so where a gradient of tensors (`g`) meets what is no tensor.
     """
-    return x.item() if isinstance(g, Tensor) and isinstance(x, np.ndarray) else x
+    return x.item() if isinstance(g, Tensor) and is_array(x) else x
 
 
 def _pow_input(g, input, exponent):

@@ -150,8 +150,10 @@ def nll_loss_backward(
 ):
     """The gradient of `nll_loss` by its input: −weight · g at each target class, 0 elsewhere."""
     safe, scale = _picked(xp, input.dtype, target, weight, ignore_index)
-    total = scale.sum() if reduction == "mean" else 1
-    total = xp.where(total == 0, 1, total)  # where nothing counts there is no slope
+    total = 1
+    if reduction == "mean":
+        total = scale.sum()
+        total = total + (total == 0)  # where nothing counts there is no slope
     g = input.reshape(-1) if reduction == "none" else input
     rows = xp.zeros((safe.size, shape[1] if len(shape) > 1 else shape[0]), input.dtype)
     rows[xp.arange(safe.size), safe] = (-g * scale / total).astype(input.dtype)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import return_types
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, linalg_errors
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
@@ -81,7 +81,8 @@ def inv(xp, A, /):
     """
     _matrices("inv", A)
     try:
-        return xp.linalg.inv(A)
+        with linalg_errors(xp):
+            return xp.linalg.inv(A)
     except np.linalg.LinAlgError:
         raise LinAlgError(
             "linalg.inv: The inversion could not be completed because the input matrix is singular."
@@ -172,7 +173,8 @@ def _solve(xp, A, B, /):
             f"and {B.shape[-2]}x{B.shape[-1]})"
         )
     try:
-        return xp.linalg.solve(A, B)
+        with linalg_errors(xp):
+            return xp.linalg.solve(A, B)
     except np.linalg.LinAlgError:
         raise LinAlgError(
             "linalg.solve: The solver failed because the input matrix is singular."
@@ -245,7 +247,8 @@ def _cholesky(xp, input, /):
     # Read as symmetric, so that the gradient is a symmetric one.
     input = (input + xp.swapaxes(input, -1, -2).conj()) / 2
     try:
-        return xp.linalg.cholesky(input)
+        with linalg_errors(xp):
+            return xp.linalg.cholesky(input)
     except np.linalg.LinAlgError:
         raise LinAlgError(
             "linalg.cholesky: The factorization could not be completed because the input is not positive-definite."

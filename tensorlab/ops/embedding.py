@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
+from tensorlab.ops._scatter import combine_at
 
 
 def _check(weight: Any, indices: Any) -> None:
@@ -102,7 +103,7 @@ def embedding_rows(xp, input, indices, /, rows, padding_idx, scale_grad_by_freq)
     size = input.shape[-1]
     places = (flat.astype(np.int64)[:, None] * size + xp.arange(size)).reshape(-1)
     out = xp.zeros(rows * size, input.dtype)
-    xp.add.at(out, places, g.reshape(-1))
+    combine_at(xp, "add", out, places, g.reshape(-1))
     return out.reshape(rows, size)
 
 

@@ -11,6 +11,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
 from tensorlab.ops import _names
+from tensorlab.ops._scatter import combine_at
 from tensorlab.ops.creation import fill
 
 
@@ -176,7 +177,7 @@ def scatter_to(xp, input, /, shape, key):
     if _is_basic(key if isinstance(key, tuple) else (key,)):
         out[key] = input
     else:
-        xp.add.at(out, key, input)
+        combine_at(xp, "add", out, key, input)
     return out
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
+from tensorlab.ops._scatter import combine_at
 from tensorlab.ops.convolution import Ints, inside, product
 
 
@@ -244,7 +245,8 @@ def _scatter_reference(x, indices, size):
 def pool_scatter(xp, input, indices, /, size):
     """Images of `size` with every element added at its flat position: the gradient of max pooling."""
     out = xp.zeros((*input.shape[: input.ndim - len(size)], *size), input.dtype)
-    xp.add.at(out.reshape(-1), flat_positions(xp, indices, size), input.reshape(-1))
+    places = flat_positions(xp, indices, size)
+    combine_at(xp, "add", out.reshape(-1), places, input.reshape(-1))
     return out
 
 

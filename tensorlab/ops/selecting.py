@@ -12,6 +12,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops._out import with_out
+from tensorlab.ops._scatter import combine_at
 from tensorlab.ops.compare import where
 from tensorlab.ops.gathering import _check_index, _check_range
 from tensorlab.ops.index import index as index_by_key
@@ -60,7 +61,7 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 def index_accumulate(xp, input, values, /, indices, alpha=1):
     """A copy of `input` with `alpha · values` added at index arrays; repeated positions add up."""
     out = input.copy()
-    xp.add.at(out, indices, values if alpha == 1 else values * alpha)
+    combine_at(xp, "add", out, indices, values if alpha == 1 else values * alpha)
     return out
 
 

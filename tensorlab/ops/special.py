@@ -180,7 +180,7 @@ def _zeta(xp: Any, s: int, q: Any) -> Any:
 
 def _polygamma_of_negative(xp: Any, n: int, x: Any) -> Any:
     """Move up by the recurrence ψₙ(x) = ψₙ(x + 1) - (-1)ⁿ n! / x^(n+1), as far as it takes."""
-    steps = int(max(0.0, float(np.ceil(-(x.min() if x.size else 0.0))))) + 1
+    steps = max(0, math.ceil(-float(x.min()))) + 1 if x.size else 1
     total = xp.zeros_like(x)
     for _ in range(steps):
         low = x <= 0

@@ -159,7 +159,7 @@ def _starts(xp: Any, samples: Any, n: int, count: int, kernel: int) -> Any:
     """(N, C, count): where windows start, at steps that differ by one, for samples (N, C) in [0, 1)."""
     if count == 1:
         return xp.full((*samples.shape, 1), n - kernel, np.int64)
-    step = np.asarray((n - kernel) / (count - 1), samples.dtype)
+    step = samples.dtype.type((n - kernel) / (count - 1))
     at = ((xp.arange(count).astype(samples.dtype) + samples[..., None]) * step).astype(np.int64)
     at = at - (samples[..., None] * step).astype(np.int64)
     at[..., -1] = n - kernel

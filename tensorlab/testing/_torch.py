@@ -12,7 +12,7 @@ import numpy as np
 
 from tensorlab._dtypes import DTYPES, dtype
 from tensorlab._op import Op, Sample
-from tensorlab._tensor import Tensor, wrap
+from tensorlab._tensor import Tensor
 
 
 @functools.cache
@@ -129,7 +129,7 @@ OTHER_DTYPES = {
 
 def compare_dtypes(op: Op, function: Callable[..., Any], sample: Sample, message: str) -> None:
     """Assert that every dtype of the sample's arrays gives the result dtype PyTorch gives."""
-    from tensorlab.testing.opcheck import arrays_of, map_inputs, outputs
+    from tensorlab.testing.opcheck import arrays_of, map_inputs, outputs, tensor_of
 
     count = len(arrays_of(op, sample))
     if count == 0 or count > 2 or op.name in OTHER_DTYPES:
@@ -152,7 +152,7 @@ def compare_dtypes(op: Op, function: Callable[..., Any], sample: Sample, message
             # There is no half-precision complex type here: complex64 stands for it.
             names = [str(out.dtype).removeprefix("torch.") for out in found]
             want = [name.replace("complex32", "complex64") for name in names]
-            args, kwargs = map_inputs(op, typed, lambda x: wrap(x.copy()))
+            args, kwargs = map_inputs(op, typed, tensor_of)
             try:
                 got: Any = [out.dtype.name for out in outputs(op.call(*args, **kwargs))]
             except Exception as error:

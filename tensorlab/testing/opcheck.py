@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab import _backend
 from tensorlab._apply import observe
+from tensorlab._backend import CPU, Device, backend_of, is_array, to_device, to_numpy
 from tensorlab._op import OPS, ErrorSample, Op, Sample
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import GradcheckError, grad, gradcheck, gradgradcheck
@@ -36,17 +38,37 @@ TOLERANCE = {
 }
 
 
-def opcheck(target: Any, checks: Iterable[str] | None = None, seed: int = 0) -> None:
+#: Where the tensors of the checks are made.
+_where = CPU
+
+
+def opcheck(
+    target: Any,
+    checks: Iterable[str] | None = None,
+    seed: int = 0,
+    device: str | Device = "cpu",
+) -> None:
     """Run the generic suite on one operation.
 
     target: an operation's function (`tensorlab.mul`), its record (`tensorlab.mul.op`) or its name.
     checks: names of `CHECKS`; all of them unless given.
     seed: of the samples.
+    device: where the tensors are, such as "cuda", or "strict" (see `tensorlab.testing.strict`).
 
     Raises `AssertionError` at the first thing that is wrong, and `KeyError` for an unknown name.
     """
-    for name in CHECKS if checks is None else checks:
-        CHECKS[name](as_op(target), seed)
+    global _where
+    before, _where = _where, Device(device)
+    try:
+        for name in CHECKS if checks is None else checks:
+            CHECKS[name](as_op(target), seed)
+    finally:
+        _where = before
+
+
+def tensor_of(x: np.ndarray) -> Tensor:
+    """A tensor with a copy of these numbers, on the device that is being checked."""
+    return wrap(to_device(x.copy(), _where))
 
 
 def as_op(target: Any) -> Op:
@@ -89,7 +111,7 @@ def arrays_of(op: Op, sample: Sample) -> list[np.ndarray]:
     return found
 
 
-def call(op: Op, sample: Sample, convert: Callable[[Any], Any] = lambda x: wrap(x.copy())) -> Any:
+def call(op: Op, sample: Sample, convert: Callable[[Any], Any] = tensor_of) -> Any:
     """The operation's result on the sample, whose arrays go through `convert`."""
     args, kwargs = map_inputs(op, sample, convert)
     return op.call(*args, **kwargs)
@@ -107,12 +129,17 @@ def where_at(op: Op, sample: Any, seed: int) -> str:
 
 def same(got: Any, want: Any, message: str, tolerance: float = 0.0, dtype: bool = True) -> None:
     """Assert equal shapes, dtypes (if asked) and values (nan equals nan)."""
-    got = np.asarray(got._data if isinstance(got, Tensor) else got)
-    want = np.asarray(want)
+    got, want = _host(got), _host(want)
     assert got.shape == want.shape, f"{message}: expected shape {want.shape}, got {got.shape}"
     if dtype:
         assert got.dtype == want.dtype, f"{message}: expected dtype {want.dtype}, got {got.dtype}"
     np.testing.assert_allclose(got, want, rtol=tolerance, atol=tolerance, err_msg=message)
+
+
+def _host(value: Any) -> np.ndarray:
+    """A tensor's or an array's numbers in main memory."""
+    value = value._data if isinstance(value, Tensor) else value
+    return to_numpy(value) if is_array(value) else np.asarray(value)
 
 
 # The checks -------------------------------------------------------------------------------
@@ -192,12 +219,15 @@ def check_torch_gradients(op: Op, seed: int) -> None:
                 same(np.zeros_like(want) if got is None else got, want, message, 1e-8)
 
 
-def _gradients(op: Op, sample: Sample) -> list[Any]:
-    """The gradients of Σ weight·output for fixed weights, by every differentiable input."""
+def _gradients(op: Op, sample: Sample, second: bool = False) -> list[Any]:
+    """The gradients of Σ weight·output for fixed weights, by every differentiable input.
+
+    second: also those of Σ weight·gradient, behind them.
+    """
     leaves: list[Tensor] = []
 
     def leaf(x: np.ndarray) -> Tensor:
-        made = wrap(x.copy())
+        made = tensor_of(x)
         if x.dtype.kind in "fc":
             leaves.append(made.requires_grad_())
         return made
@@ -205,8 +235,12 @@ def _gradients(op: Op, sample: Sample) -> list[Any]:
     result = [out for out in outputs(call(op, sample, leaf)) if out.requires_grad]
     if not result:
         return [None] * len(leaves)
-    seeds = [wrap(_torch.weights(out.shape, out._data.dtype)) for out in result]
-    found = grad(result, leaves, seeds, allow_unused=True)
+    seeds = [tensor_of(_torch.weights(out.shape, out._data.dtype)) for out in result]
+    found = list(grad(result, leaves, seeds, allow_unused=True, create_graph=second))
+    again = [g for g in found if g is not None and g.requires_grad]
+    if second and again:
+        seeds = [tensor_of(_torch.weights(g.shape, g._data.dtype)) for g in again]
+        found += grad(again, leaves, seeds, allow_unused=True)
     return [None if g is None else g._data for g in found]
 
 
@@ -218,7 +252,7 @@ def differentiable_samples(
         arrays = arrays_of(op, sample)
         if not sample.smooth or not any(a.dtype.kind in "fc" for a in arrays):
             continue
-        inputs = [wrap(a.copy()) for a in arrays]
+        inputs = [tensor_of(a) for a in arrays]
         for i, x in enumerate(inputs):
             if x._data.dtype.kind in "fc" and _has_rule(op, sample, i):
                 x.requires_grad_()
@@ -285,7 +319,7 @@ def check_gradient_dtypes(op: Op, seed: int) -> None:
             leaves: list[Tensor] = []
 
             def leaf(x: np.ndarray, leaves: list[Tensor] = leaves) -> Tensor:
-                made = wrap(x.copy())
+                made = tensor_of(x)
                 if x.dtype.kind in "fc":
                     leaves.append(made.requires_grad_())
                 return made
@@ -302,7 +336,7 @@ def check_gradient_dtypes(op: Op, seed: int) -> None:
                 continue
             for create_graph in (False, True):
                 rules = _RuleOutputs()
-                seeds = [wrap(_torch.weights(out.shape, out._data.dtype)) for out in result]
+                seeds = [tensor_of(_torch.weights(out.shape, out._data.dtype)) for out in result]
                 with np.errstate(all="ignore"), observe(rules):
                     found = grad(
                         result, leaves, seeds, allow_unused=True, retain_graph=True,
@@ -324,7 +358,7 @@ def check_inputs_unmodified(op: Op, seed: int) -> None:
         given: list[tuple[Tensor, np.ndarray]] = []
 
         def keep(x: np.ndarray, given: Any = given) -> Tensor:
-            tensor = wrap(x.copy())
+            tensor = tensor_of(x)
             if x.dtype.kind in "fc":
                 tensor.requires_grad_()
             given.append((tensor, x.copy()))
@@ -332,7 +366,7 @@ def check_inputs_unmodified(op: Op, seed: int) -> None:
 
         result = [out for out in outputs(call(op, sample, keep)) if out.requires_grad]
         if result:
-            seeds = [wrap(_torch.weights(out.shape, out._data.dtype)) for out in result]
+            seeds = [tensor_of(_torch.weights(out.shape, out._data.dtype)) for out in result]
             grad(result, [t for t, _ in given if t.requires_grad], seeds, allow_unused=True)
         for tensor, before in given:
             same(tensor, before, where_at(op, sample, seed) + ": an argument was changed")
@@ -346,7 +380,7 @@ def check_strides(op: Op, seed: int) -> None:
         message = where_at(op, sample, seed) + ": with non-contiguous arguments"
         plain = outputs(call(op, sample))
         try:
-            spread = outputs(call(op, sample, lambda x: wrap(strided(x))))
+            spread = outputs(call(op, sample, lambda x: wrap(strided(x, _where))))
         except RuntimeError as error:
             # What must be a view may refuse: the strides do not allow it.
             if op.name in ("view", "view_as_complex") and re.search(
@@ -358,13 +392,13 @@ def check_strides(op: Op, seed: int) -> None:
             same(got, want._data, message, 1e-12)
 
 
-def strided(x: np.ndarray) -> np.ndarray:
+def strided(x: np.ndarray, where: Device = CPU) -> Any:
     """The same elements in memory with gaps, and with the dimensions in reverse order."""
     if x.ndim == 0:
-        return np.stack([x, x])[..., 0] if x.ndim else np.array([x, x])[0:1].reshape(())
-    wide = np.zeros((*x.shape[::-1], 2), x.dtype)
+        return to_device(np.array([x, x]), where)[0:1].reshape(())
+    wide = to_device(np.zeros((*x.shape[::-1], 2), x.dtype), where)
     shown = wide[..., 0].T
-    shown[...] = x
+    shown[...] = to_device(x, where)
     return shown
 
 
@@ -374,12 +408,14 @@ def check_raw_arrays(op: Op, seed: int) -> None:
         arrays = arrays_of(op, sample)
         if not arrays or len({a.dtype for a in arrays}) > 1:
             continue  # raw arrays are not promoted
-        if any(a.dtype.kind not in "fc" for a in arrays):
+        if any(a.dtype.kind not in "fc" for a in arrays) or op.name == "transfer":
             continue
         for got, want in zip(
-            outputs(call(op, sample, lambda x: x.copy())), outputs(call(op, sample)), strict=True
+            outputs(call(op, sample, lambda x: to_device(x.copy(), _where))),
+            outputs(call(op, sample)),
+            strict=True,
         ):
-            assert isinstance(got, np.ndarray), (
+            assert isinstance(got, _backend.backend_for(_where).array_type), (
                 f"{where_at(op, sample, seed)}: raw in, {type(got).__name__} out"
             )
             same(
@@ -397,7 +433,7 @@ def check_in_place(op: Op, seed: int) -> None:
             continue
         message = where_at(op, sample, seed) + f": {op.name}_"
         want = call(op, sample)
-        args, kwargs = map_inputs(op, sample, lambda x: wrap(x.copy()))
+        args, kwargs = map_inputs(op, sample, tensor_of)
         target = args[0]
         if want.shape != target.shape or want._data.dtype != target._data.dtype:
             continue
@@ -417,7 +453,7 @@ def _in_place_gradients(op: Op, method: Any, sample: Sample, message: str) -> No
     leaves: list[Tensor] = []
 
     def leaf(x: np.ndarray) -> Tensor:
-        made = wrap(x.copy())
+        made = tensor_of(x)
         if x.dtype.kind in "fc":
             leaves.append(made.requires_grad_())
         return made
@@ -428,7 +464,7 @@ def _in_place_gradients(op: Op, method: Any, sample: Sample, message: str) -> No
     args[0] = args[0] * 1
     out = method(*args, **kwargs)
     found = grad(
-        [out], leaves, [wrap(_torch.weights(out.shape, out._data.dtype))], allow_unused=True
+        [out], leaves, [tensor_of(_torch.weights(out.shape, out._data.dtype))], allow_unused=True
     )
     for got, expected in zip(found, want, strict=True):
         assert (got is None) == (expected is None), (
@@ -446,7 +482,7 @@ def check_edges(op: Op, seed: int) -> None:
         for shape in ((), (0,), (2, 0)):
 
             def reshaped(x: np.ndarray, shape: tuple[int, ...] = shape) -> Tensor:
-                return wrap(np.resize(x, shape) if shape == () else np.empty(shape, x.dtype))
+                return tensor_of(np.resize(x, shape) if shape == () else np.empty(shape, x.dtype))
 
             out = call(op, sample, reshaped)
             assert out.shape == shape, (
@@ -474,12 +510,12 @@ def _is_elementwise(op: Op, sample: Sample) -> bool:
     def one_changed(x: np.ndarray) -> Tensor:
         x = x.copy()
         x.flat[0] = x.flat[-1]
-        return wrap(x)
+        return tensor_of(x)
 
     again = call(op, sample, one_changed)
     return np.array_equal(
-        again._data.reshape(-1)[1:],
-        result._data.reshape(-1)[1:],
+        to_numpy(again._data).reshape(-1)[1:],
+        to_numpy(result._data).reshape(-1)[1:],
         equal_nan=result.is_floating_point(),
     )
 
@@ -490,6 +526,8 @@ def check_errors(op: Op, seed: int) -> None:
         return
     for sample in op.errors(Sampler(np.float32, seed)):
         assert isinstance(sample, ErrorSample)
+        if sample.by_value and _where != CPU:
+            continue
         message = f"{where_at(op, sample, seed)}: expected {sample.error.__name__} matching {sample.match!r}"
         try:
             call(op, sample)
@@ -508,6 +546,35 @@ def check_dtypes(op: Op, seed: int) -> None:
     filled = [s for s in samples_of(op, seed, np.float32) if all(a.size for a in arrays_of(op, s))]
     for sample in filled[:2]:
         _torch.compare_dtypes(op, function, sample, where_at(op, sample, seed))
+
+
+def check_device(op: Op, seed: int) -> None:
+    """On another device it gives what it gives on the CPU: values, first and second gradients."""
+    global _where
+    where = _where
+    if where == CPU or op.name == "transfer":
+        return
+    for sample in samples_of(op, seed, np.float32):
+        message = f"{where_at(op, sample, seed)}: on {where}"
+        _where = CPU
+        try:
+            expected = outputs(call(op, sample))
+            expected_gradients = _gradients(op, sample, second=sample.smooth)
+        except (RuntimeError, TypeError):
+            continue  # a sample with constants of float64
+        finally:
+            _where = where
+        found = outputs(call(op, sample))
+        gradients = _gradients(op, sample, second=sample.smooth)
+        for got, want in zip(found, expected, strict=True):
+            assert got.device.type == where.type, f"{message}: the result is on {got.device}"
+            same(got, want, message, _slack(want._data.dtype.name))
+        for got, want in zip(gradients, expected_gradients, strict=True):
+            assert (got is None) == (want is None), f"{message}: gradient {got}, expected {want}"
+            if got is not None:
+                kind = backend_of(got).kind
+                assert kind == where.type, f"{message}: a gradient is on {kind}"
+                same(got, want, f"{message}: gradient", 10 * _slack(want.dtype.name))
 
 
 CHECKS: dict[str, Callable[[Op, int], None]] = {

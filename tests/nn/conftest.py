@@ -15,7 +15,7 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
     assert tuple(ours.shape) == tuple(theirs.shape), what
     assert str(ours.dtype).split(".")[1] == str(theirs.dtype).split(".")[1], what
     np.testing.assert_allclose(
-        ours.numpy(), theirs.numpy(force=True), rtol=tolerance, atol=tolerance, err_msg=what
+        ours.numpy(force=True), theirs.numpy(force=True), rtol=tolerance, atol=tolerance, err_msg=what
     )
 
 
@@ -24,21 +24,34 @@ def tensors(result: Any) -> list[Any]:
     return [x for x in found if x is not None]
 
 
-def leaf(array: np.ndarray, torch: Any) -> tuple[Any, Any]:
+def there(array: np.ndarray, device: str) -> Any:
+    """A tensor with a copy of these numbers on a device."""
+    return tl.from_numpy(array.copy()).to(device)
+
+
+def leaf(array: np.ndarray, torch: Any, device: str = "cpu") -> tuple[Any, Any]:
     """An array as a leaf of both libraries."""
-    ours, theirs = tl.from_numpy(array.copy()), torch.tensor(array)
+    ours, theirs = there(array, device), torch.tensor(array)
     if array.dtype.kind == "f":
         ours.requires_grad_()
         theirs.requires_grad_()
     return ours, theirs
 
 
-def run(ours: Any, theirs: Any, arrays: tuple[Any, ...], tolerance: float, torch: Any) -> None:
+def run(
+    ours: Any,
+    theirs: Any,
+    arrays: tuple[Any, ...],
+    tolerance: float,
+    torch: Any,
+    device: str,
+) -> None:
     """One forward and backward of both."""
-    pairs = [leaf(a, torch) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
+    pairs = [leaf(a, torch, device) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
     results = tensors(ours(*(a for a, _ in pairs)))
     expected = tensors(theirs(*(b for _, b in pairs)))
     assert len(results) == len(expected)
+    assert {a.device.type for a in results} <= {device}
     for i, (a, b) in enumerate(zip(results, expected, strict=True)):
         close(a, b, tolerance, f"output {i}")
     rng = np.random.default_rng(9)
@@ -47,7 +60,7 @@ def run(ours: Any, theirs: Any, arrays: tuple[Any, ...], tolerance: float, torch
     for a, b in zip(results, expected, strict=True):
         if b.requires_grad:
             weight = rng.standard_normal(tuple(b.shape)).astype(b.detach().numpy().dtype)
-            total = total + (a * tl.from_numpy(weight)).sum()
+            total = total + (a * there(weight, device)).sum()
             reference = reference + (b * torch.tensor(weight)).sum()
     if isinstance(reference, int):
         assert not any(a.requires_grad for a in results)
@@ -74,7 +87,7 @@ def state(ours: Any, theirs: Any, tolerance: float) -> None:
 
 
 @pytest.fixture
-def compare() -> Any:
+def compare(device: str) -> Any:
     """`compare(make, *arrays)`: `make(nn)` builds the same module in both libraries from one seed."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
@@ -90,8 +103,9 @@ def compare() -> Any:
             name: rng.random(tuple(v.shape)).astype(v.numpy().dtype)
             for name, v in theirs.state_dict().items()
         }
+        ours.to(device)
         ours.load_state_dict({k: tl.from_numpy(v.copy()) for k, v in other.items()})
-        theirs.load_state_dict({k: torch.tensor(v.numpy()) for k, v in ours.state_dict().items()})
+        theirs.load_state_dict({k: torch.tensor(v.numpy(force=True)) for k, v in ours.state_dict().items()})
         for mode in (True, False):
             ours.train(mode)
             theirs.train(mode)
@@ -99,7 +113,7 @@ def compare() -> Any:
             theirs.zero_grad()
             tl.manual_seed(7)
             torch.manual_seed(7)
-            run(ours, theirs, arrays, tolerance, torch)
+            run(ours, theirs, arrays, tolerance, torch, device)
             state(ours, theirs, tolerance)
         return ours
 
@@ -107,7 +121,7 @@ def compare() -> Any:
 
 
 @pytest.fixture
-def compare_functions() -> Any:
+def compare_functions(device: str) -> Any:
     """`compare_functions(call, *arrays)`: `call(F, *tensors)` with the functions of both libraries."""
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
@@ -118,13 +132,14 @@ def compare_functions() -> Any:
             arrays,
             tolerance,
             torch,
+            device,
         )
 
     return compare_functions
 
 
 @pytest.fixture
-def compare_second() -> Any:
+def compare_second(device: str) -> Any:
     """`compare_second(ours, theirs, *arrays)`: gradients of gradients of two functions or modules.
 
     Everything is float64, and all inputs and parameters are differentiated by, twice.
@@ -135,7 +150,8 @@ def compare_second() -> Any:
         rng = np.random.default_rng(4)
 
         def weighted(x: Any) -> Any:
-            return (x * lib.tensor(rng.standard_normal(tuple(x.shape)))).sum()
+            weight = lib.tensor(rng.standard_normal(tuple(x.shape)))
+            return (x * weight.to(x.device)).sum()
 
         total = sum(weighted(r) for r in tensors(call()) if r.requires_grad)
         first = lib.autograd.grad(total, leaves, create_graph=True, allow_unused=True)
@@ -143,13 +159,15 @@ def compare_second() -> Any:
         if isinstance(total, int):  # linear: nothing depends on anything
             return [np.zeros(())] * len(leaves)
         found = lib.autograd.grad(total, leaves, allow_unused=True)
-        return [np.zeros(()) if g is None else g.numpy() for g in found]
+        return [np.zeros(()) if g is None else g.numpy(force=True) for g in found]
 
     def compare_second(ours: Any, theirs: Any, *arrays: Any, tolerance: float = 1e-8) -> None:
         doubles = [np.array(a, np.float64) for a in arrays]
-        mine = [tl.from_numpy(a.copy()).requires_grad_() for a in doubles]
+        mine = [there(a, device).requires_grad_() for a in doubles]
         reference = [torch.tensor(a, requires_grad=True) for a in doubles]
         modules = isinstance(theirs, torch.nn.Module)
+        if modules:
+            ours.to(device)
         found = gradients(tl, lambda: ours(*mine), [*mine, *(ours.parameters() if modules else ())])
         wanted = gradients(
             torch,
@@ -179,7 +197,7 @@ def _second_pair(ours: Any, theirs: Any, weights: Any, torch: Any) -> tuple[Any,
     for a, b, w in zip(ours, theirs, weights, strict=True):
         if b is not None and b.requires_grad:
             if a is not None:
-                total = total + (a * tl.from_numpy(w.copy())).sum()
+                total = total + (a * there(w, a.device)).sum()
             reference = reference + (b * torch.tensor(w)).sum()
     return total, reference
 
@@ -193,7 +211,7 @@ def _same_gradients(ours: Any, theirs: Any, leaves: Any, tolerance: float, what:
 
 
 @pytest.fixture
-def agree() -> Any:
+def agree(device: str) -> Any:
     """`agree(call, *arrays)`: `call(lib, *tensors)` has PyTorch's value and first and second gradients.
 
     Second gradients are left out where PyTorch has none, or with `second=False`.
@@ -201,7 +219,7 @@ def agree() -> Any:
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
     def agree(call: Any, *arrays: Any, tolerance: float = 1e-5, second: bool = True) -> None:
-        pairs = [leaf(a, torch) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
+        pairs = [leaf(a, torch, device) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
         out, expected = call(tl, *(a for a, _ in pairs)), call(torch, *(b for _, b in pairs))
         close(out, expected, tolerance, "value")
         leaves = [(a, b) for a, b in pairs if isinstance(b, torch.Tensor) and b.requires_grad]

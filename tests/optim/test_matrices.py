@@ -13,11 +13,24 @@ from tensorlab.optim._muon import orthogonalized
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
+DEVICE = "cpu"
+
+
+@pytest.fixture(autouse=True)
+def where(device):
+    """Each test runs with our tensors on each device."""
+    global DEVICE
+    DEVICE = device
+
+
+def here(array):
+    return tl.from_numpy(array).to(DEVICE)
+
 
 def pairs(shapes, rng, dtype):
     start = [np.asarray(rng.standard_normal(s), dtype) for s in shapes]
     return (
-        [tl.from_numpy(a.copy()).requires_grad_() for a in start],
+        [here(a.copy()).requires_grad_() for a in start],
         [torch.tensor(a, requires_grad=True) for a in start],
     )
 
@@ -25,8 +38,8 @@ def pairs(shapes, rng, dtype):
 def advance(ours, theirs, optimizer, reference, rng, steps, skip=lambda i, k: False):
     for i in range(steps):
         for k, (p, q) in enumerate(zip(ours, theirs, strict=True)):
-            g = np.asarray(rng.standard_normal(p.shape), p.detach().numpy().dtype)
-            p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+            g = np.asarray(rng.standard_normal(p.shape), p.numpy(force=True).dtype)
+            p.grad, q.grad = here(g.copy()), torch.tensor(g)
             if skip(i, k):
                 p.grad = q.grad = None
         optimizer.step()
@@ -35,7 +48,7 @@ def advance(ours, theirs, optimizer, reference, rng, steps, skip=lambda i, k: Fa
 
 def assert_same(ours, theirs, **tolerance):
     for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), **tolerance)
+        np.testing.assert_allclose(p.numpy(force=True), q.detach().numpy(), **tolerance)
 
 
 ADAFACTOR = [
@@ -89,12 +102,12 @@ MUON = [
 def test_muon(options, rng):
     """The update is a bfloat16 computation: sums in another order round otherwise."""
     ours, theirs = pairs([(6, 4), (4, 6), (3, 3)], rng, np.float32)
-    start = [p.detach().numpy().copy() for p in ours]
+    start = [p.numpy(force=True).copy() for p in ours]
     optimizer, reference = optim.Muon(ours, **options), torch.optim.Muon(theirs, **options)
     advance(ours, theirs, optimizer, reference, rng, 100)
     for p, q, s in zip(ours, theirs, start, strict=True):
         moved = np.linalg.norm(q.detach().numpy() - s)
-        assert np.linalg.norm(p.detach().numpy() - q.detach().numpy()) < 0.02 * moved
+        assert np.linalg.norm(p.numpy(force=True) - q.detach().numpy()) < 0.02 * moved
         np.testing.assert_allclose(
             optimizer.state[p]["momentum_buffer"].numpy(),
             reference.state[q]["momentum_buffer"].numpy(),
@@ -136,7 +149,7 @@ def test_state_travels_both_ways(name, rng):
 
     optimizer2 = getattr(optim, name)(ours, lr=1.0)
     reference2 = getattr(torch.optim, name)(theirs, lr=1.0)
-    optimizer2.load_state_dict(converted(b, tl.from_numpy))
+    optimizer2.load_state_dict(converted(b, here))
     reference2.load_state_dict(converted(a, torch.from_numpy))
     advance(ours, theirs, optimizer2, reference2, rng, 5)
     assert_same(ours, theirs, atol=1e-4 if name == "Muon" else 1e-6, rtol=1e-4)

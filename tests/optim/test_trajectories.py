@@ -13,6 +13,19 @@ from tensorlab.optim import fused
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
+DEVICE = "cpu"
+
+
+@pytest.fixture(autouse=True)
+def where(device):
+    """Each test runs with our tensors on each device."""
+    global DEVICE
+    DEVICE = device
+
+
+def here(array):
+    return tl.from_numpy(array).to(DEVICE)
+
 # Small ones, which are gathered, a 0-dim one, one without elements, and two that are not
 # gathered, of which one is longer than a block.
 SHAPES = [(3, 4), (4,), (), (0, 3), (7, 1), (5, 5), (9, 11)]
@@ -33,7 +46,7 @@ def trajectories(
     print("seed", seed)
     rng = np.random.default_rng(seed)
     start = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
-    ours = [tl.from_numpy(np.array(a)).requires_grad_() for a in start]
+    ours = [here(np.array(a)).requires_grad_() for a in start]
     theirs = [torch.tensor(a, requires_grad=True) for a in start]
     optimizer = getattr(optim, name)(ours, **options)
     reference = getattr(torch.optim, name)(theirs, **options)
@@ -43,7 +56,7 @@ def trajectories(
                 p.grad = q.grad = None
                 continue
             g = np.asarray(rng.standard_normal(p.shape), dtype)
-            p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+            p.grad, q.grad = here(g.copy()), torch.tensor(g)
         optimizer.step()
         reference.step()
     return ours, theirs, optimizer, reference
@@ -53,7 +66,7 @@ def assert_same(ours, theirs, dtype="float32"):
     tolerance = {"float32": 3e-6, "float64": 1e-13}[dtype]
     for p, q in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(
-            p.detach().numpy(), q.detach().numpy(), rtol=tolerance, atol=tolerance
+            p.numpy(force=True), q.detach().numpy(), rtol=tolerance, atol=tolerance
         )
 
 
@@ -138,10 +151,10 @@ def test_other_optimizers(name, options, maximize):
         got, want = optimizer.state[p], reference.state[q]
         assert set(got) == set(want)
         for key, value in want.items():
-            np.testing.assert_allclose(got[key].numpy(), value.numpy(), rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(got[key].numpy(force=True), value.numpy(), rtol=1e-10, atol=1e-12)
     ours, theirs, *_ = trajectories(name, skip=lambda i, k: (i + k) % 3 == 0, steps=20, **options)
     for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=3e-5, atol=3e-5)
+        np.testing.assert_allclose(p.numpy(force=True), q.detach().numpy(), rtol=3e-5, atol=3e-5)
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in ADAPTIVE}))
@@ -154,12 +167,12 @@ def test_other_optimizers_exchange_their_state(name):
     assert {k: list(v) for k, v in state["state"].items()} == {
         k: list(v) for k, v in wanted["state"].items()
     }
-    fresh = [tl.from_numpy(q.detach().numpy().copy()).requires_grad_() for q in theirs]
+    fresh = [here(q.detach().numpy().copy()).requires_grad_() for q in theirs]
     resumed = getattr(optim, name)(fresh)
     resumed.load_state_dict(
         {
             "state": {
-                k: {n: tl.from_numpy(np.array(t.numpy())) for n, t in v.items()}
+                k: {n: here(np.array(t.numpy())) for n, t in v.items()}
                 for k, v in wanted["state"].items()
             },
             "param_groups": wanted["param_groups"],
@@ -169,7 +182,7 @@ def test_other_optimizers_exchange_their_state(name):
     for _ in range(5):
         for p, q in zip(fresh, theirs, strict=True):
             g = np.asarray(rng.standard_normal(p.shape))
-            p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+            p.grad, q.grad = here(g.copy()), torch.tensor(g)
         resumed.step()
         reference.step()
     assert_same(fresh, theirs, "float64")
@@ -220,32 +233,32 @@ def test_parameters_without_a_gradient_stand_still(name, options):
 def test_complex_parameters(name):
     rng = np.random.default_rng(3)
     start = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
-    p = tl.from_numpy(start.copy()).requires_grad_()
+    p = here(start.copy()).requires_grad_()
     q = torch.tensor(start, requires_grad=True)
     optimizer = getattr(optim, name)([p], lr=0.01, weight_decay=0.1)
     reference = getattr(torch.optim, name)([q], lr=0.01, weight_decay=0.1)
     for _ in range(20):
         g = rng.standard_normal((5, 2)) + 1j * rng.standard_normal((5, 2))
-        p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+        p.grad, q.grad = here(g.copy()), torch.tensor(g)
         optimizer.step()
         reference.step()
-    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(p.numpy(force=True), q.detach().numpy(), rtol=1e-12)
 
 
 def test_non_contiguous_parameters_and_gradients():
     rng = np.random.default_rng(4)
     start = rng.standard_normal((13, 20)).astype(np.float32)
-    p = tl.from_numpy(start.copy().T).requires_grad_()
+    p = here(start.copy().T).requires_grad_()
     q = torch.tensor(start.copy()).T.clone().requires_grad_()
     memory = p._data
     optimizer, reference = optim.Adam([p], lr=0.01), torch.optim.Adam([q], lr=0.01)
     for _ in range(10):
         g = rng.standard_normal((13, 20)).astype(np.float32)
-        p.grad, q.grad = tl.from_numpy(g.T), torch.tensor(g).T.clone()
+        p.grad, q.grad = here(g.T), torch.tensor(g).T.clone()
         optimizer.step()
         reference.step()
     assert p._data is memory
-    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=3e-6, atol=1e-6)
+    np.testing.assert_allclose(p.numpy(force=True), q.detach().numpy(), rtol=3e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
@@ -271,7 +284,7 @@ def test_float16_parameters_stay_float16():
 def test_changing_the_learning_rate_and_options_between_steps():
     rng = np.random.default_rng(5)
     start = rng.standard_normal(6).astype(np.float32)
-    p, q = tl.from_numpy(start.copy()).requires_grad_(), torch.tensor(start, requires_grad=True)
+    p, q = here(start.copy()).requires_grad_(), torch.tensor(start, requires_grad=True)
     optimizer = optim.SGD([p], lr=0.1)
     reference = torch.optim.SGD([q], lr=0.1)
     for i in range(30):
@@ -279,7 +292,7 @@ def test_changing_the_learning_rate_and_options_between_steps():
             o.param_groups[0]["lr"] = 0.1 / (1 + i)
             o.param_groups[0]["momentum"] = 0.9 if i >= 10 else 0
         g = rng.standard_normal(6).astype(np.float32)
-        p.grad, q.grad = tl.from_numpy(g.copy()), torch.tensor(g)
+        p.grad, q.grad = here(g.copy()), torch.tensor(g)
         optimizer.step()
         reference.step()
-    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-5)
+    np.testing.assert_allclose(p.numpy(force=True), q.detach().numpy(), rtol=1e-5)
