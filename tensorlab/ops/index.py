@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from tensorlab._apply import apply
+from tensorlab._backend import backend_of, is_array, to_device
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.inplace import apply_inplace
@@ -40,7 +42,7 @@ def _key(index: Any, array: Any) -> tuple[Any, ...]:
         elif isinstance(item, str):
             raise TypeError("new(): invalid data type 'str'")
         elif isinstance(item, (list, tuple, range)):
-            item = np.asarray([i._data if isinstance(i, Tensor) else i for i in item])
+            item = np.asarray([i.tolist() if isinstance(i, Tensor) else i for i in item])
             if item.size == 0:
                 item = item.astype(np.int64)
         elif isinstance(item, slice):
@@ -66,7 +68,25 @@ def _key(index: Any, array: Any) -> tuple[Any, ...]:
             )
         key.append(item)
     _check(key, array)
-    return tuple(key)
+    plain = isinstance(array, np.ndarray) and all(
+        not is_array(k) or isinstance(k, np.ndarray) for k in key
+    )
+    return tuple(key) if plain else tuple(_on_its_device(key, array))
+
+
+def _on_its_device(key: list[Any], array: Any) -> Iterator[Any]:
+    """The key with index arrays of the CPU moved to the device of what is indexed, as in PyTorch."""
+    where = backend_of(array).device(array)
+    for item in key:
+        if is_array(item):
+            here = backend_of(item).device(item)
+            if here.type != "cpu" and here != where:
+                raise RuntimeError(
+                    "indices should be either on cpu or on the same device as the indexed tensor "
+                    f"({where}), got indices on {here}"
+                )
+            item = to_device(item, where)
+        yield item
 
 
 def _check(key: list[Any], array: Any) -> None:
@@ -245,9 +265,19 @@ copy.op.backward_name = "CopyBackwards"
 copy.vjp(input=lambda g: fill(g, 0.0), src=lambda g: g)
 
 
+def _beside(self: Tensor, src: Any) -> Any:
+    """`src` on the device of `self`; differentiable."""
+    if not isinstance(src, Tensor) or type(src._data) is type(self._data) is np.ndarray:
+        return src
+    return src if src.device == self.device else src.to(self.device)  # type: ignore[attr-defined]
+
+
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """In-place version of `copy`: overwrite with `src`, broadcast and converted. `non_blocking` has no effect."""
-    return apply_inplace(copy.op, (self, src), ())
+    """In-place version of `copy`: overwrite with `src`, broadcast, converted, from any device.
+
+    `non_blocking` has no effect.
+    """
+    return apply_inplace(copy.op, (self, _beside(self, src)), ())
 
 
 Tensor.copy_ = copy_  # type: ignore[attr-defined]
@@ -339,6 +369,7 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
         raise TypeError(f"can't assign a str to a tensor of {self.dtype}")
     if not isinstance(value, (Tensor, bool, int, float, complex)):
         value = wrap(np.asarray(value).astype(self._data.dtype))
+    value = _beside(self, value)
     if _is_basic(key):
         part = (
             self if _selects_nothing(key, self._data.shape) else apply(getitem.op, (self,), (key,))

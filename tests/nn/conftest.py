@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,11 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
     assert tuple(ours.shape) == tuple(theirs.shape), what
     assert str(ours.dtype).split(".")[1] == str(theirs.dtype).split(".")[1], what
     np.testing.assert_allclose(
-        ours.numpy(force=True), theirs.numpy(force=True), rtol=tolerance, atol=tolerance, err_msg=what
+        ours.numpy(force=True),
+        theirs.numpy(force=True),
+        rtol=tolerance,
+        atol=tolerance,
+        err_msg=what,
     )
 
 
@@ -38,6 +44,16 @@ def leaf(array: np.ndarray, torch: Any, device: str = "cpu") -> tuple[Any, Any]:
     return ours, theirs
 
 
+@contextlib.contextmanager
+def made_on(device: str) -> Iterator[None]:
+    """Tensors that are made within are made there."""
+    tl.set_default_device(device)
+    try:
+        yield
+    finally:
+        tl.set_default_device(None)
+
+
 def run(
     ours: Any,
     theirs: Any,
@@ -48,7 +64,8 @@ def run(
 ) -> None:
     """One forward and backward of both."""
     pairs = [leaf(a, torch, device) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
-    results = tensors(ours(*(a for a, _ in pairs)))
+    with made_on(device):
+        results = tensors(ours(*(a for a, _ in pairs)))
     expected = tensors(theirs(*(b for _, b in pairs)))
     assert len(results) == len(expected)
     assert {a.device.type for a in results} <= {device}
@@ -105,7 +122,9 @@ def compare(device: str) -> Any:
         }
         ours.to(device)
         ours.load_state_dict({k: tl.from_numpy(v.copy()) for k, v in other.items()})
-        theirs.load_state_dict({k: torch.tensor(v.numpy(force=True)) for k, v in ours.state_dict().items()})
+        theirs.load_state_dict(
+            {k: torch.tensor(v.numpy(force=True)) for k, v in ours.state_dict().items()}
+        )
         for mode in (True, False):
             ours.train(mode)
             theirs.train(mode)
@@ -168,7 +187,10 @@ def compare_second(device: str) -> Any:
         modules = isinstance(theirs, torch.nn.Module)
         if modules:
             ours.to(device)
-        found = gradients(tl, lambda: ours(*mine), [*mine, *(ours.parameters() if modules else ())])
+        with made_on(device):
+            found = gradients(
+                tl, lambda: ours(*mine), [*mine, *(ours.parameters() if modules else ())]
+            )
         wanted = gradients(
             torch,
             lambda: theirs(*reference),
@@ -220,7 +242,9 @@ def agree(device: str) -> Any:
 
     def agree(call: Any, *arrays: Any, tolerance: float = 1e-5, second: bool = True) -> None:
         pairs = [leaf(a, torch, device) if isinstance(a, np.ndarray) else (a, a) for a in arrays]
-        out, expected = call(tl, *(a for a, _ in pairs)), call(torch, *(b for _, b in pairs))
+        with made_on(device):
+            out = call(tl, *(a for a, _ in pairs))
+        expected = call(torch, *(b for _, b in pairs))
         close(out, expected, tolerance, "value")
         leaves = [(a, b) for a, b in pairs if isinstance(b, torch.Tensor) and b.requires_grad]
         assert out.requires_grad == expected.requires_grad

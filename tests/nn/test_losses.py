@@ -130,9 +130,9 @@ def test_binary_weights(name, shape, reduction, draw, agree, compare):
     y, weights, positive = draw.probability(4, 3), draw.positive(*shape), draw.positive(3)
 
     def options(lib):
-        made = {"weight": lib.from_numpy(weights.copy()), "reduction": reduction}
+        made = {"weight": lib.tensor(weights), "reduction": reduction}
         if name == "BCEWithLogitsLoss":
-            made["pos_weight"] = lib.from_numpy(positive.copy())
+            made["pos_weight"] = lib.tensor(positive)
         return made
 
     agree(
@@ -147,7 +147,7 @@ def test_pos_weight_alone(draw, agree):
     p = draw.positive(3)
     agree(
         lambda lib, x, y: lib.nn.functional.binary_cross_entropy_with_logits(
-            x, y, pos_weight=lib.from_numpy(p.copy())
+            x, y, pos_weight=lib.tensor(p)
         ),
         draw.normal(4, 3), draw.probability(4, 3), tolerance=tolerance_of(draw.dtype),
     )  # fmt: skip
@@ -251,7 +251,7 @@ def test_class_numbers(name, smoothing, weighted, shape, target, reduction, draw
     def options(lib):
         made = {"reduction": reduction, "ignore_index": ignored}
         if weighted:
-            made["weight"] = lib.from_numpy(weights.copy())
+            made["weight"] = lib.tensor(weights)
         if name == "CrossEntropyLoss":
             made["label_smoothing"] = smoothing
         return made
@@ -259,7 +259,7 @@ def test_class_numbers(name, smoothing, weighted, shape, target, reduction, draw
     function = "nll_loss" if name == "NLLLoss" else "cross_entropy"
     x = draw.normal(*shape)
     agree(
-        lambda lib, x: getattr(lib.nn.functional, function)(x, lib.from_numpy(y.copy()), **options(lib)),
+        lambda lib, x: getattr(lib.nn.functional, function)(x, lib.tensor(y), **options(lib)),
         x, tolerance=tolerance_of(draw.dtype),
     )  # fmt: skip
     if draw.dtype == np.float32:
@@ -309,7 +309,7 @@ def test_linear_cross_entropy(features, reduction, draw, agree, compare):
     given = {"reduction": reduction, "label_smoothing": 0.1}
     agree(
         lambda lib, x, w, b: lib.nn.functional.linear_cross_entropy(
-            x, w, lib.from_numpy(y), linear_bias=b, weight=lib.from_numpy(weights.copy()), **given
+            x, w, lib.from_numpy(y), linear_bias=b, weight=lib.tensor(weights), **given
         ),
         draw.normal(4, 3), draw.normal(5, *features, 3), draw.normal(5, *features),
         tolerance=tolerance_of(draw.dtype),
@@ -337,7 +337,7 @@ def test_multi_margin(shape, weighted, p, reduction, draw, agree, compare):
 
     def options(lib):
         made = {"p": p, "margin": 0.7, "reduction": reduction}
-        return made | ({"weight": lib.from_numpy(weights.copy())} if weighted else {})
+        return made | ({"weight": lib.tensor(weights)} if weighted else {})
 
     x = draw.normal(*shape)
     agree(

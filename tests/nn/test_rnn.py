@@ -102,7 +102,7 @@ def test_layers(kind, options, layers, bidirectional, bias, given, form, rng):
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_random_configurations(compare_second, seed):
+def test_random_configurations(compare_second, device, seed):
     rng = np.random.default_rng(seed)
     kind, options = KINDS[seed % len(KINDS)]
     layers, steps, batch = (int(n) for n in rng.integers(1, 4, 3))
@@ -134,7 +134,7 @@ def test_random_configurations(compare_second, seed):
             sequences = lib.nn.utils.rnn
             if form in ("sorted", "unsorted"):
                 x = sequences.pack_padded_sequence(
-                    x, lengths, batch_first, enforce_sorted=form == "sorted"
+                    x, lib.tensor(lengths, device="cpu"), batch_first, enforce_sorted=form == "sorted"
                 )
             hx = (states if kind == "LSTM" else states[0]) if given else None
             out, last = layer(x, hx)
@@ -150,6 +150,7 @@ def test_random_configurations(compare_second, seed):
     ]
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-12)
+    ours.to(device)
     compare_second(run(tl, ours), run(torch, theirs), *arrays)
 
 

@@ -26,6 +26,7 @@ def where(device):
 def here(array):
     return tl.from_numpy(array).to(DEVICE)
 
+
 # Small ones, which are gathered, a 0-dim one, one without elements, and two that are not
 # gathered, of which one is longer than a block.
 SHAPES = [(3, 4), (4,), (), (0, 3), (7, 1), (5, 5), (9, 11)]
@@ -151,7 +152,9 @@ def test_other_optimizers(name, options, maximize):
         got, want = optimizer.state[p], reference.state[q]
         assert set(got) == set(want)
         for key, value in want.items():
-            np.testing.assert_allclose(got[key].numpy(force=True), value.numpy(), rtol=1e-10, atol=1e-12)
+            np.testing.assert_allclose(
+                got[key].numpy(force=True), value.numpy(), rtol=1e-10, atol=1e-12
+            )
     ours, theirs, *_ = trajectories(name, skip=lambda i, k: (i + k) % 3 == 0, steps=20, **options)
     for p, q in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(p.numpy(force=True), q.detach().numpy(), rtol=3e-5, atol=3e-5)
