@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlab import _dtypes
-from tensorlab._backend import backend_of, describe_devices, is_array
+from tensorlab._backend import KIND_OF, backend_of, describe_devices, is_array
 from tensorlab._dtypes import dtype, from_numpy_dtype
 from tensorlab._graph import Node, leaf_edge, mode, on_record
 from tensorlab._plan import INPUT, OUTPUT, SHAPE, SHAPES
@@ -248,7 +248,7 @@ def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) 
     if _dtypes.narrow is not None:
         arrays, params, finish = _dtypes.narrow.lowered(op, arrays, params)
     given = (arrays,) if op.variadic else arrays
-    kernel = op.kernels.get("cpu" if xp is np else "cuda")
+    kernel = op.kernels.get(KIND_OF[xp])
     try:
         out = NotImplemented if kernel is None else kernel(*given, *params)
     except KernelUnavailable as error:

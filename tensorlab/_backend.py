@@ -39,12 +39,15 @@ class Backend:
 
 _by_type: dict[type, Backend] = {}
 _by_kind: dict[str, Backend] = {}
+#: The device type that an array module serves.
+KIND_OF: dict[ModuleType, str] = {}
 
 
 def register_backend(backend: Backend) -> Backend:
     """Make arrays of `backend.array_type` usable as tensor storage on device `backend.kind`."""
     _by_type[backend.array_type] = backend
     _by_kind[backend.kind] = backend
+    KIND_OF[backend.xp] = backend.kind
     return backend
 
 
@@ -125,7 +128,7 @@ def linalg_errors(xp: ModuleType) -> AbstractContextManager[Any]:
     """
     if xp is np:
         return nullcontext()
-    return next(b for b in _by_kind.values() if b.xp is xp).linalg_errors()
+    return _by_kind[KIND_OF[xp]].linalg_errors()
 
 
 def is_array(value: Any) -> bool:

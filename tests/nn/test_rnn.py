@@ -134,7 +134,10 @@ def test_random_configurations(compare_second, device, seed):
             sequences = lib.nn.utils.rnn
             if form in ("sorted", "unsorted"):
                 x = sequences.pack_padded_sequence(
-                    x, lib.tensor(lengths, device="cpu"), batch_first, enforce_sorted=form == "sorted"
+                    x,
+                    lib.tensor(lengths, device="cpu"),
+                    batch_first,
+                    enforce_sorted=form == "sorted",
                 )
             hx = (states if kind == "LSTM" else states[0]) if given else None
             out, last = layer(x, hx)

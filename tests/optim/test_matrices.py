@@ -36,7 +36,7 @@ def pairs(shapes, rng, dtype):
 
 
 def advance(ours, theirs, optimizer, reference, rng, steps, skip=lambda i, k: False):
-    for i in range(steps):
+    for i in range(steps if DEVICE == "cpu" else min(steps, 10)):
         for k, (p, q) in enumerate(zip(ours, theirs, strict=True)):
             g = np.asarray(rng.standard_normal(p.shape), p.numpy(force=True).dtype)
             p.grad, q.grad = here(g.copy()), torch.tensor(g)
@@ -142,7 +142,7 @@ def test_state_travels_both_ways(name, rng):
 
     def converted(state_dict, make):
         state = {
-            k: {n: make(np.array(t.numpy())) for n, t in v.items()}
+            k: {n: make(np.array(t.numpy(force=True))) for n, t in v.items()}
             for k, v in state_dict["state"].items()
         }
         return {"state": state, "param_groups": state_dict["param_groups"]}

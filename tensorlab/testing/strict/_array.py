@@ -31,6 +31,7 @@ class StrictArray:
     """
 
     __slots__ = ("__weakref__", "_base", "_host")
+    _host: Any  # numpy.ndarray
     __array_ufunc__ = None  # NumPy's operators leave it to this class, NumPy's functions refuse
     __array_priority__ = 100
 
@@ -387,8 +388,6 @@ for _name, _ufunc in _COMPARISONS.items():
     setattr(StrictArray, f"__{_name}__", _operator(_ufunc))
 for _name, _ufunc in _UNARY.items():
     setattr(StrictArray, f"__{_name}__", lambda self, _function=_ufunc: _functions[_function](self))
-
-arrays_in: Callable[[Any], Iterator[StrictArray]]
 
 
 def arrays_in(values: Any) -> Iterator[StrictArray]:
