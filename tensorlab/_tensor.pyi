@@ -771,7 +771,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
         """This tensor if its elements lie in row-major order without gaps, else a copy that does."""
 
     def copy_(self, src: Any, non_blocking: Any=...) -> Tensor:
-        """In-place version of `copy`: overwrite with `src`, broadcast and converted. `non_blocking` has no effect."""
+        """In-place version of `copy`: overwrite with `src`, broadcast, converted, from any device."""
 
     def copysign(self, other: Any, *, out: Any=...) -> Tensor:
         """The size of `input` with the sign of `other`."""
