@@ -5,6 +5,7 @@ the cases it is made for, and declines all others (`NotImplemented`). Delete thi
 environment variable TENSORLAB_KERNELS=off, and everything still works, only slower.
 
     threads.py    how many threads kernels use, and the workers that run their parts
+    blas.py       the threads of the library that NumPy calls
     memory.py     freed memory is kept for the next step
     cpu/          which cases the CPU kernels take; nothing here imports Numba
     cpu/native/   the kernels themselves, compiled by Numba when the first of them is needed

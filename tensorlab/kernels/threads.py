@@ -20,6 +20,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from tensorlab.kernels.blas import limit_threads
+
 #: Below this many arithmetic operations, waking a second thread costs more than it saves.
 WORTH_A_THREAD = 1_000_000
 
@@ -32,20 +34,52 @@ def _allowed() -> int:
         count = len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no affinity to ask for
         count = os.cpu_count() or 1
-    quota = _quota(Path("/sys/fs/cgroup/cpu.max"))
-    if quota is not None:
-        count = min(count, max(1, math.ceil(quota)))
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return max(1, min(count, int(asked))) if asked.isdigit() and int(asked) else count
+    if asked.isdigit() and int(asked):
+        count = min(count, int(asked))
+    quota = _quota()
+    if quota is not None and quota < count:
+        count = max(1, math.ceil(quota))
+        # Linear algebra libraries know of affinity and OMP_NUM_THREADS, but not of this.
+        limit_threads(count)
+    return count
 
 
-def _quota(file: Path) -> float | None:
-    """The processors' worth of time that a cgroup (version 2) grants, if it limits it."""
+def _quota(
+    processes: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")
+) -> float | None:
+    """The processors' worth of time that the cgroups of this process grant; None without a limit.
+
+    A line of `processes` is NUMBER:CONTROLLERS:PATH, without controllers in version 2. A group has at
+    most what the groups above it have. In a container, the path may be one that only its host can see.
+    """
     try:
-        limit, period = file.read_text().split()
+        lines = processes.read_text().splitlines()
+    except OSError:
+        return None
+    found = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / "cpu" if controllers else root
+        group = top / path.lstrip("/")
+        above = [folder for folder in group.parents if folder.is_relative_to(top)]
+        found += [_granted(folder) for folder in {group, *above}]
+    return min((granted for granted in found if granted is not None), default=None)
+
+
+def _granted(group: Path) -> float | None:
+    """What one cgroup grants: `cpu.max` has limit and period in version 2, two files in version 1."""
+    try:
+        if (group / "cpu.max").exists():
+            limit, period = (group / "cpu.max").read_text().split()
+        else:
+            limit = (group / "cpu.cfs_quota_us").read_text().strip()
+            period = (group / "cpu.cfs_period_us").read_text()
+        return None if limit in ("max", "-1") else int(limit) / int(period)
     except (OSError, ValueError):
         return None
-    return None if limit == "max" else int(limit) / int(period)
 
 
 class _Workers:
@@ -117,8 +151,8 @@ def get_num_threads() -> int:
 def set_num_threads(num: int) -> None:
     """Let CPU kernels use `num` threads; `RuntimeError` if it is not positive.
 
-    NumPy's own matrix products follow OPENBLAS_NUM_THREADS or OMP_NUM_THREADS instead, which must
-    be set before Python starts.
+    The matrix products of NumPy's library, OpenBLAS or MKL, follow: what has no kernel, in float64
+    say, takes as many.
 
     >>> import tensorlab
     >>> before = tensorlab.get_num_threads()
@@ -133,6 +167,7 @@ def set_num_threads(num: int) -> None:
     if num <= 0:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {num}")
     _count = num
+    limit_threads(num)
 
 
 def thread_count(operations: int) -> int:
@@ -176,12 +211,11 @@ def run_parts(function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -
                 # Also when the first part failed: the others still write to the caller's arrays.
                 for _ in range(sent):
                     error = workers.done.get() or error
-        except Exception:
-            raise
-        except BaseException:
-            # Ctrl-C comes also while waiting: what these workers are still at is not known.
-            _forget_workers()
-            workers.retire()
+        except BaseException as failure:
+            if not isinstance(failure, Exception):
+                # Ctrl-C comes also while waiting: what these workers are still at is not known.
+                _forget_workers()
+                workers.retire()
             raise
     if error is not None:
         raise error

@@ -36,13 +36,82 @@ def test_the_number_of_threads(count, monkeypatch):
     assert tl.get_num_threads() == available
 
 
-def test_the_quota_of_a_container(tmp_path):
-    file = tmp_path / "cpu.max"
-    assert threads._quota(file) is None
-    file.write_text("max 100000\n")
-    assert threads._quota(file) is None
-    file.write_text("150000 100000\n")
-    assert threads._quota(file) == 1.5
+@pytest.fixture
+def groups(tmp_path):
+    """A file of cgroups and their folder; `groups(path, file, text)` writes into one of them."""
+    processes, root = tmp_path / "cgroup", tmp_path / "fs"
+
+    def write(path, file, text):
+        (root / path).mkdir(parents=True, exist_ok=True)
+        (root / path / file).write_text(text)
+
+    write.quota = lambda text: processes.write_text(text) and threads._quota(processes, root)
+    write.missing = lambda: threads._quota(tmp_path / "none", root)
+    return write
+
+
+def test_the_quota_of_a_container(groups):
+    assert groups.missing() is None
+    assert groups.quota("0::/\n") is None
+    groups("", "cpu.max", "max 100000\n")
+    assert groups.quota("0::/\n") is None
+    groups("", "cpu.max", "150000 100000\n")
+    assert groups.quota("0::/\n") == 1.5
+    assert groups.quota("0::/seen/by/its/host/alone\n") == 1.5
+
+
+def test_the_least_quota_of_the_groups_above(groups):
+    groups("user", "cpu.max", "200000 100000\n")
+    groups("user/me", "cpu.max", "max 100000\n")
+    assert groups.quota("0::/user/me\n") == 2.0
+    groups("user/me", "cpu.max", "50000 100000\n")
+    assert groups.quota("0::/user/me\n") == 0.5
+    assert groups.quota("0::/other\n") is None
+
+
+def test_the_quota_of_cgroups_of_version_1(groups):
+    lines = "4:memory:/x\n3:cpuset:/x\n2:cpu,cpuacct:/x\n0::/\n"
+    groups("cpu/x", "cpu.cfs_quota_us", "-1\n")
+    groups("cpu/x", "cpu.cfs_period_us", "100000\n")
+    assert groups.quota(lines) is None
+    groups("cpu", "cpu.cfs_quota_us", "300000\n")
+    groups("cpu", "cpu.cfs_period_us", "100000\n")
+    assert groups.quota(lines) == 3.0
+
+
+def test_a_quota_limits_numpys_library_too(count, monkeypatch):
+    told = []
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(threads, "limit_threads", told.append)
+    monkeypatch.setattr(threads, "_quota", lambda: 1.5)
+    assert count() == 2
+    assert told == [2]
+    monkeypatch.setattr(threads, "_count", None)
+    monkeypatch.setattr(threads, "_quota", lambda: 8.0)
+    assert count() == 4
+    assert told == [2]
+
+
+def test_numpys_library_follows():
+    """In a process of its own: it is told once, and is as it was when told again."""
+    code = """
+import numpy as np, tensorlab as tl
+from tensorlab.kernels.blas import limit_threads
+tl.set_num_threads(2)
+np.ones((4, 4)) @ np.ones((4, 4))
+undo = limit_threads(1)
+print(len(undo), [count for _, count in undo])
+for setter, count in undo:
+    setter(count)
+tl.set_num_threads(1)
+print(limit_threads(1))
+"""
+    done = run(code)
+    first, second = done.stdout.splitlines()
+    if first.startswith("0"):
+        pytest.skip("NumPy's linear algebra here has no function for its threads")
+    assert (first, second) == ("1 [2]", "[]"), done.stderr
 
 
 @pytest.mark.parametrize("total", [0, 1, 7, 8, 9, 100])

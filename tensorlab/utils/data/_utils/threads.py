@@ -4,63 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import glob
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import numpy as np
+from tensorlab.kernels.blas import limit_threads
 
-__all__ = ["limit_threads", "quiet_forks"]
-
-# How many threads there may be, asked and said; the first pair that a library has is its own.
-_NAMES = (
-    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
-    ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
-    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
-    ("openblas_get_num_threads", "openblas_set_num_threads"),
-    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
-    ("omp_get_max_threads", "omp_set_num_threads"),
-)
-_LIBRARIES = ("openblas", "mkl_rt", "libgomp", "libiomp", "libomp")
-
-
-def limit_threads() -> list[tuple[Callable[[int], Any], int]]:
-    """Have the linear algebra of this process run in one thread.
-
-    The processors are shared by the workers and the parent: more threads only get in each
-    other's way. Returns what to call, and with what, to have it as it was.
-    """
-    undo = []
-    for path in _loaded_libraries():
-        with contextlib.suppress(OSError):  # gone from the disk since it was loaded
-            library = ctypes.CDLL(path)
-            for getter, setter in _NAMES:
-                if hasattr(library, getter) and hasattr(library, setter):
-                    count = getattr(library, getter)()
-                    if count != 1:  # OpenBLAS starts its threads even to be told to use one
-                        getattr(library, setter)(1)
-                        undo.append((getattr(library, setter), count))
-                    break
-    return undo
-
-
-def _loaded_libraries() -> list[str]:
-    """The files of linear algebra and OpenMP libraries that are loaded in this process."""
-    if sys.platform == "linux":
-        with open("/proc/self/maps") as maps:
-            paths = {line.split(maxsplit=5)[-1].strip() for line in maps if ".so" in line}
-    else:  # those that come with NumPy: on the side of it on Windows, within it on macOS
-        package = os.path.dirname(np.__file__)
-        folders = (f"{package}.libs", os.path.join(package, ".dylibs"))
-        paths = {path for folder in folders for path in glob.glob(os.path.join(folder, "*"))}
-    return [p for p in paths if any(name in os.path.basename(p) for name in _LIBRARIES)]
-
-
-# No linear algebra during a fork ----------------------------------------------------------------
+__all__ = ["quiet_forks"]
 
 _LONGEST = 5.0  # seconds to wait for the others; they may be busy with something harmless
 _PAUSE = 200  # microseconds
@@ -79,7 +31,7 @@ def quiet_forks() -> Iterator[None]:
     in one thread: what is left of the library's threads after a fork is only started again, in
     this process too, when it may use them.
     """
-    undo = limit_threads()
+    undo = limit_threads(openmp=True)
     _forking.is_ours = True
     try:
         yield

@@ -21,10 +21,10 @@ import numpy as np
 
 from tensorlab._random import manual_seed
 from tensorlab.kernels import set_num_threads
+from tensorlab.kernels.blas import limit_threads
 from tensorlab.utils.data._utils.channel import Channel, Frame, Tag
 from tensorlab.utils.data._utils.errors import ExceptionWrapper
 from tensorlab.utils.data._utils.fetch import create_fetcher
-from tensorlab.utils.data._utils.threads import limit_threads
 
 __all__ = ["DATA", "END", "ERROR", "READY", "RESUME", "TASK", "Job", "WorkerInfo"]
 __all__ += ["get_worker_info", "numpy_seed", "work"]
@@ -129,7 +129,7 @@ def _settle() -> None:
     gc.freeze()
     # The processors are shared by the workers and the parent.
     set_num_threads(1)
-    limit_threads()
+    limit_threads(openmp=True)
 
 
 def _listen(channel: Channel, tasks: SimpleQueue[Frame | None]) -> None:

@@ -1,0 +1,61 @@
+"""The threads of the linear algebra library that NumPy calls, which has no function of NumPy's to set them."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import glob
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["limit_threads"]
+
+# How many threads there may be, asked and said; the first pair that a library has is its own.
+_NAMES = (
+    ("scipy_openblas_get_num_threads64_", "scipy_openblas_set_num_threads64_"),
+    ("scipy_openblas_get_num_threads", "scipy_openblas_set_num_threads"),
+    ("openblas_get_num_threads64_", "openblas_set_num_threads64_"),
+    ("openblas_get_num_threads", "openblas_set_num_threads"),
+    ("MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+)
+_OPENMP_NAMES = ("omp_get_max_threads", "omp_set_num_threads")
+_LIBRARIES = ("openblas", "mkl_rt")
+_OPENMP_LIBRARIES = ("libgomp", "libiomp", "libomp")
+
+
+def limit_threads(
+    count: int = 1, *, openmp: bool = False
+) -> list[tuple[Callable[[int], Any], int]]:
+    """Have the linear algebra of this process run in `count` threads; returns what to call, and with what, to undo it.
+
+    openmp: have all of OpenMP do so, whoever uses it in this process.
+    """
+    names = (*_NAMES, _OPENMP_NAMES) if openmp else _NAMES
+    undo = []
+    for path in _loaded((*_LIBRARIES, *_OPENMP_LIBRARIES) if openmp else _LIBRARIES):
+        with contextlib.suppress(OSError):  # gone from the disk since it was loaded
+            library = ctypes.CDLL(path)
+            for getter, setter in names:
+                if hasattr(library, getter) and hasattr(library, setter):
+                    before = getattr(library, getter)()
+                    if before != count:  # OpenBLAS starts its threads even to be told to use one
+                        getattr(library, setter)(count)
+                        undo.append((getattr(library, setter), before))
+                    break
+    return undo
+
+
+def _loaded(libraries: tuple[str, ...]) -> list[str]:
+    """The files of these libraries that are loaded in this process."""
+    if sys.platform == "linux":
+        with open("/proc/self/maps") as maps:
+            paths = {line.split(maxsplit=5)[-1].strip() for line in maps if ".so" in line}
+    else:  # those that come with NumPy: on the side of it on Windows, within it on macOS
+        package = os.path.dirname(np.__file__)
+        folders = (f"{package}.libs", os.path.join(package, ".dylibs"))
+        paths = {path for folder in folders for path in glob.glob(os.path.join(folder, "*"))}
+    return [p for p in paths if any(name in os.path.basename(p) for name in libraries)]

@@ -1,0 +1,110 @@
+"""Kernels give the same bits from run to run at a fixed number of threads: every family of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+from tensorlab import nn
+from tensorlab.kernels import enabled, threads
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+
+F = nn.functional
+
+
+def _numbers(seed, *shape):
+    return tl.from_numpy(np.random.default_rng(seed).standard_normal(shape, np.float32))
+
+
+def _both_ways(call, *shapes):
+    """The result and the gradients, of inputs with these shapes."""
+
+    def run(seed):
+        inputs = [_numbers(seed + i, *shape).requires_grad_() for i, shape in enumerate(shapes)]
+        out = call(*inputs)
+        out.backward(_numbers(seed + 99, *out.shape))
+        return [out.detach(), *(x.grad for x in inputs)]
+
+    return run
+
+
+def _rnn(make):
+    def run(seed):
+        tl.manual_seed(seed)
+        layer = make(24, 40)
+        out, _ = layer(_numbers(seed, 12, 8, 24))
+        out.square().sum().backward()
+        return [out.detach(), *(p.grad for p in layer.parameters())]
+
+    return run
+
+
+def _optimizer(make):
+    def run(seed):
+        p = _numbers(seed, 40_001).requires_grad_()
+        optimizer = make([p])
+        for i in range(3):
+            p.grad = _numbers(seed + i, 40_001)
+            optimizer.step()
+        return [p.detach()]
+
+    return run
+
+
+# By the module of native kernels that each is for.
+WORK = {
+    "activation": _both_ways(F.gelu, (101, 333)),
+    "attention": _both_ways(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True),
+        *[(3, 2, 70, 24)] * 3,
+    ),
+    "conv": _both_ways(lambda x, w: F.conv2d(x, w, padding=1), (5, 7, 20, 20), (19, 7, 3, 3)),
+    "embedding": _both_ways(lambda w: F.embedding(tl.arange(900) * 7 % 50, w), (50, 33)),
+    "gemm": _both_ways(lambda a, b: a @ b, (203, 301), (301, 157)),
+    "loss": _both_ways(lambda x: F.smooth_l1_loss(x, _numbers(7, 101, 333)), (101, 333)),
+    "norm": _both_ways(
+        lambda x, w: F.batch_norm(F.layer_norm(x, (130,), w), None, None, training=True),
+        (67, 5, 130), (130,),
+    ),
+    "optim": _optimizer(tl.optim.Adam),
+    "planes": _both_ways(
+        lambda x, w: F.conv2d(x, w, padding=1, groups=16), (6, 16, 20, 20), (16, 1, 3, 3)
+    ),
+    "pool": _both_ways(lambda x: F.max_pool2d(x, 2), (6, 8, 31, 30)),
+    "recurrent": _rnn(nn.LSTM),
+    "reduce": _both_ways(lambda x: x.sum(1), (7, 50_003)),
+    "smooth": _both_ways(F.softplus, (101, 333)),
+    "softmax": _both_ways(lambda x: F.log_softmax(x, -1), (203, 301)),
+    "softmax_columns": _both_ways(lambda x: F.softmax(x, 1), (9, 31, 64)),
+    "straight": _both_ways(F.hardswish, (101, 333)),
+}  # fmt: skip
+WORK["gru"] = _rnn(nn.GRU)
+WORK["cross_entropy"] = _both_ways(lambda x: F.cross_entropy(x, tl.arange(203) % 301), (203, 301))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("name", WORK)
+def test_the_same_bits(name, count, monkeypatch):
+    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(threads, "_count", count)
+    first = [a.numpy().copy() for a in WORK[name](3)]
+    held = []
+    for i in range(3):
+        held.append(np.empty(1000 * i + 17))  # so that arrays lie elsewhere in memory
+        for got, want in zip(WORK[name](3), first, strict=True):
+            np.testing.assert_array_equal(got.numpy(), want)
+
+
+def test_every_family_is_among_them(monkeypatch):
+    if not enabled():
+        pytest.skip("kernels are off")
+    from tensorlab.kernels.cpu import warm
+    from tensorlab.kernels.cpu.native.compile import KERNELS
+
+    for run in WORK.values():
+        run(1)
+    used = {kernel.module for kernel in KERNELS if kernel.overloads}
+    families = {*warm.names()} - {"each", "peak"}
+    assert families <= used
