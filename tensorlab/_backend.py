@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab import _capturing
+
 __all__ = ["Backend", "Device", "backend_of", "device", "register_backend", "sum_to", "to_device"]
 
 
@@ -169,6 +171,8 @@ def to_device(array: Any, where: Device) -> Any:
             return array
         with there.xp.cuda.Device(where.index):
             return there.xp.array(array)
+    if here.kind != "cpu":
+        _capturing.refuse_reading()
     host = array if here.kind == "cpu" else here.xp.asnumpy(array)
     if there.kind == "cpu":
         return host

@@ -12,3 +12,13 @@ from typing import Any
 
 #: The graph that is being captured; None almost always.
 current: Any = None
+
+
+def refuse_reading() -> None:
+    """`RuntimeError` if a graph is being captured: no value is there to be read then."""
+    if current is not None:
+        raise RuntimeError(
+            "a tensor's values cannot be read on the host while a CUDA graph is being captured: nothing has been "
+            "computed yet. Look for .item(), .cpu(), .numpy(), printing or `if tensor:` in the captured code, and "
+            "read after replay()"
+        )

@@ -10,13 +10,23 @@ from typing import Any
 
 from tensorlab import _backend, _random
 from tensorlab._backend import Device
+from tensorlab.cuda.graphs import (
+    CUDAGraph,
+    graph,
+    graph_pool_handle,
+    is_current_stream_capturing,
+)
 
 __all__ = [
+    "CUDAGraph",
     "current_device",
     "device_count",
     "empty_cache",
     "get_device_name",
+    "graph",
+    "graph_pool_handle",
     "is_available",
+    "is_current_stream_capturing",
     "manual_seed",
     "manual_seed_all",
     "synchronize",
@@ -88,7 +98,9 @@ def _require() -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """Import `tensorlab.cuda.amp` and `tensorlab.cuda.jit` when they are first used."""
+    """Import `tensorlab.cuda.amp`, `jit` and what builds on modules when they are first used."""
     if name in ("amp", "jit"):
         return importlib.import_module(f"tensorlab.cuda.{name}")
+    if name == "make_graphed_callables":
+        return importlib.import_module("tensorlab.cuda.graphed").make_graphed_callables
     raise AttributeError(f"module 'tensorlab.cuda' has no attribute {name!r}")
