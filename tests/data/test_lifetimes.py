@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
+from tensorlab.kernels.blas import limit_threads
 from tensorlab.utils.data import DataLoader, Dataset, IterableDataset
-from tensorlab.utils.data._utils import pool, threads
+from tensorlab.utils.data._utils import pool
 from tensorlab.utils.data._utils.errors import ExceptionWrapper
 
 from .conftest import ended, wait_until
@@ -414,21 +415,14 @@ def test_workers_compute_in_one_thread():
 
 
 def test_threads_of_the_parent_stay():
-    before = threads.limit_threads()
+    before = limit_threads(openmp=True)
     for setter, count in before:
         setter(count)
     list(DataLoader([0], num_workers=1))
-    after = threads.limit_threads()
+    after = limit_threads(openmp=True)
     for setter, count in after:
         setter(count)
     assert [count for _, count in before] == [count for _, count in after]
-
-
-def test_libraries_are_found():
-    paths = threads._loaded_libraries()
-    config = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
-    if "openblas" in config:
-        assert any("openblas" in os.path.basename(path) for path in paths)
 
 
 def test_loaders_in_threads():
