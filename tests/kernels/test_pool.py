@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tensorlab import from_numpy
 from tensorlab._op import OPS
 from tensorlab.kernels import threads
+from tensorlab.ops import pool as ops
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -26,13 +28,14 @@ def both(name, *arguments):
 
 
 def windows(rng):
-    dims = int(rng.integers(1, 3))
+    dims = int(rng.integers(1, 4))
     kernel = tuple(int(k) for k in rng.integers(1, 5, dims))
     padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
     stride = tuple(int(s) for s in rng.integers(1, 4, dims))
     dilation = tuple(int(d) for d in rng.integers(1, 3, dims))
     size = tuple(
-        int(d * (k - 1) + 1 + rng.integers(0, 20)) for k, d in zip(kernel, dilation, strict=True)
+        int(d * (k - 1) + 1 + rng.integers(0, 20 if dims < 3 else 6))
+        for k, d in zip(kernel, dilation, strict=True)
     )
     return size, (kernel, stride, padding, dilation, bool(rng.integers(0, 2)))
 
@@ -64,6 +67,11 @@ def test_against_the_generic_path(rng, case, special):
         g = rng.standard_normal(generic.shape, np.float32)
         found, generic = both("pool_scatter", g, positions, size)
         np.testing.assert_allclose(found, generic, rtol=1e-6, atol=1e-6)
+        # Both ways through the operation: with its own rule, or with a kernel for it.
+        t = from_numpy(x).requires_grad_()
+        ops.max_pool(t, *how).backward(from_numpy(g))
+        assert t.grad is not None
+        np.testing.assert_allclose(t.grad.numpy(), generic, rtol=1e-6, atol=1e-6)
 
 
 def test_the_sign_of_zero_stays():
@@ -80,3 +88,25 @@ def test_a_place_outside_is_the_generic_path_s_error(rng):
         is NotImplemented
     )
     assert OPS["max_pool"].kernels["cpu"](g, (2,), (1,), (2,), (1,), False) is NotImplemented
+
+
+def test_a_window_may_lie_beside_the_image(rng):
+    """A dilation longer than the image: its places are not the kernel's business."""
+    x = rng.standard_normal((4, 2), np.float32)
+    how = ((2,), (1,), (1,), (3,), False)
+    assert OPS["max_pool"].kernels["cpu"](x, *how) is NotImplemented
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["numbers", "nan and infinities"])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_the_largest_of_parts(rng, dims, special):
+    for _ in range(8):
+        whole = tuple(int(n) for n in rng.integers(1, 12, dims))
+        size = tuple(int(n) for n in rng.integers(1, 8, dims))
+        x = rng.integers(-3, 3, (2, 3, *whole)).astype(np.float32)
+        if special:
+            places = rng.random(x.shape)
+            x[places < 0.2], x[places > 0.8] = np.nan, -np.inf
+        found, generic = both("adaptive_max_pool_with_indices", x, size)
+        for a, b in zip(found, generic, strict=True):
+            np.testing.assert_array_equal(a, b)

@@ -1,4 +1,4 @@
-"""Max pooling, a row of windows at a time, so that neighbours in memory are compared side by side."""
+"""Max pooling of 2 × 2 windows side by side, and gradients put where the largest were. (Others: `windows`.)"""
 
 # Numba passes the first argument of an intrinsic itself.
 # pyright: reportCallIssue=false
@@ -12,72 +12,6 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.tile import at, copy_row
 from tensorlab.kernels.threads import run_parts, split, thread_count
-
-_HOW = "int64, int64, int64, int64, int64, int64, int64, int64"  # kernel, stride, padding, dilation
-
-
-@compiled(f"void(float32[:, :, ::1], float32[:, :, ::1], int64, int64, {_HOW})")
-def largest(x, out, first, last, kh, kw, sh, sw, ph, pw, dh, dw):
-    """The largest of every window of planes first…last; nan is the largest."""
-    height, width = x.shape[1:]
-    rows, columns = out.shape[1:]
-    for plane in range(first, last):
-        for i in range(rows):
-            for c in range(columns):
-                out[plane, i, c] = -np.inf
-            for k in range(kh):
-                row = i * sh - ph + k * dh
-                if row < 0 or row >= height:
-                    continue
-                for m in range(kw):
-                    # Columns whose window has its element m inside the image.
-                    offset = m * dw - pw
-                    begin = max(0, (sw - 1 - offset) // sw)
-                    end = min(columns, (width - 1 - offset) // sw + 1)
-                    for c in range(begin, end):
-                        value, best = x[plane, row, offset + c * sw], out[plane, i, c]
-                        stays = (best >= value) | (best != best)
-                        out[plane, i, c] = best if stays else value
-
-
-@compiled(f"void(float32[:, :, ::1], int64[:, :, ::1], int64, int64, {_HOW})")
-def positions(x, out, first, last, kh, kw, sh, sw, ph, pw, dh, dw):
-    """Where in its plane the largest of every window is: of equals the first, of nans the last."""
-    height, width = x.shape[1:]
-    rows, columns = out.shape[1:]
-    best = np.empty(columns, np.float32)
-    # The number of the element within its window, kept as a float: then all that the inner loop
-    # chooses between is of one size, and a whole vector of windows is decided at once.
-    which = np.empty(columns, np.float32)
-    for plane in range(first, last):
-        for i in range(rows):
-            for c in range(columns):
-                which[c] = -1
-                best[c] = -np.inf
-            for k in range(kh):
-                row = i * sh - ph + k * dh
-                if row < 0 or row >= height:
-                    continue
-                for m in range(kw):
-                    offset = m * dw - pw
-                    begin = max(0, (sw - 1 - offset) // sw)
-                    end = min(columns, (width - 1 - offset) // sw + 1)
-                    number = np.float32(k * kw + m)
-                    for c in range(begin, end):
-                        value, so_far = x[plane, row, offset + c * sw], best[c]
-                        wins = (value > so_far) | (value != value)
-                        best[c] = value if wins else so_far
-                        which[c] = number if wins else which[c]
-            top = i * sh - ph
-            for c in range(columns):
-                left = c * sw - pw
-                if which[c] >= 0:
-                    k, m = divmod(int(which[c]), kw)
-                    out[plane, i, c] = (top + k * dh) * width + left + m * dw
-                else:  # nothing is larger than the padding: PyTorch names the first that is none
-                    down = (max(0, -top) + dh - 1) // dh * dh
-                    right = (max(0, -left) + dw - 1) // dw * dw
-                    out[plane, i, c] = (top + down) * width + left + right
 
 
 @compiled("void(float32[:, :, ::1], float32[:, :, ::1], int64[:, :, ::1], boolean, int64, int64)")
@@ -138,56 +72,30 @@ def scatter(g, places, out, outside, first, last):
                 outside[0] = True
 
 
-def _planes(x: np.ndarray, dims: int) -> np.ndarray:
-    """(…, *size) as contiguous (planes, rows, columns)."""
-    size = x.shape[x.ndim - dims :] if dims == 2 else (1, x.shape[-1])
-    return np.ascontiguousarray(x).reshape(-1, *size)
-
-
 def _each(part: Any, planes: int, work: int) -> None:
     run_parts(part, split(planes, thread_count(work)))
 
 
-def _how(kernel: Any, stride: Any, padding: Any, dilation: Any) -> tuple[int, ...]:
-    fill = (1, 1, 0, 1) if len(kernel) == 1 else ()
-    given = (kernel, stride, padding, dilation)
-    if fill:
-        return tuple(n for f, v in zip(fill, given, strict=True) for n in (f, v[0]))
-    return tuple(n for v in given for n in v)
+def _halved(x: np.ndarray, count: Any, kind: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Planes of x, and room for the results of this kind."""
+    planes = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
+    return planes, np.empty((len(planes), *count), kind)
 
 
-def _is_halving(planes: np.ndarray, numbers: tuple[int, ...]) -> bool:
-    return numbers == (2, 2, 2, 2, 0, 0, 1, 1) and planes.shape[2] % 2 == 0
+def max_pool(x: np.ndarray, count: Any) -> np.ndarray:
+    """The largest of all 2 × 2 windows side by side of x (…, rows, columns), of which columns are even."""
+    planes, out = _halved(x, count, np.float32)
+    none = np.empty((0, 0, 0), np.int64)
+    _each(lambda a, b: halves(planes, out, none, False, a, b), len(planes), 8 * out.size)
+    return out.reshape(*x.shape[:-2], *count)
 
 
-def max_pool(x: np.ndarray, count: Any, *how: Any) -> np.ndarray:
-    """The largest of every window of x (…, *size): (…, *count)."""
-    dims = len(count)
-    planes = _planes(x, dims)
-    out = np.empty((planes.shape[0], count[0] if dims == 2 else 1, count[-1]), np.float32)
-    numbers = _how(*how)
-    work = 2 * out.size * numbers[0] * numbers[1]
-    if _is_halving(planes, numbers):
-        none = np.empty((0, 0, 0), np.int64)
-        _each(lambda a, b: halves(planes, out, none, False, a, b), len(planes), work)
-    else:
-        _each(lambda a, b: largest(planes, out, a, b, *numbers), len(planes), work)
-    return out.reshape(*x.shape[: x.ndim - dims], *count)
-
-
-def max_pool_positions(x: np.ndarray, count: Any, *how: Any) -> np.ndarray:
-    """Where the largest of every window is, counted within each image."""
-    dims = len(count)
-    planes = _planes(x, dims)
-    out = np.empty((planes.shape[0], count[0] if dims == 2 else 1, count[-1]), np.int64)
-    numbers = _how(*how)
-    work = 4 * out.size * numbers[0] * numbers[1]
-    if _is_halving(planes, numbers):
-        sizes = np.empty(out.shape, np.float32)
-        _each(lambda a, b: halves(planes, sizes, out, True, a, b), len(planes), work)
-    else:
-        _each(lambda a, b: positions(planes, out, a, b, *numbers), len(planes), work)
-    return out.reshape(*x.shape[: x.ndim - dims], *count)
+def max_pool_positions(x: np.ndarray, count: Any) -> np.ndarray:
+    """Where the largest of these windows are, counted within each image."""
+    planes, out = _halved(x, count, np.int64)
+    sizes = np.empty(out.shape, np.float32)
+    _each(lambda a, b: halves(planes, sizes, out, True, a, b), len(planes), 16 * out.size)
+    return out.reshape(*x.shape[:-2], *count)
 
 
 def pool_scatter(g: np.ndarray, places: np.ndarray, size: Any) -> Any:

@@ -41,6 +41,7 @@ __all__ = [
     "copy_row",
     "dots",
     "merge_row",
+    "scale_row",
     "split_row",
     "tile",
     "transpose_block",
@@ -383,6 +384,36 @@ def copy_row(typingctx, source, target, count, plus):  # type: ignore[no-untyped
         return context.get_dummy_value()
 
     return types.void(pointer, pointer, types.int64, types.float32), codegen
+
+
+@intrinsic
+def scale_row(typingctx, source, target, count, factor, add):  # type: ignore[no-untyped-def]
+    """target[:count] = source[:count] · factor, added to what is there if `add`; as `copy_row`."""
+    pointer = types.CPointer(types.float32)
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        source, target, count, factor, add = args
+        masked = _Masked(builder)
+        by, adds = _broadcast(builder, factor), cgutils.as_bool_bit(builder, add)
+        nothing = ir.Constant(_vector, [-0.0] * LANES)
+
+        def result(value: Any, so_far: Any) -> Any:
+            start = builder.select(adds, so_far, nothing)
+            return builder.fadd(builder.fmul(value, by), start)
+
+        def whole(i: Any) -> None:
+            here, there = builder.gep(source, [i]), builder.gep(target, [i])
+            _store(builder, result(_load(builder, here), _load(builder, there)), there)
+
+        def rest(i: Any) -> None:
+            mask = masked.mask(builder.sub(count, i))
+            here, there = builder.gep(source, [i]), builder.gep(target, [i])
+            masked.store(result(masked.load(here, mask), masked.load(there, mask)), there, mask)
+
+        _whole_and_rest(builder, count, LANES, whole, rest)
+        return context.get_dummy_value()
+
+    return types.void(pointer, pointer, types.int64, types.float32, types.boolean), codegen
 
 
 @intrinsic
