@@ -20,6 +20,9 @@ __all__ = ["Activations"]
 
 #: A unit is dead when it has been 0 for so many examples in a row.
 DEAD_AFTER = 256
+#: One that was never active is, after so many examples in so many steps: steps that are looked at
+#: seldom lie far apart, and more of them may not come.
+NEVER_ACTIVE, IN_STEPS = 64, 3
 
 
 class Activations:
@@ -37,6 +40,8 @@ class Activations:
         self._names = {id(module): name for name, module in model.named_modules()}
         self._model = model
         self._quiet: dict[str, np.ndarray] = {}  # examples since each unit was last above 0
+        self._seen: dict[str, int] = {}  # examples in all
+        self._steps: dict[str, int] = {}  # that gave these
         self.begin()
 
     def begin(self) -> None:
@@ -101,7 +106,17 @@ class Activations:
         quiet = self._quiet.get(name)
         if quiet is None or quiet.shape != active.shape:
             quiet = np.zeros(active.shape, np.int64)
-        self._quiet[name] = np.where(active, 0, quiet + out.size // out.shape[unit])
+            self._seen[name] = self._steps[name] = 0
+        examples = out.size // out.shape[unit]
+        self._quiet[name] = np.where(active, 0, quiet + examples)
+        self._seen[name] += examples
+
+    def _dead_after(self, name: str) -> int:
+        """For how many examples a unit has to be 0 to count as dead."""
+        seen = self._seen[name]
+        if self._steps[name] >= IN_STEPS and NEVER_ACTIVE <= seen < DEAD_AFTER:
+            return seen
+        return DEAD_AFTER
 
     def end(self) -> dict[str, tuple[float, ...]]:
         """What the step gave: for each name mean, std, zeros, saturated and dead."""
@@ -109,7 +124,8 @@ class Activations:
         for name, passes in self._now.items():
             dead = nan
             if name in self._quiet:
-                dead = float((self._quiet[name] >= DEAD_AFTER).mean())
+                self._steps[name] += 1
+                dead = float((self._quiet[name] >= self._dead_after(name)).mean())
             found[name] = (
                 *(sum(column) / len(passes) for column in zip(*passes, strict=True)),
                 dead,

@@ -357,8 +357,8 @@ class GradientRecorder:
 
         statistic: "mean", "std", "zeros" (which share is exactly 0), "saturated" (which share lies
         where the slope is almost none; nan for kinds that do not saturate), "dead" (which share of
-        the units, features or channels, has been 0 for the last 256 examples and more; nan for
-        kinds that have no dead units).
+        the units, features or channels, has been 0 for the last 256 examples and more, or in all of
+        at least three steps with 64 examples; nan for kinds that have no dead units).
         """
         column = ACTIVATION_STATISTICS.index(statistic)
         missing = (nan,) * len(ACTIVATION_STATISTICS)

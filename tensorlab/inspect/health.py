@@ -33,6 +33,7 @@ VANISHING = 1e-4  # of the largest root mean square gradient of any weight matri
 VANISHED = 1e-7  # norm of all gradients over norm of all weights, at the start
 EXPLODING = 100.0  # norm of all gradients over norm of all weights
 GROWN = 1e4  # times the gradient norm of the first steps
+ROUNDING = 1e-5  # of the largest root mean square gradient: less is rounding, and moves nothing
 DEAD = 0.75  # share of a layer's units
 SATURATED = 0.8  # share of an activation's values
 STEADY, LONG = 0.85, 16  # rank correlation of loss and step, over at least so many steps
@@ -85,7 +86,7 @@ def examine(record: GradientRecorder) -> list[Flag]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # medians of nothing are nan, on purpose
         # After a nan everything else is nan, or 0, or dead, and says nothing more.
-        for look in _LOOKS if not record.accidents else (_nonfinite, _loss, _zero_grad):
+        for look in _LOOKS if not record.accidents else (_nonfinite, _blown_up, _loss, _zero_grad):
             found += look(record)
         if not any(flag.kind in ("dead", "vanishing", "nonfinite") for flag in found):
             found += _unmoved(record)  # else that is why they do not move
@@ -106,6 +107,21 @@ def _nonfinite(record: GradientRecorder) -> list[Flag]:
         "autograd.detect_anomaly() names the line."
     )
     return [Flag("nonfinite", "error", names, step, reason, suggestion)]
+
+
+def _blown_up(record: GradientRecorder) -> list[Flag]:
+    """Gradients that were far too large before nan and infinity came of it."""
+    before = record.steps < record.accidents[0][0]
+    ratio = _total(record.series("raw_norm")[before]) / _total(record.series("weight_norm")[before])
+    large = np.flatnonzero(ratio > EXPLODING)
+    if not large.size:
+        return []
+    step = int(record.steps[before][large[-1]])
+    reason = (
+        f"At step {step}, before that, the gradients were {ratio[large[-1]]:.3g} times as large as the "
+        "weights (norms)."
+    )
+    return [Flag("exploding", "error", (), step, reason, _EXPLODING_ADVICE)]
 
 
 # The loss ----------------------------------------------------------------------------------
@@ -155,19 +171,27 @@ def _loss(record: GradientRecorder) -> list[Flag]:
         )
         suggestion = "The learning rate is probably too large: divide it by 10."
         return [Flag("rising_loss", "warning", (), step, reason, suggestion)]
-    finite = driven[np.isfinite(driven)]
-    if (
-        _falls(driven)
-        and np.all(finite < 0)
-        and abs(_last(finite)) > 10 * max(abs(finite[0]), 1e-3)
-    ):
+    if _falls_without_end(driven):
+        finite = driven[np.isfinite(driven)]
         reason = (
             "The loss was below 0 from the start and falls without end, "
-            f"from {finite[0]:.3g} to {_last(finite):.3g}: "
+            f"from {finite[0]:.3g} to {finite[-1]:.3g}: "
             "a loss usually has a lower bound, near which training slows down."
         )
         return [Flag("wrong_sign", "error", (), step, reason, change)]
     return []
+
+
+def _falls_without_end(driven: np.ndarray) -> bool:
+    """Whether a loss that began below 0 is many times as far below by now."""
+    finite = driven[np.isfinite(driven)]
+    if finite.size < 2 or not np.all(finite < 0):
+        return False
+    if _falls(driven):
+        return abs(_last(finite)) > 10 * max(abs(finite[0]), 1e-3)
+    # Of a short run, or one that is looked at seldom, there are too few for a trend.
+    far = 30 if finite.size >= 4 else 100
+    return bool(np.all(np.diff(finite) < 0)) and abs(finite[-1]) > far * max(abs(finite[0]), 0.1)
 
 
 def _trend(values: np.ndarray) -> float:
@@ -182,9 +206,11 @@ def _trend(values: np.ndarray) -> float:
 def _is_negative_of(driven: np.ndarray, objective: np.ndarray) -> bool:
     """Whether one is the other times the same number below 0, at every step."""
     known = np.isfinite(driven) & np.isfinite(objective) & (objective > 0)
-    if known.sum() < ENOUGH:
+    if not known.any():
         return False
     ratio = driven[known] / objective[known]
+    if known.sum() == 1:
+        return abs(ratio[0] + 1) < 1e-6
     return bool(np.all(ratio < 0) and np.ptp(ratio) < 0.01 * abs(ratio.mean()))
 
 
@@ -233,22 +259,18 @@ def _sizes(record: GradientRecorder) -> list[Flag]:
     # The worst three steps in a row: once it has blown up, what is left may well be small.
     rows = [recent[i : recent.size - ENOUGH + 1 + i] for i in range(ENOUGH)]
     now = float(np.max(np.median(rows, axis=0))) if recent.size >= ENOUGH else 0.0
-    advice = (
-        "Lower the learning rate, initialise with smaller weights (nn.init.kaiming_normal_, "
-        "xavier_uniform_), normalise inputs and layers, or clip with nn.utils.clip_grad_norm_."
-    )
     if now > EXPLODING:
         reason = (
             f"The gradients are {now:.3g} times as large as the weights (norms over the last sampled "
             "steps)."
         )
-        return [Flag("exploding", "error", (), step, reason, advice)]
+        return [Flag("exploding", "error", (), step, reason, _EXPLODING_ADVICE)]
     finite = raw[np.isfinite(raw)]
     if finite.size >= 2 * ENOUGH:
         early, late = float(np.median(finite[:ENOUGH])), float(np.median(finite[-ENOUGH:]))
         if early > 0 and late > GROWN * early and now > 1:
             reason = f"The norm of the gradients grew from {early:.3g} to {late:.3g}."
-            return [Flag("exploding", "error", (), step, reason, advice)]
+            return [Flag("exploding", "error", (), step, reason, _EXPLODING_ADVICE)]
     sizes = np.array([n > 1 for n in record.sizes])
     updates = np.nanmedian(record.series("update_ratio")[-WINDOW:], axis=0)
     large = np.isfinite(updates) & (updates > 1) & _matrices(record) & sizes
@@ -259,7 +281,7 @@ def _sizes(record: GradientRecorder) -> list[Flag]:
             f"One step changes {_listed(names)} by more than the weights themselves ({worst:.3g} "
             "times)."
         )
-        return [Flag("exploding", "error", names, step, reason, advice)]
+        return [Flag("exploding", "error", names, step, reason, _EXPLODING_ADVICE)]
     begin = ratio[:ENOUGH]
     if len(begin) >= ENOUGH and np.all(begin < VANISHED) and np.all(raw[:ENOUGH] > 0):
         reason = (
@@ -270,6 +292,10 @@ def _sizes(record: GradientRecorder) -> list[Flag]:
     return []
 
 
+_EXPLODING_ADVICE = (
+    "Lower the learning rate, initialise with smaller weights (nn.init.kaiming_normal_, "
+    "xavier_uniform_), normalise inputs and layers, or clip with nn.utils.clip_grad_norm_."
+)
 _VANISHING_ADVICE = (
     "Use ReLU or GELU rather than sigmoid and tanh, an initialisation that fits "
     "(nn.init.kaiming_normal_), normalisation layers or residual connections."
@@ -345,7 +371,10 @@ def _unmoved(record: GradientRecorder) -> list[Flag]:
             "rounding on the way."
         )
         found.append(Flag("frozen", "warning", names, step, reason, suggestion))
-    stuck = known & ~zero & np.all(updates == 0, axis=0)
+    # A bias before a normalisation has no effect: what it gets is what rounding left of 0.
+    rms = np.nanmedian(record.series("rms")[-WINDOW:], axis=0)
+    matters = rms > ROUNDING * np.nanmax(rms, initial=0)
+    stuck = known & ~zero & matters & np.all(updates == 0, axis=0)
     if stuck.any():
         names = _names(record, stuck)
         reason = (
@@ -374,7 +403,7 @@ def _activations(record: GradientRecorder) -> list[Flag]:
         which = tuple(names[dead >= DEAD])
         reason = (
             f"{np.min(dead[dead >= DEAD]):.0%} of the units of {_listed(which)} have been 0 for "
-            "hundreds of examples: their gradients are 0 too, so they stay dead."
+            "all examples that were seen lately: their gradients are 0 too, so they stay dead."
         )
         suggestion = (
             "Lower the learning rate, start biases at 0 or above, normalise the inputs, or use "

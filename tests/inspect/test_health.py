@@ -16,7 +16,7 @@ from tensorlab import nn
 from tensorlab.inspect import GradientRecorder, gradients
 from tensorlab.inspect.health import KINDS
 from tensorlab.nn import functional as F
-from tensorlab.optim import SGD
+from tensorlab.optim import SGD, Adam
 
 _spec = importlib.util.spec_from_file_location("inspect_nets", Path(__file__).with_name("nets.py"))
 assert _spec is not None
@@ -37,12 +37,12 @@ def kinds(recorder: GradientRecorder) -> list[str]:
     return [flag.kind for flag in flags]
 
 
-@pytest.mark.parametrize("repetition", range(2))
 @pytest.mark.parametrize("kind", nets.HEALTHY)
-def test_healthy_nets_raise_no_flag(kind: str, repetition: int, rng) -> None:
-    recorder = nets.healthy(kind, rng)
-    assert np.isfinite(recorder.losses).all()
-    assert not [str(flag) for flag in recorder.flags()]
+def test_healthy_nets_raise_no_flag(kind: str, rng) -> None:
+    for _ in range(2 if kind in nets.SLOW else 10):
+        recorder = nets.healthy(kind, rng)
+        assert np.isfinite(recorder.losses).all()
+        assert not [str(flag) for flag in recorder.flags()]
 
 
 def deep(
@@ -89,20 +89,109 @@ def test_clipping_does_not_hide_an_explosion(rng) -> None:
     assert (np.sqrt(np.square(recorder.series("raw_norm")).sum(1)) > 100).all()
 
 
+def test_an_explosion_that_ends_in_nan_is_named_too(rng) -> None:
+    with np.errstate(all="ignore"):
+        recorder = deep(rng, nn.ReLU, 2.0, 0.1)
+    assert kinds(recorder) == ["nonfinite", "exploding"]
+    assert "before that, the gradients were" in recorder.flags()[1].reason
+
+
 def test_a_large_initialisation_saturates_tanh(rng) -> None:
     assert "saturated" in kinds(deep(rng, nn.Tanh, 5.0, 1e-3))
 
 
+def with_dead_units(kind: str) -> nn.Module:
+    model = nets.Functional() if kind == "functional" else nets.dense(20, 32, 32, 5)
+    nn.init.constant_((model.b if kind == "functional" else model[2]).bias, -100.0)
+    return model
+
+
 @pytest.mark.parametrize("kind", ["module", "functional"])
 def test_dead_relus(kind: str, rng) -> None:
-    model = nets.Functional() if kind == "functional" else nets.dense(20, 32, 32, 5)
-    layer = model.b if kind == "functional" else model[2]
-    nn.init.constant_(layer.bias, -100.0)
+    model = with_dead_units(kind)
     optimizer = SGD(model.parameters(), lr=0.1)
     recorder = nets.train(model, nets.classes(rng, 20, 5), F.cross_entropy, optimizer, 20)
     assert kinds(recorder) == ["dead"]
     assert recorder.flags()[0].where == (("relu#2",) if kind == "functional" else ("3",))
     assert "100%" in recorder.flags()[0].reason
+
+
+# A short run that is looked at seldom, as by default -----------------------------------------
+
+
+def seldom(
+    model: nn.Module, rng: np.random.Generator, looks: int, loss_of: Any = F.cross_entropy,
+    optimizer: Any = None, zero: bool = True,
+) -> GradientRecorder:  # fmt: skip
+    batch = nets.classes(rng, 20, 5)
+    optimizer = optimizer or nets.any_optimizer(model, rng)
+    with np.errstate(all="ignore"), gradients(model, every=30) as recorder:
+        for _ in range(30 * looks):
+            x, y = batch()
+            if zero:
+                optimizer.zero_grad()
+            loss_of(model(x), y).backward()
+            optimizer.step()
+    assert len(recorder.steps) == looks
+    return recorder
+
+
+def test_few_looks_are_enough_for_dead_units(rng) -> None:
+    assert "dead" in kinds(seldom(with_dead_units("module"), rng, 3))
+    assert kinds(seldom(nets.dense(20, 32, 32, 5), rng, 3)) == []
+
+
+def test_few_looks_are_enough_for_a_forgotten_zero_grad(rng) -> None:
+    model = nets.dense(20, 32, 32, 5)
+    optimizer = Adam(model.parameters(), lr=1e-3)
+    assert "zero_grad" in kinds(seldom(model, rng, 4, optimizer=optimizer, zero=False))
+
+
+@pytest.mark.parametrize("looks", [1, 2, 4])
+def test_few_looks_are_enough_for_a_wrong_sign(looks: int, rng) -> None:
+    model = nets.dense(20, 32, 32, 5)
+    optimizer = Adam(model.parameters(), lr=1e-2)
+    recorder = seldom(model, rng, looks, lambda out, y: -F.cross_entropy(out, y), optimizer)
+    assert "wrong_sign" in kinds(recorder)
+
+
+def test_few_looks_are_enough_for_a_loss_without_a_lower_end(rng) -> None:
+    model = nets.dense(20, 32, 32, 5)
+    optimizer = Adam(model.parameters(), lr=1e-2)
+
+    def by_hand(out, y):
+        return -((out - F.one_hot(y, 5).float()) ** 2).mean()
+
+    recorder = seldom(model, rng, 8, by_hand, optimizer)
+    assert "wrong_sign" in kinds(recorder)
+    (flag,) = (flag for flag in recorder.flags() if flag.kind == "wrong_sign")
+    assert "falls without end" in flag.reason
+
+
+def test_a_loss_that_may_be_negative_is_no_wrong_sign(rng) -> None:
+    class Gaussian(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nets.dense(4, 32, 2)
+
+        def forward(self, x):
+            mean, log_variance = self.body(x).unbind(1)
+            return mean, log_variance.exp()
+
+    for _ in range(5):
+        model = Gaussian()
+        w = rng.normal(size=4).astype(np.float32)
+
+        def batch(w: np.ndarray = w) -> Any:
+            x = rng.normal(size=(64, 4)).astype(np.float32)
+            return tl.tensor(x), tl.tensor(x @ w / 10)
+
+        optimizer = Adam(model.parameters(), lr=1e-2)
+        recorder = nets.train(
+            model, batch, lambda out, y: F.gaussian_nll_loss(out[0], y, out[1]), optimizer, 60
+        )
+        assert recorder.losses[-1] < 0
+        assert kinds(recorder) == []
 
 
 def test_layers_that_do_not_learn(rng) -> None:
@@ -163,9 +252,10 @@ def test_nan_from_a_gradient_rule(rng) -> None:
     assert "The gradient rule of sqrt was the first" in recorder.flags()[0].reason
 
 
-def test_a_forgotten_zero_grad(rng) -> None:
+@pytest.mark.parametrize("optimizer", nets.OPTIMIZERS)
+def test_a_forgotten_zero_grad(optimizer: Any, rng) -> None:
     model = nets.Functional()
-    optimizer = SGD(model.parameters(), lr=0.01)
+    optimizer = optimizer(model.parameters())
     batch = nets.classes(rng, 20, 5)
     recorder = nets.train(model, batch, F.cross_entropy, optimizer, 20, zero=False)
     assert "zero_grad" in kinds(recorder)
@@ -211,6 +301,17 @@ def test_a_wrong_sign(loss_of: Any, settings: dict[str, Any], rng) -> None:
         found = kinds(functional(rng, loss_of, 90, lr=0.1, **settings))
     assert "wrong_sign" in found
     assert "rising_loss" not in found
+
+
+@pytest.mark.parametrize("optimizer", nets.OPTIMIZERS)
+def test_a_negated_loss_is_seen_with_every_optimizer(optimizer: Any, rng) -> None:
+    model = nets.Functional()
+    batch = nets.classes(rng, 20, 5)
+    with np.errstate(all="ignore"):
+        recorder = nets.train(
+            model, batch, lambda out, y: -F.cross_entropy(out, y), optimizer(model.parameters())
+        )
+    assert "wrong_sign" in kinds(recorder)
 
 
 @pytest.mark.parametrize(
