@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import copy
 import inspect
 import textwrap
 from collections.abc import Callable
@@ -79,11 +80,18 @@ class Source:
         )
 
     def check_written(self) -> None:
-        """Raise the `NotImplementedError` with which the function says that it is still to be written."""
+        """Raise the `NotImplementedError` with which the function says that it is still to be written.
+
+        Python runs that one statement as part of the function, so the traceback ends in its line.
+        """
         for node in self.tree.body:
             if _is_unwritten(node):
-                message = [ast.literal_eval(each) for each in getattr(node.exc, "args", [])]
-                raise NotImplementedError(*message)
+                statement = ast.increment_lineno(copy.deepcopy(node), self.first - 1)
+                module = ast.Module([statement], type_ignores=[])
+                exec(
+                    compile(module, self.function.__code__.co_filename, "exec"),
+                    self.function.__globals__,
+                )
 
     def outside(self, name: str) -> Any:
         """What a name that the function does not assign stands for; `NameError` if for nothing."""
