@@ -164,7 +164,6 @@ class Kernel:
         return translate(self.program(*args)).text
 
     def _launch(self, grid: Triple, block: Triple, *args: Any) -> None:
-        self.source.check_written()
         found = [_Argument.of(self.source.name, i, a) for i, a in enumerate(args)]
         program = self._read(found)
         self._check(program, found)
@@ -211,6 +210,7 @@ class Kernel:
             )
 
     def _read(self, found: Sequence[_Argument]) -> ir.Program:
+        self.source.check_written()
         key = tuple(a.param for a in found)
         program = self._programs.get(key)
         if program is not None and self._still_holds(program):
