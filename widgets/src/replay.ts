@@ -27,6 +27,7 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
   let warp: number | null = null;
   let timer = 0;
 
+  const notesOf = (line: number) => state.notes.filter((note) => note[0] === line);
   const step = (by: number) => go(replay.next(at, by, warp));
   const play = button("Play", "Go on by itself; space starts and stops it too", () =>
     timer === 0 ? start() : stop(),
@@ -48,29 +49,30 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
   const said = element("div", "tl-replay-words");
   aria(said, { live: "polite" });
   const picture = element("div", "tl-replay-picture");
+  aria(picture, { hidden: true }); // the words say what it shows
   const code = element("div", "tl-replay-code");
   aria(code, { role: "list", label: "Source" });
   const lines = state.source.map((text, i) => {
     const number = state.first + i;
-    const row = element("div", "", `${`${number}`.padStart(4)}  ${text}`);
-    aria(row, { role: "listitem" });
-    for (const [line, sign, note] of state.notes) {
-      if (line !== number) continue;
-      const mark = element("span", "tl-replay-note", ` ${sign} ${note.split(",")[0]}`);
-      mark.title = note;
-      row.append(mark);
+    const note = notesOf(number)[0];
+    const mark = element("span", "tl-replay-note", note?.[1] ?? " ");
+    if (note !== undefined) {
+      mark.title = note[2];
+      aria(mark, { label: note[2].split(",")[0] ?? "" });
     }
+    const row = element("div", "", `${number}`.padStart(4), " ", mark, ` ${text}`);
+    aria(row, { role: "listitem" });
     code.append(row);
     return row;
   });
   const bar = element(
     "div",
     "tl-bar",
-    button("⏮", "First step (Home)", () => go(0)),
+    button("|◀", "First step (Home)", () => go(0)),
     button("◀", "One step back (left arrow)", () => step(-1)),
     play,
     button("▶", "One step on (right arrow)", () => step(1)),
-    button("⏭", "Last step (End)", () => go(last)),
+    button("▶|", "Last step (End)", () => go(last)),
     slider,
     which.root,
     exportButtons(model, {
@@ -79,8 +81,8 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
       failed: (text) => write(message, text),
     }),
   );
-  const root = element("div", "tl-widget tl-replay", bar, message, said);
-  root.append(element("div", "tl-replay-main", code, picture));
+  const main = element("div", "tl-replay-main", code, picture);
+  const root = element("div", "tl-widget tl-replay", bar, said, main, message);
   if (!state.complete)
     root.append(
       element("div", "tl-muted", "The launch went on: only its first steps were traced."),
@@ -108,6 +110,8 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
     // While it runs, a screen reader would never come to an end.
     aria(said, { live: timer === 0 ? "polite" : "off" });
     write(said, text);
+    const notes = notesOf(state.steps[at]?.[0] ?? -1);
+    write(message, notes.map(([, sign, note]) => `${sign} ${note}`).join("\n"));
     picture.innerHTML = replay.picture(at, palette());
     lines.forEach((row, i) => {
       const now = state.first + i === state.steps[at]?.[0];

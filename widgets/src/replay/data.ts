@@ -40,8 +40,8 @@ const ROW = 32;
 const CELL = 13;
 const LEFT = 92;
 const WIDTH = LEFT + ROW * CELL + 4;
-/** More rows of an array than this are shown around those that a step touches. */
-const MOST_ROWS = 12;
+/** So many rows are shown, of all arrays together; of longer ones those around what a step touches. */
+const MOST_ROWS = 32;
 const VERBS = ["read", "written", "changed"];
 const SIGNS = "RWA";
 const HUES: Hue[] = ["--tl-1", "--tl-2", "--tl-3"];
@@ -149,6 +149,17 @@ export class Replay {
     return found;
   }
 
+  /** What has been written by the end of a step: for each array, its elements. */
+  written(at: number): Set<number>[] {
+    const found = this.state.arrays.map(() => new Set<number>());
+    for (const step of this.state.steps.slice(0, at + 1)) {
+      for (const touch of step[4]) {
+        if (touch[1] > 0) for (const element of elementsOf(touch)) found[touch[0]]?.add(element);
+      }
+    }
+    return found;
+  }
+
   /** The picture of a step, as the text of an SVG with its colours written into it. */
   picture(at: number, colors: Palette): string {
     const { state } = this;
@@ -175,15 +186,18 @@ export class Replay {
       }
     }
     const lines: string[] = [];
+    const drawn = this.rows.filter((rows) => rows.length > 0).length;
+    const most = Math.max(4, Math.floor(MOST_ROWS / Math.max(drawn, 1)));
+    const before = this.written(at);
     state.arrays.forEach((array, i) => {
       const here = touches.filter((touch) => touch[0] === i);
       let rows = this.rows[i] ?? [];
       if (rows.length === 0) return;
       const first =
         here[0] === undefined ? 0 : rows.indexOf(rowOf(array, elementsOf(here[0])[0] ?? 0)[0]);
-      if (rows.length > MOST_ROWS) {
-        const start = Math.min(Math.max(first - 2, 0), rows.length - MOST_ROWS);
-        rows = rows.slice(start, start + MOST_ROWS);
+      if (rows.length > most) {
+        const start = Math.min(Math.max(first - 2, 0), rows.length - most);
+        rows = rows.slice(start, start + most);
       }
       const hidden = (this.rows[i] as number[]).length - rows.length;
       const note = hidden > 0 ? `; ${hidden} more rows are not shown` : "";
@@ -203,6 +217,13 @@ export class Replay {
             `<path d="M${LEFT + c * CELL - 0.5} ${top}v${CELL}" stroke="${colors["--tl-text"]}"/>`,
           );
         }
+      }
+      for (const element of before[i] ?? []) {
+        const [row, column] = rowOf(array, element);
+        const r = rows.indexOf(row);
+        if (r < 0) continue;
+        const at_ = `cx="${LEFT + column * CELL + 6}" cy="${y + r * CELL + 6}"`;
+        parts.push(`<circle ${at_} r="2" fill="${colors["--tl-2"]}"/>`);
       }
       for (const touch of here) {
         const elements = elementsOf(touch);

@@ -108,6 +108,8 @@ test("the picture shows active lanes, what they touch, and conflicts with a sign
   expect(svg).toContain("▶ warp 0");
   expect(replay.picture(3, palette).match(/waits ‖ warp/g)).toHaveLength(1);
   expect(replay.picture(0, palette).match(/>R</g)).toHaveLength(32);
+  expect(replay.picture(0, palette)).not.toContain("circle");
+  expect(svg.match(/<circle/g)).toHaveLength(2);
 });
 
 function shown() {
@@ -141,7 +143,10 @@ test("keys, buttons and the slider move it; the line of the step is marked", () 
   which.dispatchEvent(new Event("change"));
   expect(said()).toContain("Step 3 of 6: warp 0");
   press("Home");
-  expect(el.querySelector(".tl-replay-note")?.textContent).toBe(" ! bank-conflict");
+  expect(el.querySelector(".tl-replay-note[aria-label=bank-conflict]")?.textContent).toBe("!");
+  expect(el.querySelector(".tl-message")?.textContent).toBe("");
+  press("End");
+  expect(el.querySelector(".tl-message")?.textContent).toBe("! bank-conflict, line 5: two rounds");
   end();
   expect(el.children).toHaveLength(0);
 });
