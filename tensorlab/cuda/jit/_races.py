@@ -92,27 +92,55 @@ class AccessLog:
 
     def races(self) -> list[Race]:
         """The races in the log, one for each pair of places in the source; the log is then empty."""
-        if not self._parts or not any(self._kinds[p[5]] != READ for p in self._parts):
+        if not self._parts or not any(np.any(self._kinds[p[5]] != READ) for p in self._parts):
             self._parts, self._rows = [], 0
             return []
-        address, thread, epoch, turn, value, site = self._columns()
-        kind, block, warp = self._kinds[site], thread // self._threads, thread >> 5
+        log = _Columns(*self._columns(), kinds=self._kinds, threads=self._threads)
         found: list[_Ints] = []
-        rows = np.arange(len(address))
+        rows = np.arange(len(log.address))
         if self._per_block:
             single = rows
-            keys: tuple[_Ints, ...] = (address, block)
+            keys: tuple[_Ints, ...] = (log.address, log.block)
         else:
-            racy, single = _split(rows, (address,), kind, thread, block)
+            racy, single = _split(rows, (log.address,), log.kind, log.thread, log.block)
             found += racy
-            keys = (address,)
+            keys = (log.address,)
         # In one block: the same element between the same two barriers.
-        racy, single = _split(single, (*keys, epoch), kind, thread, warp)
+        racy, single = _split(single, (*keys, log.epoch), log.kind, log.thread, log.warp)
         found += racy
         # In one warp: between the same two syncwarps too.
-        racy, _ = _split(single, (*keys, epoch, warp, turn), kind, thread, thread)
+        keys = (*keys, log.epoch, log.warp, log.turn)
+        racy, _ = _split(single, keys, log.kind, log.thread, log.thread)
         found += racy
-        return list(_name(found, address, thread, kind, block, warp, value, site))
+        return list(_name(found, log))
+
+
+class _Columns:
+    """A log as one array for each thing that is written down, and what follows from them."""
+
+    def __init__(
+        self,
+        address: _Ints,
+        thread: _Ints,
+        epoch: _Ints,
+        turn: _Ints,
+        value: _Ints,
+        site: _Ints,
+        *,
+        kinds: _Ints,
+        threads: int,
+    ) -> None:
+        self.address, self.thread, self.site = address, thread, site
+        self.epoch, self.turn, self.value = epoch, turn, value
+        self.kind, self.block, self.warp = kinds[site], thread // threads, thread >> 5
+
+    def clashes(self, one: int, rows: _Ints) -> _Ints:
+        """Those of the rows, all of one element, that race with row `one`."""
+        alone = (self.kind[one] == self.kind[rows]) & (self.kind[rows] != WRITE)
+        ordered = self.epoch[rows] != self.epoch[one]
+        ordered |= (self.warp[rows] == self.warp[one]) & (self.turn[rows] != self.turn[one])
+        ordered &= self.block[rows] == self.block[one]
+        return rows[(self.thread[rows] != self.thread[one]) & ~alone & ~ordered]
 
 
 def _split(
@@ -146,54 +174,39 @@ def _split(
     return racy, rows[left]
 
 
-def _name(
-    found: list[_Ints],
-    address: _Ints,
-    thread: _Ints,
-    kind: _Ints,
-    block: _Ints,
-    warp: _Ints,
-    value: _Ints,
-    site: _Ints,
-) -> Iterator[Race]:
+def _name(found: list[_Ints], log: _Columns) -> Iterator[Race]:
     """For each pair of places one example, and for how many elements there is one."""
     pairs: dict[tuple[Any, ...], list[Any]] = {}
     for rows in found:
-        # Rows of an element are in the order in which they ran. The pair that explains most is a
-        # write and what another group did.
-        strongest = kind[rows].max()
-        first = rows[np.flatnonzero(kind[rows] == strongest)[0]]
-        others = rows[thread[rows] != thread[first]]
-        if strongest == ATOMIC:  # it is a plain read that they race with
-            reads, atomics = rows[kind[rows] == READ], rows[kind[rows] == ATOMIC]
-            for first in (reads[0], reads[-1]):
-                others = atomics[thread[atomics] != thread[first]]
-                if len(others):
-                    break
-            else:
-                first = reads[np.flatnonzero(thread[reads] != thread[reads[0]])[0]]
-                others = atomics[thread[atomics] != thread[first]]
-        for differs in (block, warp):
-            far = others[differs[others] != differs[first]]
-            if len(far):
-                others = far
-                break
-        # A read beside the write says more than a second write of the same line.
-        mixed = others[site[others] != site[first]]
-        second = mixed[0] if len(mixed) else others[0]
-        one, two = sorted((int(first), int(second)))
-        writes_alone = bool(np.all(kind[rows] == WRITE))
-        same_value = writes_alone and bool(np.all(value[rows] == value[first]))
+        one, two = sorted(_example(rows, log))
+        writes_alone = bool(np.all(log.kind[rows] == WRITE))
         key = (
-            int(site[one]),
-            int(site[two]),
-            bool(block[one] == block[two]),
-            bool(warp[one] == warp[two]),
-            same_value,
+            int(log.site[one]),
+            int(log.site[two]),
+            bool(log.block[one] == log.block[two]),
+            bool(log.warp[one] == log.warp[two]),
+            writes_alone and bool(np.all(log.value[rows] == log.value[one])),
         )
         if key in pairs:
             pairs[key][1] += 1
         else:
-            pairs[key] = [(int(address[one]), (int(thread[one]), int(thread[two]))), 1]
+            threads = int(log.thread[one]), int(log.thread[two])
+            pairs[key] = [(int(log.address[one]), threads), 1]
     for (one, two, same_block, same_warp, same_value), ((where, threads), count) in pairs.items():
         yield Race(where, threads, (one, two), same_block, same_warp, same_value, count)
+
+
+def _example(rows: _Ints, log: _Columns) -> tuple[int, int]:
+    """Two of an element's accesses that race; rows are in the order in which they ran.
+
+    What explains most: a write, and what a thread far away did in another line.
+    """
+    by_strength = rows[np.argsort(-log.kind[rows], kind="stable")]
+    first, others = next(
+        (int(row), clashing) for row in by_strength if len(clashing := log.clashes(int(row), rows))
+    )
+    for differs in (log.block, log.warp, log.site):
+        far = others[differs[others] != differs[first]]
+        if len(far):
+            others = far
+    return first, int(others[0])

@@ -239,6 +239,8 @@ class Slot:
         dtype = frame.program.locals[stmt.name]
         if not any(isinstance(each, np.ndarray) for each in (start, stop, step)):
             inside = lanes
+            if step == 0 and start < stop:
+                self.launch.endless(self, stmt, inside)
             for each in range(int(start), int(stop), int(step) or 1):
                 if not inside.n:
                     break
@@ -269,6 +271,9 @@ class Slot:
         while inside.n:
             now, end, by = inside.pick(count), inside.pick(stop), inside.pick(step)
             going = np.where(by >= 0, now < end, now > end)
+            stuck = going & (by == 0)
+            if stuck.any():
+                self.launch.endless(self, stmt, inside.where(stuck))
             if not going.all():
                 loop[0].append(inside.where(~going))
                 inside = inside.where(going)

@@ -100,7 +100,9 @@ def run(
         value if param.ndim is not None else param.dtype.type(value)
         for (_, param), value in zip(program.params, args, strict=True)
     ]
-    kept[key][1](grid, block, tuple(values))
+    where = next(value.device for value in values if hasattr(value, "device"))
+    with where:  # the GPU that has the arrays, whichever is the current one
+        kept[key][1](grid, block, tuple(values))
 
 
 class _Writer:

@@ -339,7 +339,8 @@ class KernelReport:
             (
                 "warps",
                 f"{c.lane_efficiency:.0%} of the lanes active; "
-                f"{c.divergent_branches:,} of {c.branches:,} branches came apart; {c.barriers:,} barrier{'s' * (c.barriers != 1)}",
+                f"{c.divergent_branches:,} of {c.branches:,} branches came apart; "
+                f"{c.barriers:,} barrier{'s' * (c.barriers != 1)}",
             )
         )
         rows.append(("arithmetic", f"{c.flops:,} FLOP, {c.intensity:.3g} for each byte moved"))

@@ -328,13 +328,16 @@ class Launch:
         self.problems.add(("deadlock",), 1, lambda: finding)
         raise _Stopped(f"deadlock in line {line}")
 
-    def endless(self, slot: Slot, stmt: ir.While, lanes: Lanes) -> None:
+    def endless(self, slot: Slot, stmt: ir.While | ir.For, lanes: Lanes) -> None:
         place = self.problems.place(lanes.pick(slot.thread)[0])
         finding = self.problems.finding(
             "endless-loop",
             "error",
             stmt.line,
-            f"{place} has been through this loop {self.limit:,} times, and {lanes.n:,} threads are in it",
+            f"{place} goes with a step of 0"
+            if isinstance(stmt, ir.For)
+            else f"{place} has been through this loop {self.limit:,} times, and {lanes.n:,} threads "
+            "are in it",
             "check that what the condition reads changes in the loop; a thread that waits for another "
             "of its own warp, or for another block, may wait for ever. A longer loop can be allowed "
             "with jit.watch(limit=…)",

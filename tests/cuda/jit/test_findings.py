@@ -331,6 +331,19 @@ def test_endless_loop_is_stopped():
 
 
 @jit.kernel
+def step_of_nothing(x, each):
+    for i in range(0, 3, x[0] if each else x[threadIdx.x]):
+        x[1] = i
+
+
+@pytest.mark.parametrize("each", [True, False])
+def test_a_step_of_zero_never_ends(each):
+    report = watched(step_of_nothing, (1, 2), zeros(2, dtype=np.int32), each)
+    (found,) = report.of_kind("endless-loop")
+    assert "a step of 0" in found.message
+
+
+@jit.kernel
 def wait_for_a_flag(flag, out):
     """The second warp waits for the first one, without a barrier."""
     if threadIdx.x < 32:
