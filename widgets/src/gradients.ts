@@ -367,8 +367,8 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
   read();
   model.on("change:state", changed);
   const offTheme = onTheme(draw);
-  // Histograms need the width that the page gives them only now.
-  const first = requestAnimationFrame(() => drawHistograms());
+  // Only now the page gives them their width and the theme's colours.
+  const first = requestAnimationFrame(draw);
   return () => {
     cancelAnimationFrame(frame);
     cancelAnimationFrame(first);

@@ -66,11 +66,13 @@ export class HistogramView {
     context.font = "11px sans-serif";
     context.textAlign = "right";
     context.textBaseline = "middle";
-    const every = Math.max(1, Math.ceil(((high - low + 1) * 14) / HEIGHT / 1));
+    const every = Math.max(1, Math.ceil(((high - low + 1) * 14) / HEIGHT));
     const middle = run.edges.length / 2;
     for (let bin = low; bin <= high; bin++) {
       if ((bin - middle) % every !== 0) continue;
-      context.fillText(binName(run.edges, bin), LEFT - 6, (high - bin + 0.5) * tall);
+      // The outermost are not cut by the edges of the canvas.
+      const y = Math.min(Math.max((high - bin + 0.5) * tall, 6), HEIGHT - 6);
+      context.fillText(binName(run.edges, bin), LEFT - 6, y);
     }
   }
 
