@@ -100,7 +100,8 @@ template <typename Op, typename A, typename S> __device__ inline A over_row(A x,
 }
 
 // For arguments that no kernel can do anything with: says so, and ends the program's use of the device,
-// as PyTorch's kernels do. (To ask beforehand, the processor would have to wait for the device.)
+// as PyTorch's kernels do. To ask beforehand, the processor would have to wait for the device; where there
+// is little to do, the launchers leave it to the generic path, which does that and raises an error.
 #define REFUSE(...)          \
     do {                     \
         printf(__VA_ARGS__); \

@@ -9,6 +9,7 @@ import numpy as np
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
+    checks_on_host,
     contiguous,
     i32,
     launch,
@@ -43,7 +44,7 @@ def _flat(indices: Any) -> Any:
 def embedding(
     weight: Any, indices: Any, padding_idx: Any, scale_grad_by_freq: Any, sparse: Any
 ) -> Any:
-    if sparse or not _suits(weight, indices) or weight.ndim != 2:
+    if sparse or not _suits(weight, indices) or weight.ndim != 2 or checks_on_host(indices):
         return NotImplemented
     weight, flat = contiguous(weight), _flat(indices)
     rows, size = weight.shape

@@ -24,6 +24,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tensorlab import _capturing
+
 FOLDER = Path(__file__).parent
 
 #: What kernels call the dtypes they take.
@@ -142,6 +144,16 @@ def ours(*arrays: Any) -> bool:
     """Whether these are arrays of the runtime's class, of any dtype, None not counted."""
     found = runtime()
     return found is not None and all(a is None or isinstance(a, found.array_type) for a in arrays)
+
+
+#: Below this many indices the generic path takes them: it looks at them on the host, and its error names
+#: the index. Above, that would keep the device waiting, and kernels stop the program instead, as PyTorch's.
+CHECKED = 256
+
+
+def checks_on_host(indices: Any) -> bool:
+    """Whether the generic path shall look at these indices; never while a graph is being captured."""
+    return indices.size < CHECKED and _capturing.current is None
 
 
 def xp() -> Any:

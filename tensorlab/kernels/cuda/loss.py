@@ -9,6 +9,7 @@ import numpy as np
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
+    checks_on_host,
     contiguous,
     i32,
     launch,
@@ -48,7 +49,7 @@ def _threads(n: int, wide: int) -> tuple[int]:
 
 @register_kernel("fused_cross_entropy", "cuda")
 def cross_entropy(input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any) -> Any:
-    if not _suits(input, target, weight, reduction):
+    if not _suits(input, target, weight, reduction) or checks_on_host(target):
         return NotImplemented
     input, target, weight = map(contiguous, (input, target, weight))
     rows, n = input.shape

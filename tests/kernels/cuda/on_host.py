@@ -8,6 +8,9 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,8 @@ import numpy as np
 from tensorlab.kernels.cuda import launch
 
 HEADER = Path(__file__).with_name("host") / "cuda_on_host.h"
-COMPILER = shutil.which("g++") or shutil.which("clang++")
+#: On Windows there is no such thing as `ucontext`, with which the host build changes between threads.
+COMPILER = None if sys.platform == "win32" else shutil.which("g++") or shutil.which("clang++")
 #: Set to run kernels under AddressSanitizer, with LD_PRELOAD=$(g++ -print-file-name=libasan.so).
 SANITIZED = "TENSORLAB_CUDA_ASAN"
 
@@ -174,19 +178,25 @@ def build(file: str, folder: Path) -> Path:
         flags += ["-fsanitize=address", "-O0"]
     key = hashlib.sha256("\n".join([*flags, text, HEADER.read_text("utf-8")]).encode()).hexdigest()
     library = folder / f"{file}-{key[:16]}.so"
-    if not library.exists():
-        assert COMPILER is not None
-        code = folder / f"{library.stem}-{os.getpid()}.cpp"
-        code.write_text(text, "utf-8")
-        made = code.with_suffix(".so")
-        done = subprocess.run(
-            [COMPILER, *flags, str(code), "-o", str(made)], capture_output=True, text=True
-        )
-        assert done.returncode == 0, (
-            f"{file}.cu does not compile on the host:\n{done.stderr[:8000]}"
-        )
-        assert not done.stderr, (
-            f"{file}.cu compiles with warnings on the host:\n{done.stderr[:8000]}"
-        )
-        made.replace(library)
+    with _alone(library.with_suffix(".lock")):  # another worker may be at it
+        if not library.exists():
+            code = library.with_suffix(".cpp")
+            code.write_text(text, "utf-8")
+            made = library.with_suffix(".new")
+            command = [str(COMPILER), *flags, str(code), "-o", str(made)]
+            done = subprocess.run(command, capture_output=True, text=True)
+            said = f"{file}.cu on the host:\n{done.stderr[:8000]}"
+            assert done.returncode == 0, f"does not compile: {said}"
+            assert not done.stderr, f"compiles with warnings: {said}"
+            made.replace(library)
     return library
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Wait for all others that are in such a block for the same path."""
+    import fcntl
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

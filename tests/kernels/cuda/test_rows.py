@@ -6,8 +6,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from tensorlab import _capturing
 from tensorlab._op import OPS
-from tensorlab.kernels.cuda import embedding, loss, recurrent
+from tensorlab.kernels.cuda import embedding, launch, loss, recurrent
 
 DTYPES = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
 WIDE = np.float64
@@ -54,6 +55,18 @@ def test_targets_that_do_not_count_and_targets_that_do_not_exist(host):
     assert np.isnan(loss.cross_entropy(infinite, np.array([1]), None, -100, "mean"))
     assert loss.cross_entropy(x, np.array([0.0, 1.0]), None, -100, "mean") is NotImplemented
     assert loss.cross_entropy(x[None], nothing[None], None, -100, "mean") is NotImplemented
+
+
+def test_few_indices_are_looked_at_on_the_host(host, monkeypatch):
+    monkeypatch.setattr(launch, "CHECKED", 3)
+    table, few, more = np.ones((4, 2), np.float32), np.zeros(2, np.int64), np.zeros(3, np.int64)
+    assert embedding.embedding(table, few, -1, False, False) is NotImplemented
+    assert loss.cross_entropy(table[:2], few, None, -100, "sum") is NotImplemented
+    assert not host.used
+    embedding.embedding(table, more, -1, False, False)
+    monkeypatch.setattr(_capturing, "current", object())
+    embedding.embedding(table, few, -1, False, False)
+    loss.cross_entropy(table[:2], few, None, -100, "sum")
 
 
 @each_dtype

@@ -168,7 +168,7 @@ inline void run_block() {
                 failed = true;
                 return;
             }
-            if (fibers[i].state == AT_BARRIER) waiting = i;
+            if (fibers[i].state == AT_BARRIER && waiting < 0) waiting = i;
         }
         if (waiting < 0) return;
         for (int i = 0; i < count; i++) {
