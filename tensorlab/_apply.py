@@ -79,7 +79,7 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
         return apply(op, (x, y), params)
 
     def call(x: Any, y: Any, params: tuple[Any, ...] = defaults) -> Any:
-        if not op.simple or observers:
+        if observers:
             return general(x, y, params)
         a, b, needed = x, y, 0
         if isinstance(x, Tensor):
@@ -134,9 +134,10 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
 def lane_one(op: Op) -> Callable[..., Any]:
     """`apply` for an operation of one operand, likewise."""
     forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
+    fixed = op.result is not None  # else the forward may make other numbers, which have no gradient
 
     def call(x: Any, params: tuple[Any, ...] = ()) -> Any:
-        if not isinstance(x, Tensor) or not op.simple or observers:
+        if not isinstance(x, Tensor) or observers:
             return apply(op, (x,), params)
         if x._view is not None and mode.grad and op.differentiable:
             current_history(x)
@@ -153,7 +154,12 @@ def lane_one(op: Op) -> Callable[..., Any]:
         result._index = 0
         result._version_cell = cell = [0]
         result._view = result._grad = None
-        if x._requires_grad and mode.grad and op.differentiable:
+        if (
+            x._requires_grad
+            and mode.grad
+            and op.differentiable
+            and (fixed or out.dtype.kind in "fcV")
+        ):
             plan = plans.get(1) or op.plan(1, 1)
             result._node = plan.record(x, a, params, out, cell)
             result._requires_grad = True

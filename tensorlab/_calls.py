@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import CodeType
-from typing import TYPE_CHECKING, Any, cast
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
 
 from tensorlab import _dtypes
 from tensorlab._apply import OPERANDS, apply, lane_one, lane_two
@@ -17,21 +17,17 @@ if TYPE_CHECKING:
     from tensorlab._op import Op
 
 
-def positional(
-    forward: Callable[..., Any], inputs: tuple[str, ...], parameters: list[inspect.Parameter]
-) -> Callable[..., Any]:
-    """`forward` with its keyword-only parameters taken by position, as `apply` passes them."""
-    names = ["xp", *inputs, *(p.name for p in parameters)]
-    passed = ["xp", *inputs] + [
-        f"{p.name}={p.name}" if p.kind is p.KEYWORD_ONLY else p.name for p in parameters
-    ]
-    scope = {"forward": forward}
-    exec(f"def positional({', '.join(names)}):\n    return forward({', '.join(passed)})\n", scope)
-    positional = cast("Callable[..., Any]", scope["positional"])
-    positional.__doc__ = forward.__doc__
-    positional.__module__ = forward.__module__
-    positional.__wrapped__ = forward  # type: ignore[attr-defined]
-    return positional
+def positional(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """`forward` with its keyword-only parameters taken by position, as `apply` passes them.
+
+    The same code, in which they count among the others: they come right after them anyway.
+    """
+    code: CodeType = forward.__code__
+    code = code.replace(co_argcount=code.co_argcount + code.co_kwonlyargcount, co_kwonlyargcount=0)
+    made = FunctionType(code, forward.__globals__, forward.__name__, None, forward.__closure__)
+    made.__doc__, made.__module__ = forward.__doc__, forward.__module__
+    made.__wrapped__ = forward  # type: ignore[attr-defined]
+    return made
 
 
 # As in PyTorch, NumPy's names are understood too: `x.sum(axis=1, keepdims=True)`.

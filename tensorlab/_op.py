@@ -121,6 +121,7 @@ class Op:
         ref: Callable[..., Any] | None = None,
         torch: str | Callable[..., Any] | None = None,
         named_tuple: Any = None,
+        simple: bool | None = None,
     ) -> None:
         self.forward = forward
         self.name = name or forward.__name__
@@ -147,7 +148,7 @@ class Op:
         self.parameters = [p for p in signature if p.kind is not p.POSITIONAL_ONLY]
         self.params = tuple(p.name for p in self.parameters)
         if any(p.kind is p.KEYWORD_ONLY for p in self.parameters):
-            self.forward = positional(forward, self.inputs, self.parameters)
+            self.forward = positional(forward)
         self.promoted = None if promote is None else tuple(n in promote for n in self.inputs)
 
         self.rules: dict[str, Callable[..., Any]] = {}
@@ -158,7 +159,8 @@ class Op:
         self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.
-        self.simple = not (view or variadic or named_tuple or self.promoted) and result is not None
+        plain = result is not None if simple is None else simple
+        self.simple = plain and not (view or variadic or named_tuple or self.promoted)
         self.lane: Callable[..., Any] | None = None
         self.differentiable = 0  # bit i: input i has a rule
         self.call: Callable[..., Any] = forward  # replaced at registration
@@ -259,6 +261,7 @@ def op(
     varargs: str | None = None,
     aliases: tuple[str, ...] = (),
     named_tuple: Any = None,
+    simple: bool | None = None,
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare an operation by its generic forward.
 
@@ -274,13 +277,14 @@ def op(
     variadic: the first argument is a sequence of tensors.
     inplace: also make `name_`. method: also make `Tensor.name`. dunder: and these operators.
     varargs: the parameter that the method accepts spread out, as in `x.view(2, 3)`.
+    simple: whether the result is one new array, though `result` is None (of one operand).
     """
 
     def declare(forward: Callable[..., Any]) -> Any:
         record = Op(
             forward, name=name, node_name=node_name, result=result, promote=promote, view=view,
             variadic=variadic, inplace=inplace, samples=samples, errors=errors, ref=ref,
-            torch=torch, method=method, dunder=dunder, aliases=aliases, named_tuple=named_tuple,
+            torch=torch, method=method, dunder=dunder, aliases=aliases, named_tuple=named_tuple, simple=simple,
         )  # fmt: skip
         function = make_function(record, record.name, apply)
         function.vjp = record.vjp  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ BIT 16 (1976); A. Griewank and A. Walther, "Evaluating Derivatives", 2nd ed., SI
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS
 from tensorlab._tensor import Tensor, wrap
 from tensorlab._unrolled import check_count
 from tensorlab.autograd.saved import Packed
+
+ndarray = np.ndarray
 
 
 def run(
@@ -88,8 +90,12 @@ def _run(
     for edge, seed in zip(roots, seeds, strict=True):
         send(edge, seed)
 
-    while heap:
-        node = heappop(heap)[1]
+    # The node that was reached last is mostly the one to go on with: it is not sorted in before
+    # it is clear that it has to wait.
+    reached: tuple[int, Node] | None = None
+    while heap or reached is not None:
+        node = (heappop(heap) if reached is None else heappushpop(heap, reached))[1]
+        reached = None
         received = pending.pop(node)
         if node.hooks is not None:
             received = node.hooks.before(received)
@@ -119,10 +125,8 @@ def _run(
             to, index = edge
             if useful is not None and to not in useful and edge not in wanted:  # type: ignore[operator]
                 continue
-            if isinstance(g, np.generic):
-                g = np.asarray(g)  # NumPy turns 0-dim results into scalars
             if (
-                type(g) is not np.ndarray
+                type(g) is not ndarray
                 or g.shape != to.shapes[index]
                 or g.dtype is not to.dtypes[index]
             ):
@@ -140,7 +144,9 @@ def _run(
                 send(edge, g)
             else:  # the same for the first gradient to arrive, which is the only one as a rule
                 pending[to] = [g] if len(to.shapes) == 1 else _only(index, g, len(to.shapes))
-                heappush(heap, (-to.seq, to))
+                if reached is not None:
+                    heappush(heap, reached)
+                reached = (-to.seq, to)
         if not keep_graph and node.plan.guards:
             node.saved = None
         # What this node held must not live on while the rules of the next one run.
@@ -266,6 +272,7 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
                 g = _op.OPS["real"].call(g)
             g = _op.OPS["cast"].call(g, dtype)
         return g if g._data.shape == shape else _op.OPS["sum_to"].call(g, shape)
+    # NumPy turns 0-dim results into scalars.
     array: Any = np.asarray(g) if isinstance(g, (np.generic, float, int, complex)) else g
     if array.dtype != dtype:
         if array.dtype.kind == "c" and dtype.kind != "c":

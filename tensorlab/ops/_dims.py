@@ -46,6 +46,9 @@ def as_dims(name: str, dim: Any, ndim: int) -> tuple[int, ...]:
     """All dimensions that `dim` names: every one for None, one for an int, those of a sequence."""
     if dim is None:
         return tuple(range(ndim))
+    if type(dim) is int:
+        found = normalize_dim(dim, ndim)
+        return (found,) if ndim else ()
     if isinstance(dim, (str, bool)) or not isinstance(dim, (int, Sequence, SupportsIndex)):
         raise TypeError(
             f"{name}(): argument 'dim' must be int or tuple of ints, not {type(dim).__name__}"

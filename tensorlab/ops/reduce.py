@@ -73,6 +73,7 @@ def floating(name: str, input: Any, dtype: Any) -> Any:
     samples=lambda r: [*reduction_samples(r), Sample(r.int(2, 3)), Sample(r.bool(3), 0)],
     errors=reduction_errors,
     result=None,
+    simple=True,
     method=True,
 )
 def sum(xp, input, /, dim=None, keepdim=False, *, dtype=None):
@@ -95,7 +96,12 @@ def sum(xp, input, /, dim=None, keepdim=False, *, dtype=None):
 
 def spread(g: Any, input_shape: tuple[int, ...], dim: Any, keepdim: bool) -> Any:
     """Every element gets the gradient of the sum that it went into."""
-    return expand(restore(g, input_shape, dim, keepdim), input_shape)
+    g = restore(g, input_shape, dim, keepdim)
+    if type(g) is np.ndarray and math.prod(input_shape) <= 4096:
+        out = np.empty(input_shape, g.dtype)  # so few are sooner written than shown by a view
+        out[...] = g
+        return out
+    return expand(g, input_shape)
 
 
 sum.vjp(input=spread)
@@ -109,6 +115,7 @@ sum.op.names = _names.by_parameter("Sum")
         ErrorSample(r.int(3), error=RuntimeError, match="could not infer output dtype"),
     ],
     result=None,
+    simple=True,
     method=True,
 )
 def mean(xp, input, /, dim=None, keepdim=False, *, dtype=None):

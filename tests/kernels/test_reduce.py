@@ -23,6 +23,7 @@ def calls(request, monkeypatch):
     monkeypatch.setattr(reduce, "FEWEST", 0)
     monkeypatch.setattr(reduce, "SHORTEST", 1)
     monkeypatch.setattr(reduce, "NARROWEST", 1)
+    monkeypatch.setattr(_apply, "SMALL", -1)
     used = []
     rows, columns = native.row_sums, native.column_sums
     monkeypatch.setattr(native, "row_sums", lambda *a: used.append(a[1]) or rows(*a))
@@ -90,8 +91,7 @@ def test_what_the_kernel_declines(rng, calls):
     [((50, 30), (30,), (1, 50, 30)), ((50, 30), (50, 1), 30), ((4, 50, 30), (50, 1), 30),
      ((4, 50, 30), (4, 1, 30), (4, 50, 30))],
 )  # fmt: skip
-def test_the_gradient_of_what_was_stretched(rng, calls, monkeypatch, shape, to, call):
-    monkeypatch.setattr(_apply, "SMALL", 0)
+def test_the_gradient_of_what_was_stretched(rng, calls, shape, to, call):
     a, seed = rng.standard_normal((2, *shape), np.float32)
     b = tl.from_numpy(rng.standard_normal(to, np.float32)).requires_grad_()
     (tl.from_numpy(a) * b).backward(tl.from_numpy(seed))
