@@ -81,6 +81,7 @@ def _copied(threads: int, size: int) -> float:
 
 def _best(work: Callable[[int], None]) -> float:
     """The most rounds a second that `work(rounds)` does."""
+    work(1)  # compiles it, and has the system hand out memory
     rounds, seconds = 1, 0.0
     while seconds < SECONDS_EACH:
         rounds *= 2
@@ -102,5 +103,6 @@ def limit(flops: float, traffic: float, threads: int) -> float | None:
     if flops and peak is None:
         return None
     computing = flops / peak if peak else 0.0
-    moving = traffic / bandwidth(threads, traffic) if traffic else 0.0
+    # What is read and written again, forward and backward, is about half of the traffic.
+    moving = traffic / bandwidth(threads, traffic / 2) if traffic else 0.0
     return max(computing, moving)

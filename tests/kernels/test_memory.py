@@ -61,6 +61,53 @@ def test_the_users_settings_are_left_alone(name):
     assert not kept
 
 
+@needs_glibc
+def test_it_can_be_switched_off():
+    kept, many = _faults("keep", TENSORLAB_KEEP_MEMORY="off")
+    assert not kept
+    assert many > 5 * 20 * 500
+
+
+_GROWTH = """
+import random
+import sys
+import numpy as np
+from tensorlab.kernels import memory
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+assert memory.keep_freed()
+start = resident()
+arrays = [np.ones(20 << 17) for _ in range(40)]  # 20 MiB each, which may be kept
+full = resident() - start
+del arrays
+after = resident() - start
+sizes = random.Random(0)
+seen = []
+for _ in range(60):  # steps of 10 to 60 arrays, none of which is as large as in another step
+    held = [np.ones(sizes.randrange(1 << 10, 1 << 19)) for _ in range(sizes.randrange(10, 60))]
+    del held
+    seen.append(resident() - start)
+print(full, after, max(seen[:20]), max(seen[20:]))
+"""
+
+
+@needs_glibc
+def test_what_is_kept_has_a_limit():
+    """800 MiB are given back when they are freed; steps of all sizes do not add up."""
+    clean = {k: v for k, v in os.environ.items() if k not in memory._SETTINGS}
+    done = subprocess.run(
+        [sys.executable, "-c", _GROWTH], env=clean, capture_output=True, text=True, check=True
+    )
+    full, after, early, late = (int(number) / (1 << 20) for number in done.stdout.split())
+    assert full > 790
+    assert after < memory.KEPT / (1 << 20) + 32
+    assert early < memory.KEPT / (1 << 20) + 32
+    assert late < early + 128
+
+
 def test_other_systems_are_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not memory.keep_freed()
