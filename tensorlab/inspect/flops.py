@@ -35,6 +35,7 @@ _PER_INPUT = {
     "sum": 1, "mean": 1, "prod": 1, "nansum": 1, "nanmean": 1, "amax": 1, "amin": 1, "max_dim": 1, "min_dim": 1,
     "max_all": 1, "min_all": 1, "var": 3, "std": 3, "logsumexp": 3, "vector_norm": 2,
     "nll_loss": 1, "mse_loss": 3, "l1_loss": 2, "smooth_l1_loss": 4, "huber_loss": 4, "soft_margin_loss": 4,
+    "fused_cross_entropy": 6,
     "binary_cross_entropy": 5, "binary_cross_entropy_with_logits": 6,
     "max_pool_with_indices": 1, "adaptive_max_pool_with_indices": 1, "fractional_max_pool_with_indices": 1,
     "native_batch_norm": 8, "native_layer_norm": 8, "native_group_norm": 8, "fused_rms_norm": 5,
@@ -103,8 +104,13 @@ def backward_flops(node: Node) -> int | None:
     forward = flops(node)
     if forward is None or node.op is None or node.plan is None:
         return forward
+    special = _SPECIAL_BACKWARD.get(node.op.name)
+    if special is not None:
+        return special(node)
     if node.op.name in _SPECIAL:
-        return forward * max(1, sum(node.plan.needs[: 3 if "attention" in node.op.name else 2]))
+        # What is added to a product comes before its operands.
+        first = 1 if _SPECIAL[node.op.name] is _added_product else 0
+        return forward * max(1, sum(node.plan.needs[first : first + 2]))
     return forward
 
 
@@ -153,20 +159,49 @@ def _average_pool(node: Node) -> int | None:
 
 def _attention(node: Node) -> int | None:
     """Two products and the softmax between them."""
+    return _attended(node, 1, 1, 5)
+
+
+def _attention_backward(node: Node) -> int | None:
+    """The scores again, and two products for each of the two of the forward."""
+    return _attended(node, 3, 2, 10)
+
+
+def _attended(node: Node, with_keys: int, with_values: int, each: int) -> int | None:
+    """So many products of the size of the scores, and `each` for a score."""
     query, key = input_shape(node, 0), input_shape(node, 1) or input_shape(node, 2)
     if query is None or key is None or len(query) < 2 or len(key) < 2:
         return None
     scores = prod(query[:-1]) * key[-2]
-    return scores * (2 * query[-1] + 2 * node.shapes[0][-1] + 5)
+    return scores * (2 * with_keys * query[-1] + 2 * with_values * node.shapes[0][-1] + each)
 
 
-def _recurrence(node: Node, gates: int, cells: int, each: int) -> int | None:
-    """The products of each gate with input and state, and `each` for what makes a new state of them."""
+#: Of recurrent operations: gates, cell states, and operations that make a new state of the gates.
+_RECURRENT = {"lstm_sequence": (4, 1, 13), "gru_sequence": (3, 0, 13), "rnn_sequence": (1, 0, 2)}
+
+
+def _recurrence(node: Node) -> int | None:
+    """The products of each gate with input and state, and what makes a new state of them."""
+    return _recurrent_products(node, 1, 1)
+
+
+def _recurrence_backward(node: Node) -> int | None:
+    """Back through the states in any case; to the input and to the weights as they need it."""
+    assert node.op is not None
+    assert node.plan is not None
+    _, cells, _ = _RECURRENT[node.op.name]
+    by_input, by_weight, by_hidden = (node.plan.needs[i] for i in (0, 2 + cells, 3 + cells))
+    return _recurrent_products(node, by_input + by_weight, 1 + by_hidden)
+
+
+def _recurrent_products(node: Node, with_input: int, with_state: int) -> int | None:
+    assert node.op is not None
+    gates, cells, each = _RECURRENT[node.op.name]
     weight = input_shape(node, 2 + cells)
     if weight is None:
         return None
-    states = prod(node.shapes[0])
-    return states * (2 * gates * (weight[-1] + node.shapes[0][-1]) + each)
+    width = with_input * weight[-1] + with_state * node.shapes[0][-1]
+    return prod(node.shapes[0]) * (2 * gates * width + each)
 
 
 _SPECIAL: dict[str, Callable[[Node], int | None]] = {
@@ -176,10 +211,12 @@ _SPECIAL: dict[str, Callable[[Node], int | None]] = {
     "linear": _linear,
     "convolution": _convolution,
     "avg_pool": _average_pool,
-    "lstm_sequence": lambda node: _recurrence(node, 4, 1, 13),
-    "gru_sequence": lambda node: _recurrence(node, 3, 0, 13),
-    "rnn_sequence": lambda node: _recurrence(node, 1, 0, 2),
+    **dict.fromkeys(_RECURRENT, _recurrence),
     "scaled_dot_product_attention": _attention,
+}
+_SPECIAL_BACKWARD: dict[str, Callable[[Node], int | None]] = {
+    **dict.fromkeys(_RECURRENT, _recurrence_backward),
+    "scaled_dot_product_attention": _attention_backward,
 }
 _TRANSFORMS = frozenset(
     f"{way}{dims}"

@@ -286,6 +286,8 @@ WORDS: dict[str, str] = {
         "input: dz @ w_ih, with dz, from the last step back, what arrives at h times the slope of its function; "
         f"h0: dz of the first step @ w_hh; {_RECURRENT}"
     ),
+    # Dropout.
+    "philox_dropout": "input: g · scale where an element was kept, 0 elsewhere",
     # Normalisation.
     "native_batch_norm": _NORM,
     "native_layer_norm": _NORM,
@@ -297,6 +299,10 @@ WORDS: dict[str, str] = {
     # Losses.
     "nll_loss": "input: −weight · g at each row's target, 0 elsewhere; divided by the total weight under mean",
     "nll_loss_backward": "input: −weight · g read at each row's target",
+    "fused_cross_entropy": (
+        "input: weight · g · (softmax(input) − 1 at each row's target, softmax(input) elsewhere); divided by the "
+        "total weight under mean"
+    ),
     "mse_loss": "input: 2 · g · (input − target) / n; target: the opposite; n is 1 without mean",
     "l1_loss": "input: g · sign(input − target) / n; target: the opposite; n is 1 without mean",
     "smooth_l1_loss": (
