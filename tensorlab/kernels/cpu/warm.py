@@ -11,7 +11,7 @@ from tensorlab.kernels.cpu.loading import native
 __all__ = ["names", "warm"]
 
 #: Modules of `native` that the kernels are made with.
-_TOOLS = {"__init__", "cache", "compile", "layout", "maths", "tables", "tile"}
+_TOOLS = {"__init__", "cache", "compile", "gathered_tables", "layout", "maths", "tables", "tile"}
 
 
 def names() -> list[str]:

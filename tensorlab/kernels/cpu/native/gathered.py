@@ -22,15 +22,21 @@ is the same product once more, with taps for pixels and pixels for taps.
 
 from __future__ import annotations
 
-import functools
-import itertools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.tables import Ints, by_phases, grid, images_of, round_up, steps_of
+from tensorlab.kernels.cpu.native.gathered_tables import (
+    PIXELS,
+    Tables,
+    backward_tables,
+    forward_tables,
+    straight,
+    sums_of,
+)
+from tensorlab.kernels.cpu.native.tables import Ints, images_of, round_up
 from tensorlab.kernels.cpu.native.tile import (
     LANES,
     ROWS,
@@ -45,7 +51,6 @@ from tensorlab.kernels.threads import run_parts, split, thread_count
 WIDTH = LANES * VECTORS
 DEPTH = 256  # of a block, in k: what is read of both operands before a tile is put away
 BREADTH = 4 * WIDTH  # columns whose sums are kept in the cache meanwhile
-PIXELS = 384  # about so many make the rows of one block
 NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
 
 _tile_1 = tile(1, "gathered", "strided", "rows")
@@ -99,14 +104,15 @@ def panel_width(left, wide):
     return LANES * (vectors if vectors < 3 else 2 if vectors == 4 else 3)
 
 
-@compiled("void(float32[::1], int64, int64, int64, int64[:, ::1], float32[:, ::1], float32[::1])")
-def pack(source, pieces, rows, columns, taps, panels, corner):
+@compiled("void(float32[::1], int64, int64, int64, int64[:, ::1], float32[:, ::1])")
+def pack(source, pieces, rows, columns, taps, panels):
     """Weights as panels: each (rows, columns) piece of them with its rows side by side, column by column.
 
     Each group has so many pieces. taps[j] is the place of column j: where the panels of its phase begin, how
     many taps those have, which of them this is, and how much further it is from piece to piece.
     """
     wide = (rows + LANES - 1) // LANES * LANES
+    corner = np.empty(2 * LANES * LANES, np.float32)
     for piece in range(len(panels) * pieces):
         group, number = piece // pieces, piece % pieces
         left = 0
@@ -156,22 +162,24 @@ def multiply(a, start, starts, to, first, last, where, skip, depth, b, base, beg
             left += width
 
 
-_TABLES = "int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1], int64, int64"
+_TABLES = "int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[::1], int64[::1], int64, int64, int64"
 
 
 @compiled(
-    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], {_TABLES}, int64, int64,"
-    " float32[::1], float32[::1], float32[::1])"
+    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], {_TABLES}, int64, int64)"
 )
 def correlate(
-    x, out, plus, panels, starts, to, segments, edges, where, taps, rows_to, images, step, first, last, room,
-    found, corner,
+    x, out, plus, panels, starts, to, segments, edges, where, taps, rows_to, images, step, most, first, last
 ):  # fmt: skip
     """The blocks first…last of `out`: of images, and in them of pixels."""
     groups, wide = plus.shape
     within, per_group = x.shape[1] // groups, out.shape[1] // groups
     pixels = out.shape[2]
     phases, chunks = len(taps) - 1, len(edges) - 1
+    apart = min(wide, BREADTH)
+    room = np.zeros(images * x.shape[1] * step, np.float32)
+    found = np.empty((most + 1) * apart, np.float32)
+    corner = np.empty(2 * LANES * LANES, np.float32)
     laid = -1
     flat = out.reshape(-1)
     for block in range(first, last):
@@ -182,7 +190,6 @@ def correlate(
             laid = image
         begin = edges[chunk]
         end = min(edges[chunk + 1], here * pixels)
-        apart = min(wide, BREADTH)
         for part in range(groups * ((wide + BREADTH - 1) // BREADTH)):
             g, left = part % groups, part // groups * BREADTH
             right = min(left + BREADTH, wide)
@@ -210,18 +217,21 @@ def correlate(
 
 @compiled(
     f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], int64, int64, int64[::1], {_TABLES}, int64,"
-    " int64, int64, int64, int64, int64, float32[::1], float32[::1], float32[::1])"
+    " int64, int64, int64, int64, int64)"
 )
 def add_products(
     x, y, sums, wide, per_channel, sums_to, starts, to, segments, edges, where, taps, rows_to, images, step,
-    first, last, first_group, last_group, top, bottom, room, panels, corner,
+    most, first, last, first_group, last_group, top, bottom,
 ):  # fmt: skip
     """sums[g, k · wide + o] += Σₚ x[startₚ + where[k]] · y[o, p] over blocks, for some groups and taps."""
     groups = len(sums)
     within, per_group = x.shape[1] // groups, y.shape[1] // groups
     pixels = y.shape[2]
     chunks = len(edges) - 1
-    least, most = top // per_channel, min(within, (bottom + per_channel - 1) // per_channel)
+    low, high = top // per_channel, min(within, (bottom + per_channel - 1) // per_channel)
+    room = np.zeros(images * x.shape[1] * step, np.float32)
+    panels = np.zeros(most * wide, np.float32)
+    corner = np.empty(2 * LANES * LANES, np.float32)
     laid = -1
     flat = y.reshape(-1)
     for block in range(first, last):
@@ -229,7 +239,7 @@ def add_products(
         here = min(images, len(x) - image)
         if image != laid:
             for g in range(first_group, last_group):
-                lay_out(x, image, here, g * within + least, g * within + most, rows_to, step, room)
+                lay_out(x, image, here, g * within + low, g * within + high, rows_to, step, room)
             laid = image
         begin = edges[chunk]
         end = min(edges[chunk + 1], here * pixels)
@@ -239,13 +249,13 @@ def add_products(
             while left < wide:
                 width = panel_width(left, wide)
                 for o in range(left, min(left + width, per_group), LANES):
-                    high = min(LANES, per_group - o)
+                    count = min(LANES, per_group - o)
                     for n in range(begin // pixels, (end - 1) // pixels + 1):
                         one, other = max(begin, n * pixels), min(end, (n + 1) * pixels)
                         channel = (image + n) * y.shape[1] + g * per_group + o
                         target = left * depth + (one - begin) * width + o - left
                         turn(
-                            flat, channel * pixels + one - n * pixels, pixels, high, other - one, panels,
+                            flat, channel * pixels + one - n * pixels, pixels, count, other - one, panels,
                             target, width, corner,
                         )  # fmt: skip
                 left += width
@@ -256,160 +266,27 @@ def add_products(
                 )  # fmt: skip
 
 
-# Tables -----------------------------------------------------------------------------------
-
-
-class Tables(NamedTuple):
-    """Where everything is: see the arguments of `correlate` of these names."""
-
-    starts: np.ndarray
-    to: np.ndarray
-    segments: np.ndarray
-    edges: np.ndarray
-    where: np.ndarray
-    taps: np.ndarray
-    rows_to: np.ndarray
-    images: int
-    step: int
-
-
-class Pixels(NamedTuple):
-    """Pixels of the result that the same taps reach."""
-
-    starts: np.ndarray  # in the padded image
-    numbers: np.ndarray  # which pixels they are
-    offsets: np.ndarray  # of the taps, from a pixel's start
-
-
-def _tables(
-    phases: list[Pixels], channels: int, within: int, apart: int, pixels: int, padded: Ints, rows_to: np.ndarray,
-    batch: int, threads: int,
-) -> Tables:  # fmt: skip
-    """The tables of a result of so many `pixels`, made of these phases.
-
-    `channels` are in an image, `within` in a group; found pixels are `apart` from each other.
-    """
-    # An odd number of cache lines from channel to channel: the same pixel of many channels then does not
-    # fall on the same few places of the cache.
-    step = round_up(math.prod(padded), 16)
-    step += 16 * (step // 16 % 2 == 0)
-    images = max(1, min(PIXELS // pixels, -(-batch // threads)))
-    images = -(-batch // -(-batch // images))  # the last block has as many, or a few less
-    total = images * pixels
-    pieces = max(-(-total // PIXELS), -(-threads * images // batch) if images == 1 else 1)
-    edges = np.array([total * i // pieces for i in range(pieces + 1)], np.int64)
-    image = np.arange(images)[:, None]
-    start = np.concatenate([(image * (channels * step) + p.starts).reshape(-1) for p in phases])
-    pixel = np.concatenate([(image * pixels + p.numbers).reshape(-1) for p in phases])
-    number = np.repeat(np.arange(len(phases)), [images * len(p.numbers) for p in phases])
-    chunk = np.searchsorted(edges, pixel, "right") - 1
-    segment = chunk * len(phases) + number
-    order = np.lexsort((pixel, segment))
-    counts = np.bincount(segment, minlength=pieces * len(phases))
-    rounded = -(-counts // ROWS) * ROWS
-    firsts = np.cumsum(rounded) - rounded
-    place = (
-        firsts[segment[order]]
-        + np.arange(len(order))
-        - np.repeat(np.cumsum(counts) - counts, counts)
-    )
-    starts = np.zeros(rounded.sum() + ROWS, np.int64)
-    # What fills up a tile goes to a row that nobody reads.
-    to = np.full(len(starts), np.diff(edges).max() * apart, np.int64)
-    starts[place] = start[order]
-    to[place] = (pixel[order] - edges[chunk[order]]) * apart
-    channel = np.arange(within)[:, None] * step
-    where = [(channel + p.offsets).reshape(-1) for p in phases]
-    taps = np.cumsum([0, *map(len, where)])
-    return Tables(
-        starts, to, np.stack([firsts, counts], 1).astype(np.int64), edges, np.concatenate(where), taps, rows_to,
-        images, step,
-    )  # fmt: skip
-
-
-@functools.lru_cache(maxsize=128)
-def _forward_tables(
-    size: Ints, kernel: Ints, count: Ints, stride: Ints, padding: Ints, dilation: Ints, channels: int,
-    within: int, wide: int, batch: int, threads: int,
-) -> Tables:  # fmt: skip
-    padded = tuple(n + 2 * p for n, p in zip(size, padding, strict=True))
-    steps = steps_of(padded)
-    starts = grid([np.arange(n) * s * t for n, s, t in zip(count, stride, steps, strict=True)])
-    offsets = grid([np.arange(k) * d * t for k, d, t in zip(kernel, dilation, steps, strict=True)])
-    rows = [(np.arange(n) + p) * t for n, p, t in zip(size, padding, steps, strict=True)]
-    rows_to = grid(rows[:-1]) + padding[-1]
-    phase = Pixels(starts, np.arange(len(starts)), offsets)
-    return _tables(
-        [phase], channels, within, min(wide, BREADTH), len(starts), padded, rows_to, batch, threads
-    )
-
-
-@functools.lru_cache(maxsize=128)
-def _backward_tables(
-    size: Ints, kernel: Ints, count: Ints, stride: Ints, padding: Ints, dilation: Ints, channels: int,
-    within: int, wide: int, batch: int, threads: int,
-) -> tuple[Tables, np.ndarray]:  # fmt: skip
-    """The tables, and where the taps of each phase go, as `pack` takes it."""
-    each = by_phases(size, kernel, stride, padding, dilation)
-    down = [(k - 1) * d // s for k, d, s in zip(kernel, dilation, stride, strict=True)]
-    padded = tuple(
-        before + max((n - 1 + p) // s + 1, m)
-        for before, n, p, s, m in zip(down, size, padding, stride, count, strict=True)
-    )
-    steps, out_steps, tap_steps = steps_of(padded), steps_of(size), steps_of(kernel)
-    phases, taps_of = [], []
-    for ones in itertools.product(*each):
-        phases.append(
-            Pixels(
-                grid([p.starts * t for p, t in zip(ones, steps, strict=True)]),
-                grid([p.pixels * t for p, t in zip(ones, out_steps, strict=True)]),
-                grid([p.offsets * t for p, t in zip(ones, steps, strict=True)]),
-            )
-        )
-        taps_of.append(grid([p.taps * t for p, t in zip(ones, tap_steps, strict=True)]))
-    rows = [(np.arange(n) + b) * t for n, b, t in zip(count, down, steps, strict=True)]
-    rows_to = grid(rows[:-1]) + down[-1]
-    tables = _tables(
-        phases,
-        channels,
-        within,
-        min(wide, BREADTH),
-        math.prod(size),
-        padded,
-        rows_to,
-        batch,
-        threads,
-    )
-    taps = np.zeros((math.prod(kernel), 4), np.int64)
-    for served, start in zip(taps_of, tables.taps, strict=False):
-        for i, tap in enumerate(served):
-            taps[tap] = start * wide, within * len(served), i, len(served)
-    return tables, taps
-
-
 # The three products -----------------------------------------------------------------------
 
 
-def _room(tables: Tables, channels: int) -> np.ndarray:
-    return np.zeros(tables.images * channels * tables.step, np.float32)
-
-
-def _corner() -> np.ndarray:
-    return np.zeros(2 * LANES * LANES, np.float32)
+def _panels(groups: int, depth: int, columns: int, wide: int) -> np.ndarray:
+    """Room for weights as panels; zero where nothing is packed."""
+    make = np.empty if columns == wide else np.zeros
+    return make((groups, wide * depth), np.float32)
 
 
 def _correlate(
     x: np.ndarray, out: np.ndarray, plus: np.ndarray, panels: np.ndarray, tables: Tables, work: int
 ) -> None:
-    most = int(np.diff(tables.edges).max())
-
-    def part(first: int, last: int) -> None:
-        found = np.empty((most + 1) * min(plus.shape[1], BREADTH), np.float32)
-        room = _room(tables, x.shape[1])
-        correlate(x, out, plus, panels, *tables, first, last, room, found, _corner())
-
     blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
-    run_parts(part, split(blocks, thread_count(work)))
+    threads = thread_count(work)
+    if threads == 1:
+        correlate(x, out, plus, panels, *tables, 0, blocks)
+    else:
+        run_parts(
+            lambda first, last: correlate(x, out, plus, panels, *tables, first, last),
+            split(blocks, threads),
+        )
 
 
 def forward(
@@ -420,15 +297,13 @@ def forward(
     per_group = outputs // groups
     wide = round_up(per_group, LANES)
     work = 2 * x.shape[0] * math.prod(count) * w.size
-    tables = _forward_tables(
+    tables = forward_tables(
         x.shape[2:], w.shape[2:], tuple(count), tuple(stride), tuple(padding), tuple(dilation), channels,
-        within, wide, x.shape[0], thread_count(work),
+        within, min(wide, BREADTH), x.shape[0], thread_count(work),
     )  # fmt: skip
     depth = w.size // outputs
-    panels = np.zeros((groups, wide * depth), np.float32)
-    taps = np.zeros((depth, 4), np.int64)
-    taps[:, 1], taps[:, 2] = depth, np.arange(depth)
-    pack(np.ascontiguousarray(w).reshape(-1), 1, per_group, depth, taps, panels, _corner())
+    panels = _panels(groups, depth, per_group, wide)
+    pack(np.ascontiguousarray(w).reshape(-1), 1, per_group, depth, straight(depth), panels)
     plus = np.zeros((groups, wide), np.float32)
     if bias is not None:
         plus[:, :per_group] = bias.reshape(groups, -1)
@@ -444,13 +319,13 @@ def by_input(
     per_group, within = w.shape[0] // groups, w.shape[1]
     wide = round_up(within, LANES)
     work = 2 * y.size * w.size // w.shape[0]
-    tables, taps = _backward_tables(
+    tables, taps = backward_tables(
         tuple(size), w.shape[2:], y.shape[2:], tuple(stride), tuple(padding), tuple(dilation), y.shape[1],
-        per_group, wide, y.shape[0], thread_count(work),
+        per_group, wide, min(wide, BREADTH), y.shape[0], thread_count(work),
     )  # fmt: skip
     area = len(taps)
-    panels = np.zeros((groups, wide * per_group * area), np.float32)
-    pack(np.ascontiguousarray(w).reshape(-1), per_group, within, area, taps, panels, _corner())
+    panels = _panels(groups, per_group * area, within, wide)
+    pack(np.ascontiguousarray(w).reshape(-1), per_group, within, area, taps, panels)
     plus = np.zeros((groups, wide), np.float32)
     if bias is not None:
         plus[:, :within] = bias.reshape(groups, -1)
@@ -474,14 +349,13 @@ def by_weight(
     area = math.prod(kernel)
     depth = within * area
     threads = thread_count(2 * y.size * depth)
-    tables = _forward_tables(
+    tables = forward_tables(
         x.shape[2:], tuple(kernel), y.shape[2:], tuple(stride), tuple(padding), tuple(dilation), x.shape[1],
-        within, wide, x.shape[0], threads,
+        within, min(wide, BREADTH), x.shape[0], threads,
     )  # fmt: skip
     blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
-    rows = round_up(depth, ROWS)
-    where = np.concatenate([tables.where, np.repeat(tables.where[-1:], rows - depth)])
-    sums_to = np.minimum(np.arange(rows), depth) * wide
+    sums_to = sums_of(depth, wide)
+    rows = len(sums_to)
     if groups >= threads > 1:
         parts = [(0, 0, blocks, *part, 0, rows) for part in split(groups, threads)]
     elif depth * threads > blocks * PIXELS:
@@ -492,18 +366,14 @@ def by_weight(
     images, planes = images_of(x), np.ascontiguousarray(y).reshape(*y.shape[:2], -1)
 
     def part(number: int, *limits: int) -> None:
-        panels = np.zeros(int(np.diff(tables.edges).max()) * wide, np.float32)
-        add_products(
-            images, planes, sums[number], wide, area, sums_to, *tables._replace(where=where), *limits,
-            _room(tables, x.shape[1]), panels, _corner(),
-        )  # fmt: skip
+        add_products(images, planes, sums[number], wide, area, sums_to, *tables, *limits)
 
     run_parts(part, parts)
     total = sums[0]
     for more in sums[1:]:
         total += more
     out = np.empty((y.shape[1], depth), np.float32)
-    corner, flat = _corner(), out.reshape(-1)
+    corner, flat = np.empty(2 * LANES * LANES, np.float32), out.reshape(-1)
     for g in range(groups):
         turn(total[g], 0, wide, depth, per_group, flat, g * per_group * depth, depth, corner)
     return out.reshape(y.shape[1], within, *kernel)
