@@ -124,8 +124,9 @@ def numbers(seed: int, *shape: int) -> np.ndarray:
 
 
 def normal(library: ModuleType, *shape: int, seed: int = 0) -> Any:
-    """The same as a tensor of `library`."""
-    return library.from_numpy(np.asarray(numbers(seed, *shape)))
+    """The same as a tensor of `library`, on its default device."""
+    found = library.from_numpy(np.asarray(numbers(seed, *shape)))
+    return found.to(library.get_default_device())
 
 
 def both_ways(call: Callable[..., Any], *shapes: tuple[int, ...]) -> Setup:
@@ -152,7 +153,9 @@ def training_step(
     library: ModuleType, model: Any, inputs: Any, targets: Any, algorithm: str = "Adam"
 ) -> Run:
     """A step: cross-entropy of the model's numbers for classes, backward, and the optimizer."""
-    optimizer = getattr(library.optim, algorithm)(model.parameters(), lr=1e-3)
+    # So that the step can be captured into a CUDA graph; PyTorch wants to know beforehand.
+    settings = {"capturable": True} if inputs.is_cuda and algorithm != "SGD" else {}
+    optimizer = getattr(library.optim, algorithm)(model.parameters(), lr=1e-3, **settings)
 
     def run() -> Any:
         optimizer.zero_grad()

@@ -224,6 +224,8 @@ def _argument(value: Any) -> Any:
         return np.int64(value)
     if kind is float:
         return np.float64(value)
+    if value is None:
+        return np.uint64(0)
     return np.bool_(value) if kind is bool else value
 
 

@@ -114,9 +114,6 @@ class HostRuntime:
                 assert value.flags.c_contiguous, f"{name}: an array is not in one row"
                 places.append(ctypes.c_void_p(self._guard(value, guarded)))
                 sizes.append(8)
-            elif value is None:
-                places.append(ctypes.c_void_p(None))
-                sizes.append(8)
             else:
                 data = np.asarray(value).tobytes()
                 places.append(ctypes.create_string_buffer(data, len(data)))
