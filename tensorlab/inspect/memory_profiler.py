@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 
 from tensorlab import _apply
+from tensorlab.inspect import _words
 from tensorlab.inspect._memory import flat, owner
 from tensorlab.inspect.memory_records import (
     MemoryEvent,
@@ -298,6 +299,11 @@ class memory:
         self.events.append(MemoryEvent(seconds, size, self.live, kind, name, module))
 
     # Results.
+
+    def __repr__(self) -> str:
+        events = _words.count(len(self.events) + self.dropped, "event")
+        base, peak, live = map(_words.size, (self.base, self.peak, self.live))
+        return f"<memory over {events}: {base} at first, {peak} at most, {live} now>"
 
     def tensors(self, at: When = "peak") -> list[MemoryTensor]:
         """What was in memory at the peak, or at the end of the block; the largest first.

@@ -23,6 +23,7 @@ from tensorlab import _apply
 from tensorlab._backend import NUMPY, Backend, backend_of
 from tensorlab._files import write_text
 from tensorlab.inspect._memory import Ledger, flat
+from tensorlab.inspect._words import count
 from tensorlab.nn.modules.module import (
     Module,
     register_module_forward_hook,
@@ -223,6 +224,13 @@ class profile:
                 break
 
     # Results.
+
+    def __repr__(self) -> str:
+        calls = sum(row.calls for row in self._ops.values())
+        kinds = count(len(self._ops), "kind")
+        return (
+            f"<profile of {count(calls, 'call')} of {kinds} of operations: by_op() has the slowest>"
+        )
 
     def by_op(self) -> list[ProfileRow]:
         """One row per operation, the slowest first."""

@@ -11,6 +11,7 @@ import pytest
 import tensorlab as tl
 from tensorlab import _apply, nn
 from tensorlab.inspect import live_tensors, memory
+from tensorlab.inspect._words import size
 from tensorlab.nn import functional as F
 from tensorlab.nn.modules import _hooks
 from tensorlab.optim import Adam
@@ -179,6 +180,16 @@ def test_to_dict() -> None:
         document["at_end"][0]
     )
     assert y.numel() == 8
+
+
+def test_it_says_what_it_has_without_times_and_ids() -> None:
+    x = tl.ones(1024)
+    with memory() as m:
+        y = (x + 1) * 2
+    base, peak, live = m.base, m.peak, m.live
+    assert (peak - base, live - base) == (2 * y.nbytes, y.nbytes)
+    sizes = f"{size(base)} at first, {size(peak)} at most, {size(live)} now"
+    assert repr(m) == f"<memory over 3 events: {sizes}>"
 
 
 def test_live_tensors() -> None:

@@ -244,6 +244,12 @@ def test_nodes_know_their_times() -> None:
     assert len(p.node_times()) < count  # it keeps no graph alive
 
 
+def test_it_says_what_it_has_without_times_and_ids() -> None:
+    with profile() as p:
+        tl.ones(2, 3, requires_grad=True).sum().backward()
+    assert repr(p) == "<profile of 2 calls of 1 kind of operations: by_op() has the slowest>"
+
+
 def test_everything_as_a_dict() -> None:
     with profile() as p:
         tl.ones(2, 3) * 2
