@@ -25,6 +25,7 @@ from typing import Any as _Any
 # ruff: noqa: I001
 from tensorlab import autograd, kernels, linalg, ops, return_types
 from tensorlab._backend import Device as device
+from tensorlab._gpu import OutOfMemoryError
 from tensorlab._dtypes import (
     load_bfloat16 as _load_bfloat16, bool_ as bool, can_cast, cdouble, cfloat, complex128,
     complex64, double, dtype, finfo, float_ as float, float16, float32, float64,
@@ -251,7 +252,8 @@ __all__ = [
     "multinomial", "multiply", "mv", "mvlgamma", "nan", "nan_to_num", "nanmean", "nanmedian",
     "nanquantile", "nansum", "narrow", "narrow_copy", "ne", "neg", "negative", "newaxis",
     "nextafter", "nn", "no_grad", "nonzero", "nonzero_static", "norm", "normal", "not_equal",
-    "nuclear_norm", "numel", "ones", "ones_like", "ops", "optim", "outer", "pairwise_distance",
+    "nuclear_norm", "numel", "ones", "ones_like", "ops", "optim", "outer", "OutOfMemoryError",
+    "pairwise_distance",
     "pdist", "permute", "pi", "pinverse", "pixel_shuffle", "pixel_unshuffle", "poisson",
     "polar", "polygamma", "positive", "pow", "prelu", "preserve_format", "prod",
     "promote_types", "put", "qr", "quantile", "rad2deg", "rand", "rand_like", "randint",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorlab import _dtypes
+from tensorlab import _backend, _dtypes
 from tensorlab._backend import KIND_OF, backend_of, describe_devices, is_array
 from tensorlab._dtypes import dtype, from_numpy_dtype
 from tensorlab._graph import Node, leaf_edge, mode, on_record
@@ -462,6 +462,8 @@ def _prepare(op: Op, inputs: Sequence[Any], arrays: Any) -> ModuleType:
             (dimensioned if a.ndim else zero_dim).append(from_numpy_dtype(a.dtype))
             taking_part.append(i)
     assert xp is not None  # apply is only here with a tensor among the inputs
+    if _backend.several and xp is not np:
+        _one_gpu(op, arrays)
     if op.check is not None:
         op.check(arrays)
     if op.result is None or not taking_part:
@@ -488,14 +490,25 @@ def _one_device(op: Op, arrays: list[Any]) -> ModuleType:
     found = [a for a in arrays if hasattr(a, "dtype") and hasattr(a, "shape")]
     away = next((backend_of(a) for a in found if backend_of(a).kind != "cpu"), None)
     if away is None or any(a.ndim and backend_of(a) is not away for a in found):
-        raise RuntimeError(
-            "Expected all tensors to be on the same device, but found at least two devices, "
-            f"{describe_devices(found)}! ({op.name}); move them with .to(device)"
-        )
+        raise RuntimeError(_two_devices(op, found))
     for i, a in enumerate(arrays):
         if isinstance(a, ndarray):
             arrays[i] = away.xp.asarray(a)
     return away.xp
+
+
+def _one_gpu(op: Op, arrays: list[Any]) -> None:
+    """Raise PyTorch's error for arrays on two GPUs."""
+    found = [a for a in arrays if is_array(a)]
+    if len({backend_of(a).device(a) for a in found}) > 1:
+        raise RuntimeError(_two_devices(op, found))
+
+
+def _two_devices(op: Op, arrays: list[Any]) -> str:
+    return (
+        "Expected all tensors to be on the same device, but found at least two devices, "
+        f"{describe_devices(arrays)}! ({op.name}); move them with .to(device)"
+    )
 
 
 # Watching ---------------------------------------------------------------------------------

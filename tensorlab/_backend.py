@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _capturing
+from tensorlab import _capturing, _gpu
 
 __all__ = ["Backend", "Device", "backend_of", "device", "register_backend", "sum_to", "to_device"]
 
@@ -148,38 +148,70 @@ def backend_for(where: Device) -> Backend:
     raise RuntimeError(f"no tensors can be made on device '{where}'")
 
 
+#: Called with CuPy when it is loaded, by what has settings to carry over to it.
+on_load: list[Callable[[Any], None]] = []
+
+
+#: Whether there are two CUDA devices or more, between which arrays could be mixed up.
+several = False
+
+
 def _load_cuda() -> Backend:
-    try:
-        import cupy  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise RuntimeError(
-            "device 'cuda' needs CuPy, which is not installed here: install the extra "
-            "'cuda12' or 'cuda13' of tensorlab-course, or use device='cpu'"
-        ) from error
-    try:
-        cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise RuntimeError(f"No CUDA GPUs are available ({error}); use device='cpu'") from error
-    return register_backend(Backend("cuda", cupy, cupy.ndarray))
+    cupy = _gpu.load()
+    global several
+    several = cupy.cuda.runtime.getDeviceCount() > 1
+    backend = register_backend(Backend("cuda", cupy, cupy.ndarray, _gpu.linalg_errors))
+    for use in on_load:
+        use(cupy)
+    return backend
 
 
-def to_device(array: Any, where: Device) -> Any:
-    """`array` on device `where`: itself if it is there already, else a copy."""
+def to_device(array: Any, where: Device, non_blocking: bool = False) -> Any:
+    """`array` on device `where`: itself if it is there already, else a copy.
+
+    non_blocking: from page-locked memory to a GPU the copy may still be under way on return.
+    """
     here, there = backend_of(array), backend_for(where)
-    if here is there:
-        if here.kind != "cuda" or where.index in (None, int(array.device.id)):
-            return array
-        with there.xp.cuda.Device(where.index):
+    if here is there and (here.kind != "cuda" or where.index in (None, here.device(array).index)):
+        return array
+    if there.kind != "cuda":
+        return (
+            there.xp.asarray(_on_host(here, array))
+            if there.kind != "cpu"
+            else _on_host(here, array)
+        )
+    with there.xp.cuda.Device(where.index):  # None is the current one
+        if here is there:
             return there.xp.array(array)
+        host = _on_host(here, array)
+        if non_blocking and host.flags.c_contiguous and is_pinned(host):
+            made = there.xp.empty(host.shape, host.dtype)
+            made.set(host, there.xp.cuda.get_current_stream())
+            return made
+        return there.xp.asarray(host)
+
+
+def _on_host(here: Backend, array: Any) -> np.ndarray:
     if here.kind != "cpu":
         _capturing.refuse_reading()
-    host = array if here.kind == "cpu" else here.xp.asnumpy(array)
-    if there.kind == "cpu":
-        return host
-    if there.kind == "cuda" and where.index is not None:
-        with there.xp.cuda.Device(where.index):
-            return there.xp.asarray(host)
-    return there.xp.asarray(host)
+        return here.xp.asnumpy(array)
+    return array.view(np.ndarray) if array.dtype.kind == "V" else array
+
+
+def is_pinned(array: Any) -> bool:
+    """Whether an array shows page-locked memory, which a GPU reads without the processor's help."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    array = getattr(array, "obj", array)  # of a memoryview
+    return type(array).__name__ == "PinnedMemoryPointer"
+
+
+def pinned(array: np.ndarray, cupy: Any) -> np.ndarray:
+    """A copy of `array` in page-locked memory."""
+    memory = cupy.cuda.alloc_pinned_memory(max(array.nbytes, 1))
+    made = np.frombuffer(memory, array.dtype, array.size).reshape(array.shape)
+    made[...] = array
+    return made
 
 
 def to_numpy(array: Any) -> np.ndarray:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes
+from tensorlab._backend import is_array
 
 try:
     import ml_dtypes  # pyright: ignore[reportMissingImports]
@@ -84,6 +85,8 @@ def lower(value: Any) -> Any:
     """bfloat16 as float32, in tuples too; anything else as it is."""
     if isinstance(value, (np.ndarray, np.generic)):
         return np.asarray(value).astype(_FLOAT32) if value.dtype == NUMPY else value
+    if is_array(value):  # of another device, which needs no class of its own
+        return value.astype(_FLOAT32) if value.dtype == NUMPY else value
     return tuple(map(lower, value)) if type(value) is tuple else value
 
 
@@ -93,6 +96,8 @@ def _narrow(value: Any) -> Any:
         if value.dtype == _FLOAT32:
             return np.asarray(value).astype(NUMPY).view(BFloat16Array)
         return tagged(value)
+    if is_array(value):
+        return value.astype(NUMPY) if value.dtype == _FLOAT32 else value
     if isinstance(value, tuple):
         narrowed = map(_narrow, value)
         return type(value)(*narrowed) if hasattr(value, "_fields") else tuple(narrowed)
@@ -107,7 +112,7 @@ def lowered(
     op: Any, arrays: list[Any], params: tuple[Any, ...]
 ) -> tuple[list[Any], tuple[Any, ...], Callable[[Any], Any]]:
     """What to run an operation on, and what to make of its result."""
-    if op.view:
+    if op.view or op.name == "transfer":
         return arrays, params, _tagged_all
     kinds = {a.dtype for a in arrays if hasattr(a, "dtype") and a.dtype.kind in "fcV"}
     at = op.params.index("dtype") if "dtype" in op.params else -1

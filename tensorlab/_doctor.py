@@ -10,7 +10,6 @@ a problem always comes with what to do about it.
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
@@ -376,36 +375,13 @@ def warm() -> bool:
 
 def examine_gpu() -> Finding:
     """The GPU that `device="cuda"` would use, or why there is none. Having none is no problem."""
-    cupy_installed = importlib.util.find_spec("cupy") is not None
-    if not _has_cuda_driver():
-        text = "none: no NVIDIA driver on this machine"
-        return Finding("note", "GPU", f"{text} (CuPy is installed)" if cupy_installed else text)
-    if not cupy_installed:
-        text = "an NVIDIA driver is here, but CuPy is not installed"
-        return Finding(
-            "note", "GPU", text, 'install the extra "cuda13" (or "cuda12" for an older driver)'
-        )
-    cupy = importlib.import_module("cupy")
+    from tensorlab import _gpu
+
+    cupy, missing = _gpu.find()
+    if missing is not None:
+        none = "" if missing.reason.startswith("none") else "none: "
+        return Finding("note", "GPU", f"{none}{missing.reason}", missing.remedy)
     runtime = cupy.cuda.runtime
-    try:
-        count = runtime.getDeviceCount()
-        names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
-    except runtime.CUDARuntimeError as error:
-        text = f"none that works: {error}"
-        return Finding(
-            "note", "GPU", text, "see whether nvidia-smi works and fits the installed CuPy"
-        )
-    if not names:
-        return Finding("note", "GPU", "none: the driver lists no device")
+    count = runtime.getDeviceCount()
+    names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
     return Finding("ok", "GPU", f"{', '.join(names)}, CuPy {cupy.__version__}")
-
-
-def _has_cuda_driver() -> bool:
-    """Whether the driver's own library can be loaded; it comes with the driver and nothing else."""
-    for name in ("libcuda.so.1", "nvcuda.dll"):
-        try:
-            ctypes.CDLL(name)
-        except OSError:
-            continue
-        return True
-    return False

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import _dtypes
-from tensorlab._backend import Device
+from tensorlab._backend import Device, backend_for
 from tensorlab._tensor import Tensor, wrap
 
 # What PyTorch seeds a generator with that nobody has seeded.
@@ -69,6 +69,8 @@ class Generator:
 
     def __init__(self, device: str | Device = "cpu") -> None:
         self.device = Device(device)
+        if self.device.type == "cuda":
+            backend_for(self.device)  # there must be one
         self._bits = np.random.MT19937(0)
         self._restart(UNSEEDED)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from tensorlab import _backend, _gpu
 from tensorlab._backend import Device, backend_for
 
 default_device: Device | None = None  # None is the CPU, without asking
@@ -80,7 +81,8 @@ def is_deterministic_algorithms_warn_only_enabled() -> bool:
 def set_float32_matmul_precision(precision: str) -> None:
     """How exactly products of float32 matrices must be computed: "highest", "high" or "medium".
 
-    They are always computed in full float32 here, which satisfies all three. Any other word is warned of.
+    On the CPU they are always computed in full float32, which satisfies all three; on CUDA the latter two
+    allow TF32: inputs with 10 bits of precision, several times as fast. Any other word is warned of.
 
     >>> import tensorlab
     >>> tensorlab.set_float32_matmul_precision("high")
@@ -97,6 +99,17 @@ def set_float32_matmul_precision(precision: str) -> None:
         )
         return
     _precision = precision
+    cuda = _backend._by_kind.get("cuda")
+    if cuda is not None:
+        _carry_over(cuda.xp)
+
+
+def _carry_over(cupy: Any) -> None:
+    """Tell CuPy what was set, also before it was loaded."""
+    _gpu.allow_tf32(cupy, _precision != "highest")
+
+
+_backend.on_load.append(_carry_over)
 
 
 def get_float32_matmul_precision() -> str:
@@ -107,3 +120,27 @@ def get_float32_matmul_precision() -> str:
     'highest'
     """
     return _precision
+
+
+# `with device("cuda"):` ---------------------------------------------------------------------
+
+_outer: list[Device | None] = []
+
+
+def _enter(self: Device) -> Device:
+    """Make this the device of new tensors within a block, as `set_default_device` does for good."""
+    _outer.append(default_device)
+    try:
+        set_default_device(self)
+    except RuntimeError:
+        _outer.pop()
+        raise
+    return self
+
+
+def _exit(self: Device, *exception: Any) -> None:
+    set_default_device(_outer.pop())
+
+
+Device.__enter__ = _enter  # type: ignore[attr-defined]
+Device.__exit__ = _exit  # type: ignore[attr-defined]

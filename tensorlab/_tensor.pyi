@@ -807,7 +807,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
         """The cross product of vectors of three elements along `dim` (the first of size 3 unless given)."""
 
     def cuda(self, device: Any=..., non_blocking: Any=..., memory_format: Any=...) -> Tensor:
-        """This tensor on a CUDA device; `RuntimeError` if there is none."""
+        """This tensor on a CUDA device, by default the current one."""
 
     def cummax(self, dim: Any=..., *, axis: Any=..., out: Any=...) -> Any:
         """The largest element so far along `dim`, and its (latest) position."""
@@ -1519,7 +1519,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
         """A view with the dimensions in another order."""
 
     def pin_memory(self, device: Any=...) -> Tensor:
-        """This tensor: page-locked memory is CuPy's business here, so there is nothing to do."""
+        """A copy in page-locked memory, from which copies to a GPU are faster and may be `non_blocking`."""
 
     def pinverse(self, rcond: Any=..., hermitian: Any=..., *, atol: Any=..., rtol: Any=..., out: Any=...) -> Any:
         """The Moore–Penrose pseudo-inverse: singular values up to `max(atol, rtol · largest)` count as 0."""

@@ -92,7 +92,7 @@ class autocast:
             if not cuda.is_available():
                 warnings.warn("CUDA is not available. Disabling autocast.", stacklevel=3)
                 return False
-            if self.fast_dtype.name == "bfloat16":
+            if self.fast_dtype.name == "bfloat16" and not cuda.is_bf16_supported():
                 raise RuntimeError(
                     "Current CUDA Device does not support bfloat16. Please switch dtype to float16."
                 )

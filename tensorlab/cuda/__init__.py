@@ -1,6 +1,8 @@
-"""What CUDA devices there are. Tensors move to them with `.to("cuda")`; CuPy does the work.
+"""CUDA devices: what there are, their memory, streams and graphs. Tensors move to them with `.to("cuda")`.
 
-Every question here can be asked on a machine without a GPU: the answer is then "none".
+CuPy does the work; install it with the extra `cuda12` or `cuda13`. Every question here can be asked on a
+machine without a GPU: the answer is then "none", and `unavailable_reason()` says why. What needs a device
+raises `RuntimeError` there.
 """
 
 from __future__ import annotations
@@ -8,93 +10,121 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from tensorlab import _backend, _random
-from tensorlab._backend import Device
+from tensorlab.cuda import memory, random, streams
+from tensorlab.cuda.devices import (
+    can_device_access_peer,
+    current_device,
+    device,
+    device_count,
+    device_of,
+    get_arch_list,
+    get_device_capability,
+    get_device_name,
+    get_device_properties,
+    init,
+    is_available,
+    is_bf16_supported,
+    is_initialized,
+    is_tf32_supported,
+    set_device,
+    synchronize,
+    unavailable_reason,
+)
 from tensorlab.cuda.graphs import (
     CUDAGraph,
     graph,
     graph_pool_handle,
     is_current_stream_capturing,
 )
+from tensorlab.cuda.memory import (
+    OutOfMemoryError,
+    empty_cache,
+    max_memory_allocated,
+    max_memory_reserved,
+    mem_get_info,
+    memory_allocated,
+    memory_reserved,
+    memory_stats,
+    memory_summary,
+    reset_peak_memory_stats,
+    set_per_process_memory_fraction,
+)
+from tensorlab.cuda.random import (
+    get_rng_state,
+    get_rng_state_all,
+    initial_seed,
+    manual_seed,
+    manual_seed_all,
+    seed,
+    seed_all,
+    set_rng_state,
+    set_rng_state_all,
+)
+from tensorlab.cuda.streams import (
+    Event,
+    ExternalStream,
+    Stream,
+    StreamContext,
+    current_stream,
+    default_stream,
+    set_stream,
+    stream,
+)
 
 __all__ = [
     "CUDAGraph",
+    "Event",
+    "ExternalStream",
+    "OutOfMemoryError",
+    "Stream",
+    "StreamContext",
+    "can_device_access_peer",
     "current_device",
+    "current_stream",
+    "default_stream",
+    "device",
     "device_count",
+    "device_of",
     "empty_cache",
+    "get_arch_list",
+    "get_device_capability",
     "get_device_name",
+    "get_device_properties",
+    "get_rng_state",
+    "get_rng_state_all",
     "graph",
     "graph_pool_handle",
+    "init",
+    "initial_seed",
     "is_available",
+    "is_bf16_supported",
     "is_current_stream_capturing",
+    "is_initialized",
+    "is_tf32_supported",
     "manual_seed",
     "manual_seed_all",
+    "max_memory_allocated",
+    "max_memory_reserved",
+    "mem_get_info",
+    "memory",
+    "memory_allocated",
+    "memory_reserved",
+    "memory_stats",
+    "memory_summary",
+    "random",
+    "reset_peak_memory_stats",
+    "seed",
+    "seed_all",
+    "set_device",
+    "set_per_process_memory_fraction",
+    "set_rng_state",
+    "set_rng_state_all",
+    "set_stream",
+    "stream",
+    "streams",
     "synchronize",
+    "unavailable_reason",
 ]
-
-
-def _runtime() -> Any | None:
-    """CuPy, or None where it or the GPU is missing."""
-    try:
-        return _backend.backend_for(Device("cuda")).xp
-    except RuntimeError:
-        return None
-
-
-def is_available() -> bool:
-    """Whether tensors can be put on a CUDA device here.
-
-    >>> import tensorlab
-    >>> device = "cuda" if tensorlab.cuda.is_available() else "cpu"
-    """
-    return device_count() > 0
-
-
-def device_count() -> int:
-    """The number of CUDA devices; 0 without a GPU, a driver or CuPy."""
-    cupy = _runtime()
-    return 0 if cupy is None else int(cupy.cuda.runtime.getDeviceCount())
-
-
-def current_device() -> int:
-    """The index of the device that new CUDA tensors go to; `RuntimeError` if there is none."""
-    return int(_require().cuda.Device().id)
-
-
-def get_device_name(device: int | str | Device | None = None) -> str:
-    """The name of a CUDA device, by default the current one; `RuntimeError` if there is none."""
-    cupy = _require()
-    index = current_device() if device is None else Device(device).index or 0
-    return cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
-
-
-def synchronize(device: int | str | Device | None = None) -> None:
-    """Wait until everything asked of a device is done: kernels run behind Python's back."""
-    cupy = _require()
-    cupy.cuda.Device(
-        current_device() if device is None else Device(device).index or 0
-    ).synchronize()
-
-
-def empty_cache() -> None:
-    """Give memory that no tensor uses back to the device; nothing to do without one."""
-    cupy = _runtime()
-    if cupy is not None:
-        cupy.get_default_memory_pool().free_all_blocks()
-
-
-def manual_seed(seed: int) -> None:
-    """Seed random numbers; one stream serves all devices, so this is `tensorlab.manual_seed`."""
-    _random.manual_seed(seed)
-
-
-def manual_seed_all(seed: int) -> None:
-    """As `manual_seed`: one stream serves all devices."""
-    _random.manual_seed(seed)
-
-
-def _require() -> Any:
-    return _backend.backend_for(Device("cuda")).xp
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ from tensorlab import _backend, _dtypes
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype as DType
 from tensorlab._op import OPS, Sample, op
-from tensorlab._tensor import Tensor
+from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.creation import TYPED
 
 
@@ -69,12 +69,12 @@ clone.vjp(input=lambda g: g)
     node_name="ToCopy",
     torch="",
 )
-def transfer(xp, input, /, device, source):
+def transfer(xp, input, /, device, source, non_blocking=False):
     """The values of a tensor on device `source` on another one; `Tensor.to` is the public form.
 
     The gradient travels back.
     """
-    return _backend.to_device(input, Device(device))
+    return _backend.to_device(input, Device(device), non_blocking)
 
 
 transfer.vjp(input=lambda g, device, source: transfer(g, source, device))
@@ -94,18 +94,21 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """This tensor with another dtype, on another device, or both; itself if nothing changes.
 
     Called as `to(dtype)`, `to(device)`, `to(device, dtype)` or `to(other_tensor)`, each with
-    `non_blocking=False` (no effect) and `copy=False` (True: always a copy). Differentiable.
+    `non_blocking=False` and `copy=False` (True: always a copy). Differentiable.
+
+    non_blocking: a copy from page-locked memory (`pin_memory`) to a GPU may still be under way on return;
+    what then runs on the GPU waits for it, but the source must not be changed before.
 
     >>> import tensorlab
     >>> tensorlab.tensor([1, 2]).to(tensorlab.float32)
     tensor([1., 2.])
     """
-    device, dtype, copy = _target(*args, **kwargs)
+    device, dtype, non_blocking, copy = _target(*args, **kwargs)
     out = self
     if dtype is not None and dtype.numpy != self._data.dtype:
         out = OPS["cast"].call(out, dtype.numpy)
     if device is not None and device != self.device and not _is_same_kind(device, self.device):
-        out = transfer(out, str(device), str(self.device))
+        out = transfer(out, str(device), str(self.device), non_blocking)
     return OPS["clone"].call(self) if copy and out is self else out
 
 
@@ -117,7 +120,7 @@ def _is_same_kind(wanted: Device, have: Device) -> bool:
 def _target(
     *args: Any, device: Any = None, dtype: Any = None, non_blocking: bool = False, copy: bool = False,
     memory_format: Any = None, other: Any = None,
-) -> tuple[Device | None, DType | None, bool]:  # fmt: skip
+) -> tuple[Device | None, DType | None, bool, bool]:  # fmt: skip
     rest = list(args)
     first = rest.pop(0) if rest else other
     if isinstance(first, Tensor):
@@ -132,11 +135,14 @@ def _target(
         if first is None and rest and not isinstance(rest[0], bool):
             first = rest.pop(0)
         dtype = dtype if first is None else first
-    if len(rest) > 1:  # after non_blocking, which has no effect
+    if rest:
+        non_blocking = rest[0]
+    if len(rest) > 1:
         copy = rest[1]
     return (
         None if device is None else Device(device),
         None if dtype is None else _dtypes.as_dtype(dtype),
+        non_blocking,
         copy,
     )
 
@@ -175,13 +181,40 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
 def cuda(
     self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
 ) -> Tensor:
-    """This tensor on a CUDA device; `RuntimeError` if there is none."""
-    return to(self, "cuda" if device is None else device)
+    """This tensor on a CUDA device, by default the current one.
+
+    Raises `RuntimeError` if there is none, and for a device of another type. `non_blocking`: see `to`.
+    """
+    where = Device("cuda" if device is None else device)
+    if where.type != "cuda":
+        raise RuntimeError(f"Invalid device, must be cuda device: got {where}")
+    return to(self, where, non_blocking=non_blocking)
 
 
 def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """This tensor: page-locked memory is CuPy's business here, so there is nothing to do."""
-    return self
+    """A copy in page-locked memory, from which copies to a GPU are faster and may be `non_blocking`.
+
+    The tensor itself if it is there already. Raises `RuntimeError` without a CUDA device, and for tensors
+    that are not in main memory.
+    """
+    if self.device.type != "cpu":
+        raise RuntimeError(
+            f"cannot pin 'tensorlab.{self.device.type}' only dense CPU tensors can be pinned"
+        )
+    if is_pinned(self):
+        return self
+    try:
+        cupy = _backend.backend_for(Device("cuda")).xp
+    except RuntimeError as error:
+        raise RuntimeError(
+            f"Cannot access accelerator device when none is available: {error}"
+        ) from None
+    return wrap(_dtypes.held(_backend.pinned(_backend.to_numpy(self._data), cupy)))
+
+
+def is_pinned(self: Tensor, device: Any = None) -> bool:
+    """Whether the tensor is in page-locked memory, see `pin_memory`."""
+    return _backend.is_pinned(self._data)
 
 
 def bfloat16(self: Tensor, memory_format: Any = None) -> Tensor:
@@ -205,7 +238,7 @@ for _name, _target_type in {
     "bool": _dtypes.bool_, "cfloat": _dtypes.complex64, "cdouble": _dtypes.complex128,
 }.items():  # fmt: skip
     setattr(Tensor, _name, _converter(_name, _target_type))
-for _method in (bfloat16, contiguous, to, type_as, cpu, cuda, pin_memory):
+for _method in (bfloat16, contiguous, to, type_as, cpu, cuda, is_pinned, pin_memory):
     setattr(Tensor, _method.__name__, _method)
 Tensor.layout = property(_layout)  # type: ignore[attr-defined]
 Tensor.type = type_  # type: ignore[attr-defined]

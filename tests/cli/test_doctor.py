@@ -14,6 +14,7 @@ import pytest
 
 import tensorlab
 from tensorlab import _doctor as doctor
+from tensorlab import _gpu
 from tensorlab.cli import main
 
 
@@ -299,8 +300,8 @@ def test_progress_that_cannot_be_kept_is_a_problem(monkeypatch, tmp_path):
 # -- the GPU, which this machine may or may not have ---------------------------------------------
 
 
-def _gpu(monkeypatch, *, driver: bool, cupy) -> doctor.Finding:
-    monkeypatch.setattr(doctor, "_has_cuda_driver", lambda: driver)
+def _found(monkeypatch, *, driver: bool, cupy) -> doctor.Finding:
+    monkeypatch.setattr(_gpu, "has_driver", lambda: driver)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: cupy)
     monkeypatch.setattr(importlib, "import_module", lambda name: cupy)
     return doctor.examine_gpu()
@@ -310,7 +311,7 @@ class CUDARuntimeError(Exception):
     pass
 
 
-def _cupy(count):
+def _cupy(count, version="14.0"):
     def devices():
         if isinstance(count, Exception):
             raise count
@@ -320,8 +321,10 @@ def _cupy(count):
         CUDARuntimeError=CUDARuntimeError,
         getDeviceCount=devices,
         getDeviceProperties=lambda i: {"name": b"Test GPU"},
+        runtimeGetVersion=lambda: 13000,
+        driverGetVersion=lambda: 12020,
     )
-    return SimpleNamespace(__version__="14.0", cuda=SimpleNamespace(runtime=runtime))
+    return SimpleNamespace(__version__=version, cuda=SimpleNamespace(runtime=runtime))
 
 
 @pytest.mark.parametrize(
@@ -331,11 +334,23 @@ def _cupy(count):
         (False, _cupy(1), "note", "no NVIDIA driver on this machine (CuPy is installed)"),
         (True, None, "note", "CuPy is not installed"),
         (True, _cupy(0), "note", "lists no device"),
-        (True, _cupy(CUDARuntimeError("driver too old")), "note", "driver too old"),
+        (
+            True,
+            _cupy(CUDARuntimeError("cudaErrorUnknown")),
+            "note",
+            "none that works: cudaErrorUnknown",
+        ),
+        (
+            True,
+            _cupy(CUDARuntimeError("cudaErrorInsufficientDriver: too old")),
+            "note",
+            "made for CUDA 13.0, the driver offers CUDA 12.2",
+        ),
+        (True, _cupy(1, "13.6.0"), "note", "CuPy 13.6.0 is too old"),
         (True, _cupy(2), "ok", "Test GPU, Test GPU, CuPy 14.0"),
     ],
 )
 def test_gpu(monkeypatch, driver, cupy, state, said):
-    finding = _gpu(monkeypatch, driver=driver, cupy=cupy)
+    finding = _found(monkeypatch, driver=driver, cupy=cupy)
     assert finding.state == state
     assert said in finding.text

@@ -265,6 +265,7 @@ def test_options_are_fixed_after_the_start():
     assert get_worker_info() is None
 
 
-def test_pin_memory_says_that_it_does_nothing():
-    with pytest.warns(UserWarning, match="has no effect"):
+def test_pin_memory_without_a_gpu_says_that_it_does_nothing(monkeypatch):
+    monkeypatch.setattr(tl.cuda, "is_available", lambda: False)
+    with pytest.warns(UserWarning, match="no accelerator is found"):
         assert len(list(DataLoader(range(4), pin_memory=True))) == 4

@@ -361,12 +361,13 @@ def test_more_messages_than_a_socket_holds():
     assert list(loader) == [500_000] * 4
 
 
-def test_pin_memory_and_too_many_workers_warn():
+def test_pin_memory_and_too_many_workers_warn(monkeypatch):
+    monkeypatch.setattr("tensorlab.cuda.is_available", lambda: False)
     with pytest.warns(UserWarning, match="'pin_memory' argument is set as true but"):
         assert len(list(DataLoader(range(4), num_workers=1, pin_memory=True))) == 4
     with (
         pytest.warns(UserWarning, match="pin_memory_device is deprecated"),
-        pytest.warns(UserWarning, match="has no effect"),
+        pytest.warns(UserWarning, match="no accelerator is found"),
     ):
         iter(DataLoader(range(4), pin_memory=True, pin_memory_device="cuda"))
     with warnings.catch_warnings():

@@ -93,6 +93,11 @@ class StrictArray:
         return Pointer(self._host.__array_interface__["data"][0])
 
     @property
+    def device(self) -> Device:
+        """The device that holds the memory: number 0, the only one there is."""
+        return DEVICE
+
+    @property
     def T(self) -> StrictArray:
         """The axes in reverse order."""
         return view_of(self, self._host.T)
@@ -310,6 +315,20 @@ class StrictArray:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return own, (self._host,)
+
+
+class Device:
+    """What `array.device` tells."""
+
+    id = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device)
+
+    __hash__ = object.__hash__
+
+
+DEVICE = Device()
 
 
 class Flags:

@@ -45,7 +45,8 @@ class DataLoader(Generic[T_co]):
         batch_sampler: gives lists of indices; not with the three above or `drop_last`.
         num_workers: how many processes read; 0, this process does.
         collate_fn: makes a batch of a list of samples; `default_collate` by default.
-        pin_memory: accepted for PyTorch's sake, without effect; warns.
+        pin_memory: put batches in page-locked memory, from which `.to("cuda", non_blocking=True)` copies
+            while the program goes on; without a CUDA device it warns and does nothing.
         drop_last: leave out the last batch if it is smaller.
         timeout: seconds to wait for one batch of the workers; 0, as long as it takes.
         worker_init_fn: called in each worker with its number, after seeding.

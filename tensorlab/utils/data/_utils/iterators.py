@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tensorlab.utils.data._utils.channel import Frame, Tag
 from tensorlab.utils.data._utils.fetch import create_fetcher
+from tensorlab.utils.data._utils.pin_memory import pin_memory
 from tensorlab.utils.data._utils.pool import Pool, default_context
 from tensorlab.utils.data._utils.worker import END, ERROR, RESUME, TASK, Job
 from tensorlab.utils.data.sampler import draw_seed
@@ -23,7 +24,7 @@ class _Iterator:
     """What both kinds of passes share."""
 
     def __init__(self, loader: DataLoader[Any]) -> None:
-        _warn_of_pinning(loader)
+        self._pins = _can_pin(loader)
         self._dataset = loader.dataset
         self._is_iterable = loader._is_iterable
         self._index_sampler = loader._index_sampler
@@ -81,7 +82,7 @@ class SingleProcessIterator(_Iterator):
         data = self._fetcher.fetch(next(self._indices))
         if self._is_iterable:
             self._count()
-        return data
+        return pin_memory(data) if self._pins else data
 
 
 class MultiProcessingIterator(_Iterator):
@@ -122,7 +123,7 @@ class MultiProcessingIterator(_Iterator):
 
     def reset(self, loader: DataLoader[Any]) -> None:
         """Begin another pass with the same workers."""
-        _warn_of_pinning(loader)
+        self._pins = _can_pin(loader)
         self._reported_length = loader._reported_length
         self._epoch += 1
         for worker_id in range(self._num_workers):
@@ -144,6 +145,7 @@ class MultiProcessingIterator(_Iterator):
             self._send_task()
 
     def __next__(self) -> Any:
+        pins = self._pins
         frame = self._next_frame()
         self._send_task()
         data = frame.load()
@@ -154,7 +156,7 @@ class MultiProcessingIterator(_Iterator):
             # one): with the iterator in it, the workers would stay as well.
             del self
             data.reraise()
-        return data
+        return pin_memory(data) if pins else data
 
     def _next_frame(self) -> Frame:
         """The next batch in order, or, out of order, the next that there is."""
@@ -228,9 +230,10 @@ class MultiProcessingIterator(_Iterator):
         self._next_sent += 1
 
 
-def _warn_of_pinning(loader: DataLoader[Any]) -> None:
+def _can_pin(loader: DataLoader[Any]) -> bool:
+    """Whether batches are to be put in page-locked memory; a warning says why not, if that was asked for."""
     if not loader.pin_memory:
-        return
+        return False
     from tensorlab.cuda import is_available
 
     if loader.pin_memory_device:
@@ -239,11 +242,11 @@ def _warn_of_pinning(loader: DataLoader[Any]) -> None:
             f"ignore pin_memory_device='{loader.pin_memory_device}'.",
             stacklevel=5,
         )
-    reason = (
-        "batches are made in ordinary memory; leave it out and move each batch with .to(device)"
-        if is_available()
-        else "no accelerator is found, then device pinned memory won't be used"
-    )
+    if is_available():
+        return True
     warnings.warn(
-        f"'pin_memory' argument is set as true but has no effect: {reason}.", stacklevel=5
+        "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory "
+        "won't be used.",
+        stacklevel=5,
     )
+    return False
