@@ -8,10 +8,10 @@ an attribute several times slower: on the way of each operation that is far too 
 from __future__ import annotations
 
 import difflib
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
-from IPython.core.interactiveshell import InteractiveShell
+from ._exceptions import ExceptionAnswer
 
 __all__ = ["Suggestions", "suggestion"]
 
@@ -35,36 +35,13 @@ def _is_ours(obj: Any) -> bool:
     return any(c.__module__.partition(".")[0] == "tensorlab" for c in classes)
 
 
-class Suggestions:
-    """Adds the suggestion to the messages that a shell shows, and takes itself back."""
+class Suggestions(ExceptionAnswer):
+    """Adds the suggestion to the messages that a shell shows."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        # Another extension may have a handler of its own: it keeps its work.
-        self._previous: tuple[type[BaseException], ...] = shell.custom_exceptions
-        self._previous_handler = shell.CustomTB
+    kind = AttributeError
 
-    def install(self) -> None:
-        self._shell.set_custom_exc((*self._previous, AttributeError), self._on_exception)
-        self._handler = self._shell.CustomTB
-
-    def remove(self) -> None:
-        if self._shell.CustomTB == self._handler:
-            self._shell.custom_exceptions = self._previous
-            self._shell.CustomTB = self._previous_handler
-
-    def _on_exception(
-        self,
-        shell: InteractiveShell,
-        kind: type[BaseException],
-        error: BaseException,
-        trace: TracebackType | None,
-        tb_offset: int | None = None,
-    ) -> list[str] | None:
+    def _answer(self, error: BaseException) -> bool:
         meant = suggestion(error)
         if meant is not None and "Did you mean" not in str(error):
             error.args = (f"{error}. Did you mean: {meant!r}?",)
-        if self._previous and issubclass(kind, self._previous):
-            return self._previous_handler(kind, error, trace, tb_offset=tb_offset)
-        shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
-        return None
+        return False

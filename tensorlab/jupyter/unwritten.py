@@ -12,14 +12,14 @@ clearing its error there is what makes the reply "ok".
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
-from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult
 from IPython.display import display
 
 from tensorlab.learn.attempts import stub_id
 
+from ._exceptions import ExceptionAnswer
 from .report import Paragraph, Report, State
 
 __all__ = ["UnwrittenExercises", "unwritten_exercise"]
@@ -42,47 +42,26 @@ def unwritten_exercise(error: BaseException, namespace: dict[str, Any]) -> str |
     return exercise if trace.tb_frame.f_globals is namespace else None
 
 
-class UnwrittenExercises:
+class UnwrittenExercises(ExceptionAnswer):
     """Installs the two hooks on a shell and takes them back."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
-        # Another extension may have a handler of its own, even for NotImplementedError: it keeps its work.
-        self._previous: tuple[type[BaseException], ...] = shell.custom_exceptions
-        self._previous_handler = shell.CustomTB
+    kind = NotImplementedError
 
     def install(self) -> None:
-        self._shell.set_custom_exc((*self._previous, NotImplementedError), self._on_exception)
-        self._handler = self._shell.CustomTB
+        super().install()
         self._shell.events.register("post_run_cell", self._forgive)
 
     def remove(self) -> None:
         self._shell.events.unregister("post_run_cell", self._forgive)
-        # Bound methods are made anew at each access: only `==` compares what they are bound to. If somebody
-        # installed a handler after us, putting the old one back would take theirs away.
-        if self._shell.CustomTB == self._handler:
-            self._shell.custom_exceptions = self._previous
-            self._shell.CustomTB = self._previous_handler
+        super().remove()
 
-    def _on_exception(
-        self,
-        shell: InteractiveShell,
-        kind: type[BaseException],
-        error: BaseException,
-        trace: TracebackType | None,
-        tb_offset: int | None = None,
-    ) -> list[str] | None:
-        exercise = unwritten_exercise(error, shell.user_global_ns)
-        if exercise is not None:
-            setattr(error, _MARK, exercise)
-            display(_message(exercise))
-        elif self._previous and issubclass(kind, self._previous):
-            return self._previous_handler(kind, error, trace, tb_offset=tb_offset)
-        else:
-            shell.showtraceback(
-                (kind, error, trace), tb_offset=tb_offset, running_compiled_code=True
-            )
-        return None
+    def _answer(self, error: BaseException) -> bool:
+        exercise = unwritten_exercise(error, self._shell.user_global_ns)
+        if exercise is None:
+            return False
+        setattr(error, _MARK, exercise)
+        display(_message(exercise))
+        return True
 
     def _forgive(self, result: ExecutionResult | None) -> None:
         """Let the cell count as done: `result` is what the kernel's reply is made from."""
