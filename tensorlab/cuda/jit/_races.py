@@ -25,6 +25,7 @@ __all__ = ["AccessLog", "Race"]
 _Ints = np.ndarray[Any, Any]
 READ, ATOMIC, WRITE = 0, 1, 2
 _SHOWN = 4096  # racy elements looked at one by one
+_SOON = 1 << 18  # rows, from which on a barrier is used to look at them
 _TOO_MANY = 1 << 22  # rows, from which on what is said twice is dropped
 
 
@@ -71,24 +72,52 @@ class AccessLog:
     def _columns(self) -> list[_Ints]:
         """The log as columns: address, thread, epoch, turn, value, site; then it is empty."""
         parts, self._parts, self._rows = self._parts, [], 0
-        columns = [
-            np.concatenate(
-                [np.broadcast_to(np.asarray(p[c], np.int64), p[6]) for p in parts]
+        sizes = np.array([part[6] for part in parts])
+
+        def column(which: int) -> _Ints:
+            found = [part[which] for part in parts]
+            if not any(isinstance(each, np.ndarray) for each in found):
+                return np.repeat(np.array(found, np.int64), sizes)
+            return np.concatenate(
+                [
+                    each if isinstance(each, np.ndarray) else np.full(size, each)
+                    for each, size in zip(found, sizes, strict=True)
+                ]
             )
-            for c in range(6)
-        ]  # fmt: skip
-        return columns
+
+        return [column(which) for which in range(6)]
 
     def _drop_repeated(self) -> None:
         columns = self._columns()
-        order = np.lexsort(columns[::-1])
-        rows = [c[order] for c in columns]
+        self._keep(columns, columns)
+
+    def _keep(self, columns: list[_Ints], same: list[_Ints]) -> None:
+        """Put rows back, of those that are alike in the columns `same` the first one."""
+        order = np.lexsort(same[::-1])
         fresh = np.ones(len(order), bool)
-        fresh[1:] = np.any([c[1:] != c[:-1] for c in rows], axis=0)
+        fresh[1:] = np.any([c[order][1:] != c[order][:-1] for c in same], axis=0)
         kept = np.sort(order[fresh])
         self._parts = [(*(c[kept] for c in columns), len(kept))]
         # Each time as many more may come as are left: the work stays in proportion.
         self._rows = len(kept) - min(len(kept), _TOO_MANY // 2)
+
+    def settle(self) -> list[Race]:
+        """The races so far, at a barrier that all blocks have passed; of a short log none are told yet.
+
+        What was accessed before it can race with other blocks alone. For that, one access of each
+        kind by each block is enough.
+        """
+        if self._rows < _SOON:
+            return []
+        if self._per_block:
+            return self.races()
+        parts, rows = list(self._parts), self._rows
+        found = self.races()
+        self._parts, self._rows = parts, rows
+        columns = self._columns()
+        address, thread, _, _, _, site = columns
+        self._keep(columns, [address, thread // self._threads, self._kinds[site]])
+        return found
 
     def races(self) -> list[Race]:
         """The races in the log, one for each pair of places in the source; the log is then empty."""

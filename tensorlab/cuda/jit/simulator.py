@@ -156,11 +156,11 @@ class Launch:
         try:
             for start in range(0, blocks, batch):
                 self._run_blocks(np.sort(order[start : start + batch]))
-                self._note_races(self.shared_log)
+                self._note(self.shared_log.races())
         except _Stopped as reason:
             stopped = str(reason)
-        self._note_races(self.shared_log)
-        self._note_races(self.global_log)
+        self._note(self.shared_log.races())
+        self._note(self.global_log.races())
         return self._report(stopped)
 
     # Blocks and barriers ------------------------------------------------------------------
@@ -211,6 +211,8 @@ class Launch:
                 slot.epoch = slot.epoch + 1
                 slot.waiting = None
             self.barriers += len(blocks)
+            self._note(self.shared_log.settle())
+            self._note(self.global_log.settle())
             if self.trace is not None:
                 self.trace.barrier(next(iter(lines)))
             return
@@ -400,8 +402,8 @@ class Launch:
 
     # The report ---------------------------------------------------------------------------
 
-    def _note_races(self, log: AccessLog) -> None:
-        for race in log.races():
+    def _note(self, races: list[Race]) -> None:
+        for race in races:
             self.problems.race(race, self.program.sites, self._element)
 
     def _element(self, race: Race, array: ir.Array) -> tuple[int, ...]:

@@ -86,3 +86,21 @@ def test_a_log_is_empty_after_it_was_asked():
     (race,) = log.races()
     assert (race.threads, race.same_value) == ((0, 33), False)
     assert log.races() == []
+
+
+@pytest.mark.parametrize("per_block", [False, True])
+def test_a_log_that_is_settled_at_barriers_finds_the_same(rng, monkeypatch, per_block):
+    monkeypatch.setattr(_races, "_SOON", 1)
+    for _ in range(300):
+        rows = sorted(random_log(rng, 160, 6), key=lambda row: row[2])  # all blocks in step
+        log = AccessLog(KINDS, BLOCK, per_block)
+        found = []
+        for epoch in range(3):
+            for address, thread, _, turn, value, site in (r for r in rows if r[2] == epoch):
+                written = np.float32(value) if KINDS[site] == WRITE else None
+                log.add(site, np.array([address]), np.array([thread]), epoch, turn, written)
+            found += log.settle()
+        found += log.races()
+        racy = {a[0] for a, b in combinations(rows, 2) if conflict(a, b, per_block)}
+        assert bool(found) == bool(racy), rows
+        assert {race.address for race in found} <= racy
