@@ -36,7 +36,9 @@ SIZES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("masked", [None, "numbers", "hidden"])
+@pytest.mark.parametrize(
+    "masked", [None, "numbers", "hidden", "of each batch", "of each head", "dropout", "both"]
+)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("sizes", SIZES)
 def test_against_the_generic_path(rng, sizes, causal, masked):
@@ -47,8 +49,14 @@ def test_against_the_generic_path(rng, sizes, causal, masked):
     if masked == "hidden":  # some queries see no key at all
         numbers[numbers > 0.5] = -np.inf
         numbers[0] = -np.inf
-    mask = None if masked is None else numbers
-    given = (q, k, v, mask, None, causal, scale)
+    dropout = None
+    if masked in ("of each batch", "of each head"):
+        shape = (batch, 1, 1, keys) if masked == "of each batch" else (count, places, keys)
+        numbers = rng.standard_normal(shape, np.float32)
+    if masked in ("dropout", "both"):
+        dropout = (rng.random((batch, count, places, keys)) < 0.7).astype(np.float32) / 0.7
+    mask = None if masked in (None, "dropout") else numbers
+    given = (q, k, v, mask, dropout, causal, scale)
     with np.errstate(divide="ignore"):
         out, normaliser = FORWARD.kernels["cpu"](*given)
         wanted, sums = FORWARD.forward(np, *given)
@@ -57,7 +65,7 @@ def test_against_the_generic_path(rng, sizes, causal, masked):
     assert normaliser.dtype == np.float64
     assert out.strides == wanted.strides
     g, along = heads(rng, batch, places, count, features), rng.standard_normal(sums.shape)
-    given = (g, along, q, k, v, wanted, sums, mask, None, causal, scale)
+    given = (g, along, q, k, v, wanted, sums, mask, dropout, causal, scale)
     found, generic = BACKWARD.kernels["cpu"](*given), BACKWARD.forward(np, *given)
     for a, b in zip(found, generic, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
@@ -91,7 +99,26 @@ def test_modules_use_it_and_what_it_is_not_made_for_goes_the_generic_way(rng, mo
     q, k, v = (tl.from_numpy(heads(rng, 2, 40, 2, 8)).requires_grad_() for _ in range(3))
     attend(q, k, v, is_causal=True).sum().backward()
     assert used == ["attention", "attention_backward"]
-    attend(q, k[:, :1], v[:, :1])  # heads that share keys
+    attend(q, k[:, :1], v[:, :1])  # heads that share keys without saying so
     attend(q.double(), k.double(), v.double())
-    attend(q, k, v, dropout_p=0.5)
     assert len(used) == 2
+    attend(q, k, v, dropout_p=0.5).sum().backward()
+    attend(q, k[:, :1], v[:, :1], enable_gqa=True).sum().backward()
+    assert len(used) == 6
+
+
+@pytest.mark.parametrize("masked", [None, "numbers", "dropout"])
+def test_groups_of_heads_share_keys(rng, masked):
+    batch, groups, count, places, keys, width = 2, 3, 4, 33, 21, 8
+    q, g = rng.standard_normal((2, batch, groups, count, places, width), np.float32)
+    k, v = rng.standard_normal((2, batch, groups, 1, keys, width), np.float32)
+    mask = rng.standard_normal((places, keys), np.float32) if masked == "numbers" else None
+    dropout = rng.random((*q.shape[:-1], keys), np.float32) if masked == "dropout" else None
+    given = (q, k, v, mask, dropout, False, 0.4)
+    found, wanted = FORWARD.kernels["cpu"](*given), FORWARD.forward(np, *given)
+    along = rng.standard_normal(wanted[1].shape)
+    given = (g, along, q, k, v, *wanted, mask, dropout, False, 0.4)
+    found = [*found, *BACKWARD.kernels["cpu"](*given)]
+    for a, b in zip(found, [*wanted, *BACKWARD.forward(np, *given)], strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-5)

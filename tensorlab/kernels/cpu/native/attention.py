@@ -25,10 +25,13 @@ WIDTH = LANES * VECTORS
 BLOCK = 64  # queries
 
 _HEADS = "float32[:, :, :, :]"  # (batch, head, place, feature), in any layout
+_SCORES = "float32[:, :, :, ::1]"  # (batch, head, query, key), or none
 
 
-@compiled("void(float32[:, ::1], int64, int64, int64, int64, float32[:, :], boolean, float32)")
-def _finish_scores(scores, first, count, keys, seen, mask, causal, scale):
+@compiled(
+    f"void(float32[:, ::1], int64, int64, int64, int64, {_SCORES}, int64, int64, boolean, float32)"
+)
+def _finish_scores(scores, first, count, keys, seen, mask, batch, head, causal, scale):
     """Scale the scores of the queries first…first + count, add the mask, hide what is ahead."""
     for i in range(count):
         row = scores[i]
@@ -36,17 +39,20 @@ def _finish_scores(scores, first, count, keys, seen, mask, causal, scale):
         for j in range(own):
             row[j] = row[j] * scale
         if len(mask):
+            # What the mask has one of is the same for all.
+            b, h, place = batch % len(mask), head % mask.shape[1], (first + i) % mask.shape[2]
+            line = mask[b, h, place]
             for j in range(own):
-                row[j] = row[j] + mask[first + i, j]
+                row[j] = row[j] + line[j]
         for j in range(own, seen):
             row[j] = -np.inf
 
 
 @compiled(
-    f"void({_HEADS}, {_HEADS}, {_HEADS}, float32[:, :], boolean, float32, {_HEADS}, float64[:, :, ::1],"
+    f"void({_HEADS}, {_HEADS}, {_HEADS}, {_SCORES}, {_SCORES}, boolean, float32, {_HEADS}, float64[:, :, ::1],"
     " int64, int64)"
 )
-def _forward(query, key, value, mask, causal, scale, out, normaliser, first, last):
+def _forward(query, key, value, mask, dropout, causal, scale, out, normaliser, first, last):
     """The heads first…last, counted through all batches."""
     heads, places, width = query.shape[1:]
     keys, features = key.shape[2], value.shape[3]
@@ -66,7 +72,7 @@ def _forward(query, key, value, mask, causal, scale, out, normaliser, first, las
             seen = min(keys, start + count) if causal else keys  # by the last query
             pack_rows(q, start, start + count, 0, width, room)
             multiply_panels(room, key_panels, width, scores, 0, count, 0, seen, False, corner)
-            _finish_scores(scores, start, count, keys, seen, mask, causal, scale)
+            _finish_scores(scores, start, count, keys, seen, mask, b, h, causal, scale)
             # Panels of more than one tile's width stand `keys` apart: then all keys take part.
             depth = seen if features <= WIDTH else keys
             for i in range(count):
@@ -81,6 +87,10 @@ def _forward(query, key, value, mask, causal, scale, out, normaliser, first, las
                 share = np.float32(1) if amount == 0 else np.float32(1) / amount
                 for j in range(len(row)):
                     row[j] *= share
+                if len(dropout):
+                    factor = dropout[b, h, start + i]
+                    for j in range(len(row)):
+                        row[j] *= factor[j]
                 for j in range(seen, depth):
                     scores[i, j] = 0
             pack_rows(scores, 0, count, 0, depth, room)
@@ -92,10 +102,10 @@ def _forward(query, key, value, mask, causal, scale, out, normaliser, first, las
 
 @compiled(
     f"void({_HEADS}, float64[:, :, ::1], {_HEADS}, {_HEADS}, {_HEADS}, {_HEADS}, float64[:, :, ::1],"
-    f" float32[:, :], boolean, float32, {_HEADS}, {_HEADS}, {_HEADS}, int64, int64)"
+    f" {_SCORES}, {_SCORES}, boolean, float32, {_HEADS}, {_HEADS}, {_HEADS}, int64, int64)"
 )
 def _backward(
-    g, by_normaliser, query, key, value, output, normaliser, mask, causal, scale, by_query, by_key, by_value,
+    g, by_normaliser, query, key, value, output, normaliser, mask, dropout, causal, scale, by_query, by_key, by_value,
     first, last,
 ):  # fmt: skip
     """The gradients of the heads first…last."""
@@ -127,7 +137,7 @@ def _backward(
             depth = seen if width <= WIDTH else keys
             pack_rows(q, start, end, 0, width, room)
             multiply_panels(room, keys_turned, width, weights, 0, count, 0, seen, False, corner)
-            _finish_scores(weights, start, count, keys, seen, mask, causal, scale)
+            _finish_scores(weights, start, count, keys, seen, mask, b, h, causal, scale)
             pack_rows(dout, start, end, 0, features, room)
             multiply_panels(room, values_turned, features, slopes, 0, count, 0, seen, False, corner)
             for i in range(count):
@@ -140,8 +150,15 @@ def _backward(
                 weight, slope = weights[i, :seen], slopes[i, :seen]
                 for j in range(len(weight)):
                     weight[j] = exp(weight[j] - shift)
-                for j in range(len(slope)):
-                    slope[j] = (slope[j] - along) * weight[j] * scale
+                if len(dropout):
+                    factor = dropout[b, h, start + i]
+                    for j in range(len(slope)):
+                        slope[j] = (slope[j] * factor[j] - along) * weight[j] * scale
+                    for j in range(len(weight)):
+                        weight[j] *= factor[j]  # as the values were weighted
+                else:
+                    for j in range(len(slope)):
+                        slope[j] = (slope[j] - along) * weight[j] * scale
                 for j in range(seen, depth):
                     slopes[i, j] = 0
             # By the queries: slopes · keys. By keys and values: what this block adds to them.
@@ -165,12 +182,17 @@ def _backward(
                 by_value[b, h, i, j] = of_values[i, j]
 
 
-_NO_MASK = np.empty((0, 0), np.float32)
+_NONE = np.empty((0, 0, 0, 0), np.float32)
 
 
 def _four(x: np.ndarray) -> np.ndarray:
     """(heads, place, feature) as (1, heads, place, feature)."""
     return x if x.ndim == 4 else x[None]
+
+
+def _scores(x: np.ndarray | None) -> np.ndarray:
+    """A mask or factors of dropout as the kernels take them."""
+    return _NONE if x is None else np.ascontiguousarray(x).reshape((1,) * (4 - x.ndim) + x.shape)
 
 
 def _three(x: np.ndarray) -> np.ndarray:
@@ -182,18 +204,24 @@ def _each(part: Any, heads: int, work: int) -> None:
 
 
 def attention(
-    query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: Any, causal: bool, scale: float
+    query: np.ndarray,
+    key: np.ndarray,
+    value: np.ndarray,
+    mask: Any,
+    dropout: Any,
+    causal: bool,
+    scale: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Softmax(Q Kᵀ · scale + mask) V, and the logarithm of each query's sum of exponentials."""
+    """(Softmax(Q Kᵀ · scale + mask) ⊙ dropout) V, and the logarithm of each query's sum of exponentials."""
     out = np.empty_like(query, shape=(*query.shape[:-1], value.shape[-1]))
     normaliser = np.empty(query.shape[:-1])
     q, k, v, result = _four(query), _four(key), _four(value), _four(out)
     sums = normaliser if normaliser.ndim == 3 else normaliser[None]
-    given = _NO_MASK if mask is None else mask
+    given = _scores(mask), _scores(dropout)
     number = np.float32(scale)
 
     def part(first: int, last: int) -> None:
-        _forward(q, k, v, given, causal, number, result, sums, first, last)
+        _forward(q, k, v, *given, causal, number, result, sums, first, last)
 
     work = 4 * query.size * key.shape[-2]
     _each(part, q.shape[0] * q.shape[1], work)
@@ -202,18 +230,18 @@ def attention(
 
 def attention_backward(
     g: np.ndarray, by_normaliser: np.ndarray, query: np.ndarray, key: np.ndarray, value: np.ndarray,
-    output: np.ndarray, normaliser: np.ndarray, mask: Any, causal: bool, scale: float,
+    output: np.ndarray, normaliser: np.ndarray, mask: Any, dropout: Any, causal: bool, scale: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """The gradients by query, key and value."""
     found = tuple(np.empty_like(x) for x in (query, key, value))
     arrays = [_four(x) for x in (query, key, value, output)]
     results = [_four(x) for x in found]
     along, sums, grad = _three(by_normaliser), _three(normaliser), _four(g)
-    given = _NO_MASK if mask is None else mask
+    given = _scores(mask), _scores(dropout)
     number = np.float32(scale)
 
     def part(first: int, last: int) -> None:
-        _backward(grad, along, *arrays, sums, given, causal, number, *results, first, last)
+        _backward(grad, along, *arrays, sums, *given, causal, number, *results, first, last)
 
     work = 10 * query.size * key.shape[-2]
     _each(part, arrays[0].shape[0] * arrays[0].shape[1], work)
