@@ -13,7 +13,7 @@ SETUP = """\
 %load_ext tensorlab
 import tensorlab as tl
 from tensorlab import nn
-from tensorlab_widgets import dashboard, gradients, graph, progress, view
+from tensorlab_widgets import dashboard, gradients, graph, progress, replay, view
 tl.manual_seed(0)
 model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
 optimizer = tl.optim.SGD(model.parameters(), lr=0.1)
@@ -79,8 +79,26 @@ CASES = {
         ".tl-tensor",
         (".tl-tensor-panels", "display", "flex"),
     ),
+    "replay": Case(
+        7,
+        """\
+from tensorlab.cuda import jit
+
+@jit.kernel
+def double(x):
+    i = jit.grid(1)
+    if i < len(x):
+        x[i] *= 2
+
+with jit.watch(trace=True) as launches:
+    double[2, 64](tl.ones(100))
+replay(launches)""",
+        ".tl-replay",
+        (".tl-replay-slider", "min-width", "120px"),
+    ),
 }
 TRAIN = "for _ in range(5):\n    step()"
+LAST = len(CASES) + 1
 each_widget = pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
 
 
@@ -160,9 +178,9 @@ def test_what_is_kept_is_of_now(notebook: Any) -> None:
 
 
 def test_what_has_ended_leaves_nothing_but_its_still_form(notebook: Any) -> None:
-    notebook.write(7, "board.stop(); list(steps); flow.close(); list(bar); print('ended')")
-    notebook.run(7)
-    notebook.finished(7, "ended")
+    notebook.write(LAST, "board.stop(); list(steps); flow.close(); list(bar); print('ended')")
+    notebook.run(LAST)
+    notebook.finished(LAST, "ended")
     saved = notebook.save()
     for name in ("progress", "dashboard", "gradients"):
         case = CASES[name]

@@ -2,7 +2,19 @@
 
 import { colors, onTheme, viridis } from "./common/canvas";
 import { nearest, readable } from "./common/curves";
-import { aria, button, choice, element, escapeMarkup, ownKeys, spoken, write } from "./common/dom";
+import {
+  aria,
+  button,
+  choice,
+  div,
+  element,
+  escapeMarkup,
+  on,
+  ownKeys,
+  span,
+  spoken,
+  write,
+} from "./common/dom";
 import { type Line, LineChart } from "./common/linechart";
 import { type Model, widget } from "./common/model";
 import { exportButtons } from "./common/save";
@@ -69,19 +81,19 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     chosen.log = !isLog();
     draw();
   });
-  const state = element("span", "tl-muted tl-flow-state");
+  const state = span("tl-muted tl-flow-state");
   const from = numberInput("First step of the range");
   const to = numberInput("Last step of the range");
   const clear = button("All steps", "Show all steps again", () => brush(null));
-  const range = element("span", "tl-group tl-flow-range", "Steps ", from, "–", to, clear);
-  const message = element("div", "tl-message");
+  const range = span("tl-group tl-flow-range", "Steps ", from, "–", to, clear);
+  const message = div("tl-message");
   const announce = spoken();
   const saving = exportButtons(model, {
     name: () => "gradient flow",
     svg: () => picture(),
     failed: (words) => write(message, words),
   });
-  const bar = element("div", "tl-bar", what.root, lines.root, log, range, saving, state);
+  const bar = div("tl-bar", what.root, lines.root, log, range, saving, state);
   const chart = new LineChart(260, {
     hovered: (where) => {
       at = where?.step ?? null;
@@ -90,17 +102,17 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     chosen: (line) => select(nameOf(line)),
     brushed: (next) => brush(next),
   });
-  const hover = element("div", "tl-flow-readout tl-muted");
+  const hover = div("tl-flow-readout tl-muted");
   aria(hover, { live: "polite" });
-  const list = element("div", "tl-flow-list");
+  const list = div("tl-flow-list");
   aria(list, { role: "listbox" });
   ownKeys(list);
   list.tabIndex = 0;
   const histograms = [new HistogramView(), new HistogramView()];
-  const flags = element("div", "tl-flow-flags");
-  const plot = element("div", "tl-flow-plot", chart.root, hover);
-  const main = element("div", "tl-flow-main", plot, list);
-  const root = element("div", "tl-widget tl-flow", bar, message, main);
+  const flags = div("tl-flow-flags");
+  const plot = div("tl-flow-plot", chart.root, hover);
+  const main = div("tl-flow-main", plot, list);
+  const root = div("tl-widget tl-flow", bar, message, main);
   root.append(...histograms.map((each) => each.root), flags, announce);
   aria(root, { role: "group", label: "Gradient flow" });
   el.append(root);
@@ -187,38 +199,38 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     const palette = colorsOf(names.length);
     aria(list, { label: chosen.grouping === "layers" ? "Layers" : "Parameters" });
     const rows = names.map((name, i) => {
-      const row = element("div", "tl-flow-row");
+      const row = div("tl-flow-row");
       aria(row, { role: "option" });
       row.id = `${listId}-${i}`;
       row.dataset["name"] = name;
       aria(row, { selected: name === chosen.selected });
-      const swatch = element("span", "tl-flow-swatch");
+      const swatch = span("tl-flow-swatch");
       swatch.style.borderColor = palette[i] ?? "currentColor";
       swatch.style.borderStyle = several() || i % DASHES.length === 0 ? "solid" : "dashed";
       aria(swatch, { hidden: true });
       const kinds = new Set(
         runs.flatMap((run) => run.flagsOf(name, chosen.grouping).map((flag) => flag.kind)),
       );
-      const mark = element("span", "tl-flow-mark", kinds.size > 0 ? "⚠" : "");
+      const mark = span("tl-flow-mark", kinds.size > 0 ? "⚠" : "");
       if (kinds.size > 0) mark.title = [...kinds].join(", ");
       aria(mark, { label: [...kinds].join(", ") });
-      const values = element("span", "tl-flow-values");
+      const values = span("tl-flow-values");
       runs.forEach((run, k) => {
         const ys = drawn[k]?.find((series) => series.name === name)?.ys;
         const value = ys === undefined ? Number.NaN : numberOf(run, ys);
-        values.append(element("span", "tl-flow-value", readable(value)));
+        values.append(span("tl-flow-value", readable(value)));
       });
-      row.append(swatch, element("span", "tl-flow-name", name), mark, values);
+      row.append(swatch, span("tl-flow-name", name), mark, values);
       return row;
     });
     const title =
       at !== null ? `at step ${at}` : chosen.range === null ? "last step" : "median of the range";
-    const head = element("div", "tl-flow-head tl-muted", element("span", "", title));
+    const head = div("tl-flow-head tl-muted", span("", title));
     aria(head, { role: "presentation" });
     if (several()) {
-      const labels = element("span", "tl-flow-values");
+      const labels = span("tl-flow-values");
       runs.forEach((run, k) => {
-        labels.append(element("span", "tl-flow-value", `${["—", "- -"][k]} ${run.label}`));
+        labels.append(span("tl-flow-value", `${["—", "- -"][k]} ${run.label}`));
       });
       head.append(labels);
     }
@@ -272,7 +284,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     const now = JSON.stringify(all.map(({ run, flag }) => [run.label, flag]));
     if (now === said) return;
     said = now;
-    const healthy = element("div", "tl-muted", "✓ Nothing is flagged.");
+    const healthy = div("tl-muted", "✓ Nothing is flagged.");
     flags.replaceChildren(
       ...(all.length > 0 ? all.map(({ run, flag }) => flagView(run, flag)) : [healthy]),
     );
@@ -286,9 +298,9 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
       "",
       `${SIGN[flag.severity] ?? "⚠"} ${flag.kind.replace("_", " ")}`,
     );
-    const words = element("div", "tl-flow-flag", head, ` ${flag.reason}`);
+    const words = div("tl-flow-flag", head, ` ${flag.reason}`);
     if (several()) head.append(` (${run.label})`);
-    words.append(element("div", "tl-muted", `→ ${flag.suggestion}`));
+    words.append(div("tl-muted", `→ ${flag.suggestion}`));
     words.classList.add(`tl-flow-${flag.severity}`);
     const target = names.find((name) => run.flagsOf(name, chosen.grouping).includes(flag));
     if (target !== undefined) {
@@ -320,7 +332,7 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     input.min = "0";
     input.title = title;
     aria(input, { label: title });
-    input.addEventListener("change", () => {
+    on(input, "change", () => {
       const [a, b] = [Number(from.value), Number(to.value)];
       if (Number.isFinite(a) && Number.isFinite(b)) brush([Math.min(a, b), Math.max(a, b)]);
     });
@@ -328,11 +340,11 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
   }
 
   const listId = `tl-flow-${Math.random().toString(36).slice(2)}`;
-  list.addEventListener("click", (event) => {
+  on(list, "click", (event) => {
     const row = (event.target as Element).closest<HTMLElement>(".tl-flow-row");
     if (row?.dataset["name"] !== undefined) select(row.dataset["name"]);
   });
-  list.addEventListener("keydown", (event) => {
+  on(list, "keydown", (event) => {
     const now = names.indexOf(chosen.selected ?? "");
     const moves: Record<string, number> = {
       ArrowDown: now + 1,
@@ -367,11 +379,12 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
   read();
   model.on("change:state", changed);
   const offTheme = onTheme(draw);
-  // Only now the page gives them their width and the theme's colours.
-  const first = requestAnimationFrame(draw);
+  // Only in the page there are a width and the theme's colours.
+  const sized = new ResizeObserver(draw);
+  sized.observe(main);
   return () => {
     cancelAnimationFrame(frame);
-    cancelAnimationFrame(first);
+    sized.disconnect();
     model.off("change:state", changed);
     offTheme();
     chart.dispose();

@@ -2,7 +2,7 @@
 
 import type { AnyModel, RenderProps } from "@anywidget/types";
 import { Announcer } from "./announce";
-import { aria, element } from "./common/dom";
+import { aria, div, element, on } from "./common/dom";
 import type { State } from "./state";
 import { STOP_TEXT, Stop, type StopState } from "./stop";
 import { RowView } from "./view";
@@ -23,15 +23,15 @@ function interruptOf(model: Model): (() => Promise<void>) | null {
 }
 
 function render({ model, el }: RenderProps<{ state: State }>): () => void {
-  const rows = element("div", "tl-rows");
+  const rows = div("tl-rows");
   const button = element("button", "tl-stop", "Stop");
   button.type = "button";
   button.title = "End the loop after the current step; everything so far is kept";
-  const note = element("div", "tl-note");
+  const note = div("tl-note");
   aria(note, { role: "status" });
-  const spoken = element("div", "tl-spoken");
+  const spoken = div("tl-spoken");
   aria(spoken, { live: "polite" });
-  const root = element("div", "tl-progress", element("div", "tl-head", rows, button), note, spoken);
+  const root = div("tl-progress", div("tl-head", rows, button), note, spoken);
   aria(root, { role: "group" });
   el.append(root);
 
@@ -84,7 +84,7 @@ function render({ model, el }: RenderProps<{ state: State }>): () => void {
     if (message.type === "stopping") stop.heard();
   };
 
-  button.addEventListener("click", onPress);
+  on(button, "click", onPress);
   model.on("change:state", onState);
   model.on("msg:custom", onMessage);
   // The clock goes on while a long step runs and nothing comes from Python.

@@ -1,7 +1,7 @@
 // Replay of a GPU kernel: the warps of a block, one statement after the other, and the memory they touch.
 
 import { colors, onTheme } from "./common/canvas";
-import { aria, button, choice, element, ownKeys, write } from "./common/dom";
+import { aria, button, choice, div, element, on, ownKeys, span, write } from "./common/dom";
 import { type Model, widget } from "./common/model";
 import { exportButtons } from "./common/save";
 import { type Palette, Replay, type ReplayState, words } from "./replay/data";
@@ -36,7 +36,7 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
   slider.type = "range";
   slider.max = `${Math.max(last, 0)}`;
   aria(slider, { label: "Step" });
-  slider.addEventListener("input", () => go(Number(slider.value)));
+  on(slider, "input", () => go(Number(slider.value)));
   const which = choice(
     "Warp",
     [["", "all"], ...Array.from({ length: state.warps }, (_, i) => [`${i}`, `${i}`] as const)],
@@ -45,28 +45,27 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
       if (warp !== null && state.steps[at]?.[1] !== warp) step(1);
     },
   );
-  const message = element("div", "tl-message");
-  const said = element("div", "tl-replay-words");
+  const message = div("tl-message");
+  const said = div("tl-replay-words");
   aria(said, { live: "polite" });
-  const picture = element("div", "tl-replay-picture");
+  const picture = div("tl-replay-picture");
   aria(picture, { hidden: true }); // the words say what it shows
-  const code = element("div", "tl-replay-code");
+  const code = div("tl-replay-code");
   aria(code, { role: "list", label: "Source" });
   const lines = state.source.map((text, i) => {
     const number = state.first + i;
     const note = notesOf(number)[0];
-    const mark = element("span", "tl-replay-note", note?.[1] ?? " ");
+    const mark = span("tl-replay-note", note?.[1] ?? " ");
     if (note !== undefined) {
       mark.title = note[2];
       aria(mark, { label: note[2].split(",")[0] ?? "" });
     }
-    const row = element("div", "", `${number}`.padStart(4), " ", mark, ` ${text}`);
+    const row = div("", `${number}`.padStart(4), " ", mark, ` ${text}`);
     aria(row, { role: "listitem" });
     code.append(row);
     return row;
   });
-  const bar = element(
-    "div",
+  const bar = div(
     "tl-bar",
     button("|◀", "First step (Home)", () => go(0)),
     button("◀", "One step back (left arrow)", () => step(-1)),
@@ -81,16 +80,14 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
       failed: (text) => write(message, text),
     }),
   );
-  const main = element("div", "tl-replay-main", code, picture);
-  const root = element("div", "tl-widget tl-replay", bar, said, main, message);
+  const main = div("tl-replay-main", code, picture);
+  const root = div("tl-widget tl-replay", bar, said, main, message);
   if (!state.complete)
-    root.append(
-      element("div", "tl-muted", "The launch went on: only its first steps were traced."),
-    );
+    root.append(div("tl-muted", "The launch went on: only its first steps were traced."));
   aria(root, { role: "group", label: state.title });
   root.tabIndex = 0;
   ownKeys(root);
-  root.addEventListener("keydown", key);
+  on(root, "keydown", key);
   el.append(root);
 
   function palette(): Palette {

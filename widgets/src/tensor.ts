@@ -5,10 +5,13 @@ import { onTheme } from "./common/canvas";
 import {
   aria,
   button,
+  div,
   element,
   escapeMarkup,
   Frame,
+  on,
   ownKeys,
+  span,
   spoken,
   svgElement,
   write,
@@ -46,7 +49,7 @@ class Panel {
   #window: number[] | null = null;
   #asked = 0;
   readonly #whole: Float64Array | null;
-  readonly #words = element("div", "tl-muted");
+  readonly #words = div("tl-muted");
   readonly #back: HTMLButtonElement;
   readonly #sliders: { input: HTMLInputElement; said: HTMLElement }[] = [];
 
@@ -79,10 +82,10 @@ class Panel {
       this.#window = null;
       this.#ask();
     });
-    const title = element("div", "tl-tensor-title", `${state.name} `);
+    const title = div("tl-tensor-title", `${state.name} `);
     const kind = state.rows.find(([name]) => name === "dtype")?.[1] ?? "";
-    title.append(element("span", "tl-muted", `${kind} [${state.shape.join(", ")}]`));
-    this.root.append(title, element("div", "tl-muted", state.memory));
+    title.append(span("tl-muted", `${kind} [${state.shape.join(", ")}]`));
+    this.root.append(title, div("tl-muted", state.memory));
     aria(this.root, { label: state.name });
     state.shape.slice(0, -2).forEach((size, axis) => {
       const input = element("input", "");
@@ -91,14 +94,14 @@ class Panel {
       input.max = `${Math.max(size - 1, 0)}`;
       input.value = "0";
       aria(input, { label: `Index along dimension ${axis} of ${state.name}` });
-      const said = element("span", "", `0 of ${size}`);
-      input.addEventListener("input", () => {
+      const said = span("", `0 of ${size}`);
+      on(input, "input", () => {
         const next = [...this.leading];
         next[axis] = Number(input.value);
         events.moved(next);
       });
       // JupyterLab keeps arrow keys from doing what they do to a slider.
-      input.addEventListener("keydown", (event) => {
+      on(input, "keydown", (event) => {
         const value = stepped(event.key, Number(input.value), size);
         if (value === null || event.ctrlKey || event.altKey || event.metaKey) return;
         event.preventDefault();
@@ -208,7 +211,7 @@ function counted(count: number): string {
 }
 
 function histogram(state: PanelState): HTMLElement {
-  const root = element("div", "");
+  const root = div("");
   const most = Math.max(...state.counts, 0);
   if (most === 0) return root;
   const total = state.counts.reduce((sum, n) => sum + n, 0);
@@ -256,7 +259,7 @@ function table(state: PanelState): HTMLElement {
   for (const cell of cells) cell.style.margin = "0";
   const body = element("dl", "tl-tensor-table", ...cells);
   const details = element("details", "", element("summary", "", "Numbers"), body);
-  if (state.sampled !== "") details.append(element("div", "tl-muted", `${state.sampled}.`));
+  if (state.sampled !== "") details.append(div("tl-muted", `${state.sampled}.`));
   return details;
 }
 
@@ -264,7 +267,7 @@ function imagesOf(state: PanelState): HTMLElement | null {
   const images = state.images;
   if (images === null) return null;
   const { count, height, width, pixels } = images;
-  const list = element("div", "tl-tensor-images");
+  const list = div("tl-tensor-images");
   const scale = Math.max(
     1,
     Math.min(8, Math.floor((count > 1 ? 64 : 256) / Math.max(height, width))),
@@ -285,19 +288,19 @@ function imagesOf(state: PanelState): HTMLElement | null {
     canvas.getContext("2d")?.putImageData(new ImageData(data, width, height), 0, 0);
     list.append(canvas);
   }
-  return element("div", "", list, element("div", "tl-muted", `${images.words}.`));
+  return div("", list, div("tl-muted", `${images.words}.`));
 }
 
 function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): () => void {
-  const root = element("div", "tl-widget tl-tensor");
+  const root = div("tl-widget tl-tensor");
   aria(root, { role: "group" });
   // JupyterLab takes arrow keys for its own where a cell is not edited.
   ownKeys(root);
-  const message = element("div", "tl-message");
+  const message = div("tl-message");
   const tell = (words: string) => write(message, words);
   const client = new Client<TensorState>(model, tell);
   const announce = spoken();
-  const holder = element("div", "");
+  const holder = div("");
   const saving = exportButtons(model, {
     name: () => model.get("state").title,
     svg: () => picture(panels),
@@ -311,11 +314,11 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
   let panels: Panel[] = [];
   let spot: Spot | null = null;
   const tapeCells: { place: number; cell: SVGElement }[] = [];
-  const readout = element("div", "tl-tensor-read");
-  const tapeBox = element("div", "tl-tensor-scroll");
+  const readout = div("tl-tensor-read");
+  const tapeBox = div("tl-tensor-scroll");
   tapeBox.tabIndex = 0;
   aria(tapeBox, { role: "region", label: "Storage" });
-  root.append(element("div", "tl-bar", mode, saving), message, holder, announce);
+  root.append(div("tl-bar", mode, saving), message, holder, announce);
   el.append(root);
 
   function draw(): void {
@@ -323,17 +326,17 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
     aria(root, { label: `View of ${state.title}` });
     panels = [];
     spot = null;
-    const list = element("div", "tl-tensor-panels");
+    const list = div("tl-tensor-panels");
     const views: (HTMLElement | null)[] = state.panels.map(imagesOf);
     mode.hidden = views.every((each) => each === null);
     aria(mode, { pressed: asImages });
     holder.replaceChildren();
-    if (state.verdict !== "") holder.append(element("div", "tl-message", state.verdict));
+    if (state.verdict !== "") holder.append(div("tl-message", state.verdict));
     holder.append(list);
     if (asImages) {
       state.panels.forEach((panel, i) => {
-        const title = element("div", "tl-tensor-title", panel.name);
-        const image = views[i] ?? element("div", "tl-muted", "This shape is not one of images.");
+        const title = div("tl-tensor-title", panel.name);
+        const image = views[i] ?? div("tl-muted", "This shape is not one of images.");
         list.append(element("section", "tl-tensor-panel", title, image));
       });
       return;
@@ -403,14 +406,14 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
         svgElement("text", { ...middle, y: 46, fill: "var(--tl-muted)" }, `${i}`),
       );
       tapeCells.push({ place: i, cell });
-      cell.addEventListener("pointerenter", () => fromTape(i));
-      cell.addEventListener("pointerleave", () => point(null));
+      on(cell, "pointerenter", () => fromTape(i));
+      on(cell, "pointerleave", () => point(null));
     }
     const note =
       end - begin < first.storage
         ? `Storage of ${counted(first.storage)}, places ${begin} to ${end - 1}:`
         : `Storage, ${counted(first.storage)}:`;
-    tapeBox.replaceChildren(element("div", "tl-muted", note), svg);
+    tapeBox.replaceChildren(div("tl-muted", note), svg);
   }
 
   function highlight(place: number | null): void {

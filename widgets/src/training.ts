@@ -2,7 +2,18 @@
 
 import { colors, onTheme } from "./common/canvas";
 import { readable } from "./common/curves";
-import { aria, button, element, escapeMarkup, ownKeys, spoken, write } from "./common/dom";
+import {
+  aria,
+  button,
+  div,
+  element,
+  escapeMarkup,
+  on,
+  ownKeys,
+  span,
+  spoken,
+  write,
+} from "./common/dom";
 import { type Line, LineChart } from "./common/linechart";
 import { Client, floats, isOffline, type Model, widget } from "./common/model";
 import { exportButtons } from "./common/save";
@@ -42,13 +53,13 @@ interface Panel {
 
 function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () => void {
   const offline = isOffline(model);
-  const label = element("span", "tl-train-label");
-  const fill = element("span", "tl-train-fill");
-  const track = element("span", "tl-train-track", fill);
+  const label = span("tl-train-label");
+  const fill = span("tl-train-fill");
+  const track = span("tl-train-track", fill);
   aria(track, { role: "progressbar" });
-  const counted = element("span", "tl-train-count");
-  const time = element("span", "tl-muted");
-  const note = element("div", "tl-message");
+  const counted = span("tl-train-count");
+  const time = span("tl-muted");
+  const note = div("tl-message");
   aria(note, { role: "status" });
   const announce = spoken();
   const announcer = new Announcer();
@@ -107,7 +118,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
   rate.inputMode = "decimal";
   aria(rate, { label: "Learning rate" });
   ownKeys(rate);
-  rate.addEventListener("keydown", (event) => {
+  on(rate, "keydown", (event) => {
     event.stopPropagation();
     if (event.key === "Enter") setRate(readRate(rate.value));
     if (event.key === "Escape") {
@@ -124,11 +135,10 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     void commands.ask("rate", { value, group: null });
   };
   const factor = (by: number) => () => setRate((state.lr[0] ?? 0) * by);
-  const groups = element("span", "tl-muted");
-  const rates = element(
-    "span",
+  const groups = span("tl-muted");
+  const rates = span(
     "tl-group tl-train-rates",
-    element("span", "", "learning rate"),
+    span("", "learning rate"),
     rate,
     button("Set", "Set this learning rate between two steps", () => setRate(readRate(rate.value))),
     button("÷2", "Halve the learning rate", factor(0.5)),
@@ -143,13 +153,13 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
       drawWords();
     },
   });
-  const controls = element("span", "tl-group", pause, stop);
-  const head = element("div", "tl-bar", label, track, counted, time);
-  const bar = element("div", "tl-bar", controls, rates, saving);
-  const charts = element("div", "tl-train-charts");
-  const texts = element("div", "tl-train-texts");
+  const controls = span("tl-group", pause, stop);
+  const head = div("tl-bar", label, track, counted, time);
+  const bar = div("tl-bar", controls, rates, saving);
+  const charts = div("tl-train-charts");
+  const texts = div("tl-train-texts");
   const strip = new Strip();
-  const root = element("div", "tl-widget tl-train", head, bar, note, charts, texts, strip.root);
+  const root = div("tl-widget tl-train", head, bar, note, charts, texts, strip.root);
   root.append(announce);
   aria(root, { role: "group" });
   el.append(root);
@@ -166,9 +176,9 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     let known = found.get(name);
     if (known !== undefined) return known;
     const made: Panel = {
-      root: element("div", "tl-train-panel"),
-      title: element("span", "tl-train-title", name),
-      values: element("span", "tl-train-values"),
+      root: div("tl-train-panel"),
+      title: span("tl-train-title", name),
+      values: span("tl-train-values"),
       log: button("log", `Logarithmic scale of ${name}`, () => {
         made.isLog = !made.isLog;
         drawPanel(made, name);
@@ -186,10 +196,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
       isLog: name === RATE,
       lines: [],
     };
-    made.root.append(
-      element("div", "tl-train-head", made.title, made.values, made.log),
-      made.chart.root,
-    );
+    made.root.append(div("tl-train-head", made.title, made.values, made.log), made.chart.root);
     if (name === RATE) made.root.classList.add("tl-train-last");
     known = made;
     found.set(name, made);

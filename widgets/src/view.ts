@@ -1,6 +1,6 @@
 // The elements of the widget, and how they follow the state. No framework: a few nodes, reused.
 
-import { aria, element, write } from "./common/dom";
+import { aria, div, span, write } from "./common/dom";
 import { duration, rate } from "./format";
 import { sparkPath } from "./spark";
 import { count, fraction, type Metric, type Row } from "./state";
@@ -10,7 +10,7 @@ const SPARK = { width: 72, height: 14 };
 
 class MetricView {
   readonly root: HTMLElement;
-  readonly #value = element("span", "tl-value");
+  readonly #value = span("tl-value");
   readonly #path = document.createElementNS(SVG, "path");
   readonly #svg = document.createElementNS(SVG, "svg");
 
@@ -22,7 +22,7 @@ class MetricView {
     this.#svg.setAttribute("height", `${height + 4}`);
     aria(this.#svg, { hidden: true });
     this.#svg.append(this.#path);
-    this.root = element("span", "tl-metric", element("span", "tl-name", name), this.#value);
+    this.root = span("tl-metric", span("tl-name", name), this.#value);
     this.root.append(this.#svg);
   }
 
@@ -37,12 +37,12 @@ class MetricView {
 
 export class RowView {
   readonly root: HTMLElement;
-  readonly #label = element("span", "tl-label");
-  readonly #fill = element("span", "tl-fill");
-  readonly #track = element("span", "tl-track", this.#fill);
-  readonly #count = element("span", "tl-count");
-  readonly #time = element("span", "tl-time");
-  readonly #metrics = element("span", "tl-metrics");
+  readonly #label = span("tl-label");
+  readonly #fill = span("tl-fill");
+  readonly #track = span("tl-track", this.#fill);
+  readonly #count = span("tl-count");
+  readonly #time = span("tl-time");
+  readonly #metrics = span("tl-metrics");
   readonly #views = new Map<string, MetricView>();
 
   readonly #nested: boolean;
@@ -50,7 +50,7 @@ export class RowView {
   constructor(nested: boolean) {
     this.#nested = nested;
     aria(this.#track, { role: "progressbar" });
-    this.root = element("div", nested ? "tl-row tl-nested" : "tl-row");
+    this.root = div(nested ? "tl-row tl-nested" : "tl-row");
     this.root.append(this.#label, this.#track, this.#count, this.#time, this.#metrics);
   }
 

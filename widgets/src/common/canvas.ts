@@ -1,7 +1,9 @@
 // Canvases that are sharp on every screen, and the theme's colours for them.
 
-/** Fit the canvas's pixels to its size on the page; returns its context in CSS pixels. */
+/** Fit the canvas's pixels to its size on the page; returns its context in CSS pixels. While it is out of
+    sight it has no size, and what is drawn on it stays: null. */
 export function fitted(canvas: HTMLCanvasElement): CanvasRenderingContext2D | null {
+  if (canvas.clientWidth === 0) return null;
   const ratio = globalThis.devicePixelRatio || 1;
   const width = Math.max(Math.round(canvas.clientWidth * ratio), 1);
   const height = Math.max(Math.round(canvas.clientHeight * ratio), 1);
@@ -16,7 +18,7 @@ export function fitted(canvas: HTMLCanvasElement): CanvasRenderingContext2D | nu
 export function colors<K extends string>(el: Element, names: readonly K[]): Record<K, string> {
   // A custom property gives its text; as a colour of an element it is resolved.
   const probe = document.createElement("span");
-  probe.style.display = "none";
+  probe.style.cssText = "display:none;forced-color-adjust:none";
   el.append(probe);
   const found = {} as Record<K, string>;
   for (const name of names) {
@@ -29,7 +31,15 @@ export function colors<K extends string>(el: Element, names: readonly K[]): Reco
 
 /** Calls `changed` when the theme or the contrast changes; returns what ends that. */
 export function onTheme(changed: () => void): () => void {
-  const observer = new MutationObserver(changed);
+  // JupyterLab hides its notebooks for a moment while their theme changes.
+  let frame = 0;
+  const soon = () => {
+    cancelAnimationFrame(frame);
+    frame = requestAnimationFrame(() => {
+      frame = requestAnimationFrame(changed);
+    });
+  };
+  const observer = new MutationObserver(soon);
   observer.observe(document.body, {
     attributes: true,
     attributeFilter: ["data-jp-theme-name", "data-jp-theme-light", "class"],
@@ -37,10 +47,11 @@ export function onTheme(changed: () => void): () => void {
   const queries = ["(prefers-color-scheme: dark)", "(forced-colors: active)"].map((query) =>
     globalThis.matchMedia(query),
   );
-  for (const query of queries) query.addEventListener("change", changed);
+  for (const query of queries) query.addEventListener("change", soon);
   return () => {
+    cancelAnimationFrame(frame);
     observer.disconnect();
-    for (const query of queries) query.removeEventListener("change", changed);
+    for (const query of queries) query.removeEventListener("change", soon);
   };
 }
 

@@ -13,6 +13,21 @@ export function element<K extends keyof HTMLElementTagNameMap>(
   return node;
 }
 
+export const div = (className: string, ...children: (Node | string)[]): HTMLDivElement =>
+  element("div", className, ...children);
+export const span = (className: string, ...children: (Node | string)[]): HTMLSpanElement =>
+  element("span", className, ...children);
+
+/** `node.addEventListener`, in short. */
+export function on<E extends EventTarget, K extends keyof GlobalEventHandlersEventMap>(
+  node: E,
+  type: K,
+  heard: (event: GlobalEventHandlersEventMap[K]) => void,
+  options?: AddEventListenerOptions,
+): void {
+  node.addEventListener(type, heard as EventListener, options);
+}
+
 /** An SVG element with attributes. */
 export function svgElement<K extends keyof SVGElementTagNameMap>(
   tag: K,
@@ -48,7 +63,7 @@ export function button(face: string, title: string, press: () => void): HTMLButt
   node.type = "button";
   node.title = title;
   if (face.length < 3) aria(node, { label: title });
-  node.addEventListener("click", press);
+  on(node, "click", press);
   return node;
 }
 
@@ -64,13 +79,13 @@ export function choice<T extends string>(
     option.value = value;
     select.append(option);
   }
-  select.addEventListener("change", () => changed(select.value as T));
+  on(select, "change", () => changed(select.value as T));
   return { root: element("label", "tl-choice", `${label} `, select), select };
 }
 
 /** Text that only a screen reader says; `aria-live`, so a change of it is spoken. */
 export function spoken(): HTMLElement {
-  const node = element("div", "tl-spoken");
+  const node = div("tl-spoken");
   aria(node, { live: "polite" });
   return node;
 }

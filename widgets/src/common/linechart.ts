@@ -1,7 +1,7 @@
 // Lines over steps: an SVG that can be hovered over, walked through with the keyboard, brushed and saved.
 
 import { extent, linePath, nearest, padded, readable, shown } from "./curves";
-import { aria, element, ownKeys, svgElement } from "./dom";
+import { aria, div, on, ownKeys, svgElement } from "./dom";
 import { scale } from "./scale";
 
 export interface Line {
@@ -36,9 +36,9 @@ const MARGIN = { left: 56, right: 12, top: 8, bottom: 22 };
 const NEAR = 24;
 
 export class LineChart {
-  readonly root = element("div", "tl-chart");
+  readonly root = div("tl-chart");
   readonly #svg = svgElement("svg", { class: "tl-chart-svg" });
-  readonly #note = element("div", "tl-chart-empty tl-muted");
+  readonly #note = div("tl-chart-empty tl-muted");
   #chart: Chart = { title: "", lines: [], log: false, range: null, empty: "" };
   #x = scale([0, 1], [0, 1]);
   #y = scale([0, 1], [0, 1]);
@@ -62,13 +62,13 @@ export class LineChart {
       aria(this.root, { role: "group" });
       // The arrow keys are ours here, not the notebook's.
       ownKeys(this.root);
-      this.root.addEventListener("keydown", this.#key);
-      this.root.addEventListener("blur", this.#leave);
+      on(this.root, "keydown", this.#key);
+      on(this.root, "blur", this.#leave);
     }
-    this.#svg.addEventListener("pointermove", this.#move);
-    this.#svg.addEventListener("pointerleave", this.#leave);
-    this.#svg.addEventListener("pointerdown", this.#down);
-    this.#svg.addEventListener("pointerup", this.#up);
+    on(this.#svg, "pointermove", this.#move);
+    on(this.#svg, "pointerleave", this.#leave);
+    on(this.#svg, "pointerdown", this.#down);
+    on(this.#svg, "pointerup", this.#up);
     this.#observer =
       typeof ResizeObserver === "undefined" ? null : new ResizeObserver(() => this.#resized());
     this.#observer?.observe(this.root);

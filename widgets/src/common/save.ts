@@ -1,6 +1,6 @@
 // Export: a picture as SVG or PNG, and the whole widget as one page that needs no network.
 
-import { aria, button, element } from "./dom";
+import { aria, button, span } from "./dom";
 import { isOffline, type Model } from "./model";
 
 /** Offer a file for download. */
@@ -76,7 +76,7 @@ export function exportButtons<S>(
   },
 ): HTMLElement {
   const { svg } = options;
-  const root = element("span", "tl-group");
+  const root = span("tl-group");
   aria(root, { role: "group", label: "Save as" });
   const file = (ending: string) =>
     `${options.name().replace(/[^\w.-]+/g, "_") || "tensorlab"}.${ending}`;

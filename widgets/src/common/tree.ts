@@ -1,7 +1,7 @@
 // A tree for keyboard and screen reader (the WAI-ARIA pattern "tree view"), of any size: only the rows
 // in sight are in the page. The tree has the focus; `aria-activedescendant` says which row is meant.
 
-import { aria, element, ownKeys } from "./dom";
+import { aria, div, on, ownKeys, span } from "./dom";
 
 export interface TreeRow {
   key: string;
@@ -26,8 +26,8 @@ export const ROW_HEIGHT = 24;
 let trees = 0;
 
 export class Tree {
-  readonly root = element("div", "tl-tree");
-  readonly #space = element("div", "tl-tree-space");
+  readonly root = div("tl-tree");
+  readonly #space = div("tl-tree-space");
   #rows: TreeRow[] = [];
   #index = new Map<string, number>();
   #active: string | null = null;
@@ -45,9 +45,9 @@ export class Tree {
     ownKeys(this.root);
     aria(this.#space, { role: "presentation" });
     this.root.append(this.#space);
-    this.root.addEventListener("scroll", () => this.#paint());
-    this.root.addEventListener("keydown", (event) => this.#key(event));
-    this.root.addEventListener("click", (event) => this.#click(event));
+    on(this.root, "scroll", () => this.#paint());
+    on(this.root, "keydown", (event) => this.#key(event));
+    on(this.root, "click", (event) => this.#click(event));
   }
 
   /** The rows that are to be seen if the tree were tall enough, in order. */
@@ -96,10 +96,10 @@ export class Tree {
     let activeId = "";
     for (let i = first; i < last; i++) {
       const row = this.#rows[i] as TreeRow;
-      const sign = element("span", "tl-twisty", row.open === null ? "" : row.open ? "▾" : "▸");
+      const sign = span("tl-twisty", row.open === null ? "" : row.open ? "▾" : "▸");
       aria(sign, { hidden: true });
-      const node = element("div", "tl-tree-row", sign, element("span", "", row.text));
-      if (row.detail) node.append(element("span", "tl-detail", row.detail));
+      const node = div("tl-tree-row", sign, span("", row.text));
+      if (row.detail) node.append(span("tl-detail", row.detail));
       node.title = row.detail ? `${row.text}: ${row.detail}` : row.text;
       node.id = `${this.#id}-${i}`;
       node.setAttribute("data-key", row.key);

@@ -2,7 +2,7 @@
 
 import { colors, fitted, viridis } from "../common/canvas";
 import { readable } from "../common/curves";
-import { aria, element } from "../common/dom";
+import { aria, div, element, on } from "../common/dom";
 import { inside, type Run, usedBins } from "./data";
 
 const HEIGHT = 150;
@@ -10,19 +10,17 @@ const LEFT = 56;
 const RIGHT = 12;
 
 export class HistogramView {
-  readonly root = element("div", "tl-flow-histogram");
-  readonly #title = element("div", "tl-flow-subtitle");
+  readonly root = div("tl-flow-histogram");
+  readonly #title = div("tl-flow-subtitle");
   readonly #canvas = element("canvas", "tl-flow-canvas");
-  readonly #readout = element("div", "tl-muted tl-flow-readout");
+  readonly #readout = div("tl-muted tl-flow-readout");
   #shown: { run: Run; columns: number[]; range: readonly [number, number] | null } | null = null;
 
   constructor() {
     this.#canvas.style.height = `${HEIGHT}px`;
     aria(this.#canvas, { role: "img" });
-    this.#canvas.addEventListener("pointermove", (event) =>
-      this.#hover(event.offsetX, event.offsetY),
-    );
-    this.#canvas.addEventListener("pointerleave", () => {
+    on(this.#canvas, "pointermove", (event) => this.#hover(event.offsetX, event.offsetY));
+    on(this.#canvas, "pointerleave", () => {
       this.#readout.textContent = "";
     });
     this.root.append(this.#title, this.#canvas, this.#readout);

@@ -1,7 +1,19 @@
 // The inspector's elements and how they follow each other: picture, outline, panel, steps.
 
 import { colors, fitted, onTheme, viridis } from "../common/canvas";
-import { aria, button, choice, element, Frame, ownKeys, spoken, write } from "../common/dom";
+import {
+  aria,
+  button,
+  choice,
+  div,
+  element,
+  Frame,
+  on,
+  ownKeys,
+  span,
+  spoken,
+  write,
+} from "../common/dom";
 import { Client, integers, type Model, OFFLINE } from "../common/model";
 import { exportButtons } from "../common/save";
 import { Tree } from "../common/tree";
@@ -36,16 +48,16 @@ export class Inspector {
   readonly #client: Client<GraphState>;
   readonly #canvas = element("canvas", "tl-canvas");
   readonly #map = element("canvas", "tl-minimap");
-  readonly #panel = element("div", "tl-panel");
-  readonly #legend = element("div", "tl-legend");
-  readonly #message = element("div", "tl-message tl-bad");
+  readonly #panel = div("tl-panel");
+  readonly #legend = div("tl-legend");
+  readonly #message = div("tl-message tl-bad");
   readonly #told = spoken();
   readonly #tree: Tree;
   readonly #frame = new Frame(() => this.#paint());
-  readonly #stepBar = element("div", "tl-bar tl-steps");
-  readonly #stepWords = element("span", "tl-step-words");
+  readonly #stepBar = div("tl-bar tl-steps");
+  readonly #stepWords = span("tl-step-words");
   readonly #slider = element("input", "tl-slider");
-  readonly #hits = element("span", "tl-muted");
+  readonly #hits = span("tl-muted");
   readonly #ends: (() => void)[] = [];
   #hierarchy;
   #layouter: Layouter;
@@ -109,16 +121,15 @@ export class Inspector {
     this.root = element(
       "section",
       "tl-widget tl-graph",
-      element("div", "tl-title", this.#state.title),
+      div("tl-title", this.#state.title),
       ...notes,
       this.#toolbar(measures.root),
       this.#stepBar,
       this.#message,
-      element(
-        "div",
+      div(
         "tl-stage",
         this.#tree.root,
-        element("div", "tl-picture", this.#canvas, this.#map, this.#legend),
+        div("tl-picture", this.#canvas, this.#map, this.#legend),
         this.#panel,
       ),
       this.#told,
@@ -181,8 +192,8 @@ export class Inspector {
     input.type = "search";
     input.placeholder = "Search: name, module, shape";
     aria(input, { label: "Search nodes by name, module, shape or line of code" });
-    input.addEventListener("input", () => this.#search(input.value));
-    input.addEventListener("keydown", (event) => {
+    on(input, "input", () => this.#search(input.value));
+    on(input, "keydown", (event) => {
       event.stopPropagation();
       if (event.key === "Enter") this.#nextFound(event.shiftKey ? -1 : 1);
     });
@@ -194,9 +205,8 @@ export class Inspector {
     });
     aria(path, { pressed: true });
     aria(this.#leavesButton, { pressed: this.#leaves });
-    const group = (...children: HTMLElement[]) => element("span", "tl-group", ...children);
-    return element(
-      "div",
+    const group = (...children: HTMLElement[]) => span("tl-group", ...children);
+    return div(
       "tl-bar",
       group(
         button("Fit", "Show the whole graph", () => this.#fit()),
@@ -208,7 +218,7 @@ export class Inspector {
         button("Close all", "Close every module", () => this.#closeAll()),
       ),
       group(path, this.#leavesButton),
-      element("span", "tl-group", input, this.#hits),
+      span("tl-group", input, this.#hits),
       measures,
       this.#stepButton,
       exportButtons(this.#model, {
@@ -224,7 +234,7 @@ export class Inspector {
     this.#slider.type = "range";
     this.#slider.min = "0";
     aria(this.#slider, { label: "Step of the backward pass" });
-    this.#slider.addEventListener("input", () => this.#goto(Number(this.#slider.value)));
+    on(this.#slider, "input", () => this.#goto(Number(this.#slider.value)));
     aria(this.#stepWords, { live: "polite" });
     this.#stepBar.hidden = true;
     aria(this.#stepBar, { role: "group", label: "Step through backward" });
@@ -264,11 +274,11 @@ export class Inspector {
         "Arrow keys move the picture, plus and minus zoom, 0 shows all.",
     });
     let held: { x: number; y: number; moved: boolean } | null = null;
-    canvas.addEventListener("pointerdown", (event) => {
+    on(canvas, "pointerdown", (event) => {
       held = { x: event.clientX, y: event.clientY, moved: false };
       canvas.setPointerCapture(event.pointerId);
     });
-    canvas.addEventListener("pointermove", (event) => {
+    on(canvas, "pointermove", (event) => {
       if (held === null) {
         canvas.style.cursor = boxAt(this.#scene, this.#toScene(event)) ? "pointer" : "grab";
         return;
@@ -278,18 +288,19 @@ export class Inspector {
       held = { x: event.clientX, y: event.clientY, moved: true };
       this.#pan(dx, dy);
     });
-    canvas.addEventListener("pointerup", (event) => {
+    on(canvas, "pointerup", (event) => {
       const moved = held?.moved ?? true;
       held = null;
       if (!moved) this.#clicked(this.#toScene(event));
     });
-    canvas.addEventListener("dblclick", (event) => {
+    on(canvas, "dblclick", (event) => {
       const point = this.#toScene(event);
       const box = boxAt(this.#scene, point);
       // On its sign both clicks have opened and closed it already.
       if (box !== null && box.part.kind !== "node" && !onSign(box, point)) this.#toggle(box.key);
     });
-    canvas.addEventListener(
+    on(
+      canvas,
       "wheel",
       (event) => {
         // A notebook scrolls under the wheel, unless the reader has put the focus into the picture.
@@ -299,7 +310,7 @@ export class Inspector {
       },
       { passive: false },
     );
-    canvas.addEventListener("keydown", (event) => this.#key(event));
+    on(canvas, "keydown", (event) => this.#key(event));
     let dragging = false;
     const toMap = (event: PointerEvent) => {
       const scale = this.#mapScale();
@@ -307,15 +318,15 @@ export class Inspector {
       const [x, y] = [(event.clientX - box.left) / scale, (event.clientY - box.top) / scale];
       this.#center({ x, y });
     };
-    this.#map.addEventListener("pointerdown", (event) => {
+    on(this.#map, "pointerdown", (event) => {
       dragging = true;
       this.#map.setPointerCapture(event.pointerId);
       toMap(event);
     });
-    this.#map.addEventListener("pointermove", (event) => {
+    on(this.#map, "pointermove", (event) => {
       if (dragging) toMap(event);
     });
-    this.#map.addEventListener("pointerup", () => {
+    on(this.#map, "pointerup", () => {
       dragging = false;
     });
     aria(this.#map, { hidden: true });
@@ -618,8 +629,7 @@ export class Inspector {
     const group = key === null ? undefined : this.#hierarchy.groups.get(key);
     if (key === null) {
       this.#panel.replaceChildren(
-        element(
-          "div",
+        div(
           "tl-panel-body tl-muted",
           element("p", "", "Click a box for its shape, values, gradient rule and line of code."),
           element("p", "", "▸ opens a module in place; drag to move; Ctrl and wheel to zoom."),
@@ -732,7 +742,7 @@ export class Inspector {
 
   #showLegend(): void {
     const key = (className: string, words: string) =>
-      element("span", "tl-key", element("span", `tl-swatch ${className}`), words);
+      span("tl-key", span(`tl-swatch ${className}`), words);
     if (this.#stepping) {
       this.#legend.replaceChildren(
         key("tl-is-output tl-now", "runs now"),
@@ -740,7 +750,7 @@ export class Inspector {
         key("tl-is-operation", "done"),
       );
     } else if (this.#what === "output") {
-      this.#legend.replaceChildren(element("span", "", "Colour and words: the output it leads to"));
+      this.#legend.replaceChildren(span("", "Colour and words: the output it leads to"));
     } else if (this.#what === "type") {
       this.#legend.replaceChildren(
         key("tl-is-leaf", "leaf"),
@@ -750,10 +760,10 @@ export class Inspector {
         key("tl-is-group", "module ▸"),
       );
     } else if (this.#measured === null) {
-      this.#legend.replaceChildren(element("span", "", "Nothing is known of it for this graph."));
+      this.#legend.replaceChildren(span("", "Nothing is known of it for this graph."));
     } else {
       const { low, high, text } = this.#measured;
-      const ramp = element("span", "tl-ramp");
+      const ramp = span("tl-ramp");
       const stops = Array.from({ length: 9 }, (_, i) => viridis(i / 8));
       ramp.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
       const kind = this.#measured.log ? " (logarithmic)" : "";

@@ -1,6 +1,6 @@
 // The side panel: everything that is known of the chosen node or group.
 
-import { button, element, svgElement } from "../common/dom";
+import { button, div, element, span, svgElement } from "../common/dom";
 import { bytes, number, seconds, short } from "../common/scale";
 import type { Group } from "./hierarchy";
 import { groupText } from "./outline";
@@ -35,8 +35,7 @@ const heading = (text: string): HTMLElement => element("h4", "", text);
 export function groupPanel(group: Group, isOpen: boolean, events: PanelEvents): HTMLElement {
   const { module } = group;
   const { text } = groupText(group);
-  return element(
-    "div",
+  return div(
     "tl-panel-body",
     element("h3", "", group.path && group.kind === "module" ? group.path : text),
     button(isOpen ? "Close" : "Open", isOpen ? "Show it as one box" : "Show what is in it", () =>
@@ -69,12 +68,11 @@ export function nodePanel(
   };
   const neighbours = (numbers: readonly number[], end: "source" | "target"): HTMLElement => {
     const all = [...new Set(numbers.map((i) => graph.edges[i]?.[end] ?? 0))];
-    const root = element("span", "tl-links", ...all.slice(0, 8).map(link));
+    const root = span("tl-links", ...all.slice(0, 8).map(link));
     if (all.length > 8) root.append(` and ${all.length - 8} more`);
     return root;
   };
-  const body = element(
-    "div",
+  const body = div(
     "tl-panel-body",
     element("h3", "", nodeText(node)),
     list([
@@ -90,10 +88,7 @@ export function nodePanel(
         ? ["time", `${seconds(node.seconds[0])} forward, ${seconds(node.seconds[1])} backward`]
         : null,
       source
-        ? [
-            "line",
-            element("span", "", `${shortFile(source.file)}:${source.line} in ${source.function}`),
-          ]
+        ? ["line", span("", `${shortFile(source.file)}:${source.line} in ${source.function}`)]
         : null,
     ]),
   );
@@ -167,15 +162,13 @@ function stepFacts(graph: Graph, step: Step, link: (i: number) => HTMLElement): 
 /** A gradient in numbers: all of them if they are few. */
 export function gradientFacts(gradient: Gradient): HTMLElement {
   const { minimum, maximum, nonfinite, values } = gradient;
-  const root = element("div", "tl-gradient");
+  const root = div("tl-gradient");
   if (values !== null) root.append(element("pre", "tl-code", valuesText(values)));
   const range =
     minimum === null || maximum === null ? "" : `, from ${number(minimum)} to ${number(maximum)}`;
-  root.append(
-    element("div", "", `${shapeText(gradient.shape)}, norm ${number(gradient.norm)}${range}`),
-  );
+  root.append(div("", `${shapeText(gradient.shape)}, norm ${number(gradient.norm)}${range}`));
   if (nonfinite > 0) {
-    root.append(element("div", "tl-warning", `⚠ ${nonfinite} of them nan or infinite`));
+    root.append(div("tl-warning", `⚠ ${nonfinite} of them nan or infinite`));
   }
   return root;
 }
@@ -188,7 +181,7 @@ export function valuesText(values: unknown): string {
 
 function statistics(found: Statistics, what: string): HTMLElement {
   const value = (x: number | null) => (x === null ? "–" : number(x));
-  const root = element("div", "", histogram(found, what));
+  const root = div("", histogram(found, what));
   root.append(
     list([
       ["range", `${value(found.minimum)} to ${value(found.maximum)}`],
@@ -206,7 +199,7 @@ function statistics(found: Statistics, what: string): HTMLElement {
 
 function histogram(found: Statistics, what: string): Node {
   const { counts, edges } = found;
-  if (counts.length < 2) return element("span", "");
+  if (counts.length < 2) return span("");
   const [width, height] = [220, 56];
   const most = Math.max(...counts, 1);
   const bar = width / counts.length;

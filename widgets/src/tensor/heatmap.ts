@@ -1,7 +1,7 @@
 // A plane of numbers as cells: pointed at, walked through with the arrow keys, opened with Enter.
 
 import { fitted, inkOn, viridis } from "../common/canvas";
-import { aria, element } from "../common/dom";
+import { aria, element, on } from "../common/dom";
 import { number } from "../common/scale";
 import { diverging, type Plane } from "./data";
 
@@ -31,11 +31,11 @@ export class HeatMap {
     this.#events = events;
     this.canvas.tabIndex = 0;
     aria(this.canvas, { role: "application" });
-    this.canvas.addEventListener("pointermove", (event) => this.#point(event, false));
-    this.canvas.addEventListener("dblclick", (event) => this.#point(event, true));
-    this.canvas.addEventListener("pointerleave", () => events.left());
-    this.canvas.addEventListener("blur", () => events.left());
-    this.canvas.addEventListener("keydown", (event) => this.#key(event));
+    on(this.canvas, "pointermove", (event) => this.#point(event, false));
+    on(this.canvas, "dblclick", (event) => this.#point(event, true));
+    on(this.canvas, "pointerleave", () => events.left());
+    on(this.canvas, "blur", () => events.left());
+    on(this.canvas, "keydown", (event) => this.#key(event));
   }
 
   show(plane: Plane, range: readonly [number, number] | null, marked: Iterable<number>): void {

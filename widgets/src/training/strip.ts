@@ -1,7 +1,7 @@
 // The gradient health strip: a cell for each parameter, high where gradients are large, marked if flagged.
 
 import { readable } from "../common/curves";
-import { aria, element } from "../common/dom";
+import { aria, div, element, span } from "../common/dom";
 import type { Health } from "./state";
 
 const MOST = 120;
@@ -14,15 +14,15 @@ export function level(norm: number | null): number {
 }
 
 export class Strip {
-  readonly root = element("div", "tl-strip");
-  readonly #cells = element("div", "tl-strip-cells");
-  readonly #words = element("div", "tl-strip-flags");
+  readonly root = div("tl-strip");
+  readonly #cells = div("tl-strip-cells");
+  readonly #words = div("tl-strip-flags");
   #shown = "";
 
   constructor() {
     aria(this.#cells, { role: "img" });
-    const title = element("span", "tl-muted", "gradients");
-    this.root.append(element("div", "tl-strip-row", title, this.#cells), this.#words);
+    const title = span("tl-muted", "gradients");
+    this.root.append(div("tl-strip-row", title, this.#cells), this.#words);
   }
 
   update(health: Health | null): void {
@@ -33,8 +33,8 @@ export class Strip {
     drawn.forEach((cell, i) => {
       let node = this.#cells.children[i] as HTMLElement | undefined;
       if (node === undefined) {
-        node = element("span", "tl-strip-cell", element("span", "tl-strip-fill"));
-        node.append(element("span", "tl-strip-mark"));
+        node = span("tl-strip-cell", span("tl-strip-fill"));
+        node.append(span("tl-strip-mark"));
         this.#cells.append(node);
       }
       const flags = cell.flags.map((k) => health.flags[k]?.kind ?? "");
@@ -61,13 +61,8 @@ export class Strip {
           "",
           `${SIGN[flag.severity] ?? "⚠"} ${flag.kind.replace("_", " ")}`,
         );
-        const words = element(
-          "div",
-          `tl-strip-flag tl-strip-${flag.severity}`,
-          head,
-          ` ${flag.reason}`,
-        );
-        words.append(element("div", "tl-muted", `→ ${flag.suggestion}`));
+        const words = div(`tl-strip-flag tl-strip-${flag.severity}`, head, ` ${flag.reason}`);
+        words.append(div("tl-muted", `→ ${flag.suggestion}`));
         return words;
       }),
     );
