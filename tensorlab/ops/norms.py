@@ -55,7 +55,8 @@ def vector_norm(xp, input, /, ord=2, dim=None, keepdim=False, *, dtype=None):
         )
     dims = as_dims("vector_norm", dim, input.ndim)
     real = from_numpy_dtype(input.dtype).to_real().numpy
-    size = xp.abs(input).astype(accumulator(real), copy=False)
+    size = input if ord == 2 and input.dtype == real else xp.abs(input)  # squares have no sign
+    size = size.astype(accumulator(real), copy=False)
     if (ord < 0 or ord == math.inf) and count(input.shape, dims) == 0:
         raise RuntimeError(
             f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does "
@@ -91,7 +92,8 @@ def _vector_norm_backward(g, input, out, ord, dim, keepdim):
     if ord == 1:
         return g * sgn(input)
     if ord == 2:
-        return g * where(out == 0, 0.0, input / where(out == 0, 1.0, out))
+        flat = out == 0
+        return input * where(flat, 0.0, g / where(flat, 1.0, out))
     if ord in (math.inf, -math.inf):
         winners = abs(input) == out
         return where(winners, g * sgn(input) / like(sum_(winners, dim, True), g), 0.0)

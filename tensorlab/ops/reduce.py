@@ -174,11 +174,14 @@ def prod(xp, input, /, dim=None, keepdim=False, *, dtype=None):
     return out.astype(input.dtype) if input.dtype.kind == "f" else out
 
 
-def _prod_backward(g, input, dim, keepdim):
-    """Each element's derivative is the product of all the others: no division, so zeros are fine."""
+def _prod_backward(g, input, out, dim, keepdim):
+    """Each element's derivative is the product of all the others."""
     if len(input.shape) == 0:
         return g
     shape = tuple(input.shape)
+    if bool((input != 0).all()):
+        return restore(g * _conj(out), shape, dim, keepdim) / _conj(input)
+    # With zeros there is no dividing.
     if dim is None:
         return (g * _conj(_others(input.reshape(-1), 0))).reshape(shape)
     return restore(g, shape, dim, keepdim) * _conj(_others(input, as_dim("prod", dim, len(shape))))
