@@ -284,7 +284,7 @@ class graph:
             stream = graph.default_capture_stream
         self.cuda_graph = cuda_graph
         self.pool = pool
-        self.capture_stream = stream
+        self.capture_stream = getattr(stream, "_stream", stream)  # CuPy's, of a `cuda.Stream`
         self.capture_error_mode = capture_error_mode
 
     def __enter__(self) -> None:

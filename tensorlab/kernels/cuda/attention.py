@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     contiguous,
@@ -94,7 +93,6 @@ def _sizes(query: Any, key: Any, value: Any, mask: Any) -> Any:
     return found
 
 
-@register_kernel("scaled_dot_product_attention", "cuda")
 def attention(
     query: Any, key: Any, value: Any, mask: Any, dropout: Any, is_causal: bool, scale: float
 ) -> Any:
@@ -112,7 +110,6 @@ def attention(
     return out, normaliser
 
 
-@register_kernel("scaled_dot_product_attention_backward", "cuda")
 def attention_backward(
     input: Any, by_normaliser: Any, query: Any, key: Any, value: Any, output: Any, normaliser: Any, mask: Any,
     dropout: Any, is_causal: bool, scale: float,

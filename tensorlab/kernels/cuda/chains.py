@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.chain import (
     Chain,
     Value,
@@ -128,37 +127,23 @@ def backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
     return BACKWARD[name](g, kept, *numbers) if suitable else NotImplemented
 
 
-def _register(name: str) -> None:
-    register_kernel(name, "cuda")(lambda *given: forward(name, *given))
-    register_backward_kernel(name, "cuda", "input")(lambda *given: backward(name, *given))
-
-
-for _name in _CHAINS:
-    if not _name.startswith("gelu"):
-        _register(_name)
-
-
 def _gelu_name(approximate: Any) -> str:
     return {"none": "gelu", "tanh": "gelu_tanh"}.get(approximate, "")
 
 
-@register_kernel("gelu", "cuda")
 def gelu(input: Any, approximate: Any) -> Any:
     name = _gelu_name(approximate)
     return forward(name, input) if name else NotImplemented
 
 
-@register_backward_kernel("gelu", "cuda", "input")
 def gelu_backward(g: Any, input: Any, approximate: Any) -> Any:
     name = _gelu_name(approximate)
     return backward(name, g, input) if name else NotImplemented
 
 
-@register_kernel("celu", "cuda")
 def celu(input: Any, alpha: Any) -> Any:
     return forward("elu", input, alpha, 1.0, 1.0 / alpha) if alpha else NotImplemented
 
 
-@register_backward_kernel("celu", "cuda", "input")
 def celu_backward(g: Any, input: Any, alpha: Any) -> Any:
     return backward("elu", g, input, alpha, 1.0, 1.0 / alpha)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     contiguous,
@@ -94,7 +93,6 @@ def _suits(x: Any, w: Any, *others: Any) -> bool:
     return suits(x, w, *others) and x.ndim in (3, 4) and w.ndim == x.ndim
 
 
-@register_kernel("convolution", "cuda")
 def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
     output_padding: Any, groups: int,
@@ -121,7 +119,6 @@ def convolution(
     return out
 
 
-@register_kernel("convolution_input", "cuda")
 def convolution_input(
     input: Any, weight: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
@@ -137,7 +134,6 @@ def convolution_input(
     return out
 
 
-@register_kernel("convolution_weight", "cuda")
 def convolution_weight(
     input: Any, output: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_kernel
 from tensorlab.kernels.cuda.launch import (
     aligned,
     launch,
@@ -22,7 +21,6 @@ INSTANCES = wide_variants("dropout")
 THREADS = 256
 
 
-@register_kernel("philox_dropout", "cuda")
 def dropout(input: Any, keep: float, scale: float, key: Any) -> Any:
     held = not isinstance(key, int)  # in memory, where the graph that is captured will find it
     if not suits(input) or (held and not (ours(key) and key.dtype == np.uint64)):

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     checks_on_host,
@@ -40,7 +39,6 @@ def _flat(indices: Any) -> Any:
     return contiguous(indices).reshape(-1).astype(np.int64, copy=False)
 
 
-@register_kernel("embedding", "cuda")
 def embedding(
     weight: Any, indices: Any, padding_idx: Any, scale_grad_by_freq: Any, sparse: Any
 ) -> Any:
@@ -55,7 +53,6 @@ def embedding(
     return out
 
 
-@register_kernel("embedding_rows", "cuda")
 def embedding_rows(
     input: Any, indices: Any, rows: Any, padding_idx: Any, scale_grad_by_freq: Any
 ) -> Any:
@@ -72,7 +69,6 @@ def embedding_rows(
     return out
 
 
-@register_backward_kernel("embedding", "cuda", "weight")
 def embedding_backward(
     g: Any, indices: Any, weight_shape: Any, padding_idx: Any, scale_grad_by_freq: Any
 ) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     checks_on_host,
@@ -47,7 +46,6 @@ def _threads(n: int, wide: int) -> tuple[int]:
     return (min(max(blocks(n, 4 * wide), 1), 32) * 32 if n > 128 else 32,)
 
 
-@register_kernel("fused_cross_entropy", "cuda")
 def cross_entropy(input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any) -> Any:
     if not _suits(input, target, weight, reduction) or checks_on_host(target):
         return NotImplemented
@@ -67,7 +65,6 @@ def cross_entropy(input: Any, target: Any, weight: Any, ignore_index: Any, reduc
     return loss
 
 
-@register_backward_kernel("fused_cross_entropy", "cuda", "input")
 def cross_entropy_backward(
     g: Any, input: Any, target: Any, weight: Any, ignore_index: Any, reduction: Any
 ) -> Any:

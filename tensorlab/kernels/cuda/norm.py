@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     contiguous,
@@ -105,13 +104,11 @@ def _chosen(gradients: Any, needs: Any, *shapes: Any) -> Any:
     )
 
 
-@register_kernel("native_layer_norm", "cuda")
 def layer_norm(input: Any, weight: Any, bias: Any, parameter: Any, eps: Any, known: Any) -> Any:
     n = 0 if known is not None else _row_length(input, parameter, weight, bias)
     return _rows(input, n, weight, bias, float(eps), True) if n else NotImplemented
 
 
-@register_backward_kernel("native_layer_norm", "cuda")
 def layer_norm_backward(
     g: Any, input: Any, weight: Any, weight_shape: Any, bias_shape: Any, parameter: Any, eps: Any, known: Any,
     needs: Any,
@@ -124,13 +121,11 @@ def layer_norm_backward(
     return _chosen(gradients, wanted, input.shape, weight_shape, bias_shape)[: len(needs)]
 
 
-@register_kernel("fused_rms_norm", "cuda")
 def rms_norm(input: Any, weight: Any, normalized_shape: Any, eps: Any) -> Any:
     n = _row_length(input, normalized_shape, weight)
     return _rows(input, n, weight, None, float(eps), False) if n else NotImplemented
 
 
-@register_backward_kernel("fused_rms_norm", "cuda")
 def rms_norm_backward(
     g: Any, input: Any, weight: Any, weight_shape: Any, normalized_shape: Any, eps: Any, needs: Any
 ) -> Any:
@@ -194,14 +189,11 @@ def _planes(x: Any, groups: Any, known: Any, *parameters: Any) -> _Planes | None
     return found
 
 
-@register_kernel("batch_moments", "cuda")
 def batch_moments(input: Any) -> Any:
     planes = _planes(input, None, None)
     return NotImplemented if planes is None else planes.moments()
 
 
-@register_kernel("native_batch_norm", "cuda")
-@register_kernel("native_group_norm", "cuda")
 def plane_norm(input: Any, weight: Any, bias: Any, parameter: Any, eps: Any, known: Any) -> Any:
     planes = _planes(input, parameter, known, weight, bias)
     if planes is None:
@@ -213,8 +205,6 @@ def plane_norm(input: Any, weight: Any, bias: Any, parameter: Any, eps: Any, kno
     return out
 
 
-@register_backward_kernel("native_batch_norm", "cuda")
-@register_backward_kernel("native_group_norm", "cuda")
 def plane_norm_backward(
     g: Any, input: Any, weight: Any, weight_shape: Any, bias_shape: Any, parameter: Any, eps: Any, known: Any,
     needs: Any,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     contiguous,
@@ -75,7 +74,6 @@ def _before(hidden: Any, h0: Any, reverse: bool) -> list[Any]:
     return [hidden[1:], h0[None]] if reverse else [h0[None], hidden[:-1]]
 
 
-@register_kernel("lstm_sequence", "cuda")
 def lstm_sequence(
     x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool
 ) -> Any:
@@ -94,7 +92,6 @@ def lstm_sequence(
     return hidden, cells, gates
 
 
-@register_backward_kernel("lstm_sequence", "cuda")
 def lstm_backward(
     g: Any, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, needs: Any
 ) -> Any:
@@ -118,7 +115,6 @@ def lstm_backward(
     return (by_x, by_h, by_c, *others)[: len(needs)]
 
 
-@register_kernel("gru_sequence", "cuda")
 def gru_sequence(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: bool) -> Any:
     if not _suits(3, x, (h0,), w_ih, w_hh, b_ih, b_hh):
         return NotImplemented
@@ -135,7 +131,6 @@ def gru_sequence(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, re
     return hidden, gates
 
 
-@register_backward_kernel("gru_sequence", "cuda")
 def gru_backward(
     g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, needs: Any
 ) -> Any:

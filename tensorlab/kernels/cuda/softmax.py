@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cuda.launch import (
     blocks,
     contiguous,
@@ -74,25 +73,21 @@ def _run(suffix: str, dim: int, is_log: bool, *arrays: Any) -> Any:
     return out
 
 
-@register_kernel("softmax", "cuda")
 def softmax(input: Any, dim: Any, dtype: Any = None) -> Any:
     if dtype is not None or not _suits(dim, input):
         return NotImplemented
     return _run("", dim, False, input)
 
 
-@register_kernel("log_softmax", "cuda")
 def log_softmax(input: Any, dim: Any, dtype: Any = None) -> Any:
     if dtype is not None or not _suits(dim, input):
         return NotImplemented
     return _run("", dim, True, input)
 
 
-@register_backward_kernel("softmax", "cuda", "input")
 def softmax_backward(g: Any, out: Any, dim: Any) -> Any:
     return _run("_backward", dim, False, g, out) if _suits(dim, g, out) else NotImplemented
 
 
-@register_backward_kernel("log_softmax", "cuda", "input")
 def log_softmax_backward(g: Any, out: Any, dim: Any) -> Any:
     return _run("_backward", dim, True, g, out) if _suits(dim, g, out) else NotImplemented

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tensorlab.kernels.cuda import launch
+from tensorlab._op import OPS
+from tensorlab.kernels import cuda
+from tensorlab.kernels.cuda import chains, launch
 
 from .on_host import instances
 
@@ -86,7 +88,20 @@ def test_compiles_without_warnings(file, tmp_path):
     assert not said, said[:8000]
 
 
-def test_every_file_is_registered_and_reads_no_other_file():
+def test_every_file_has_instances_and_reads_no_other_file():
     for file in FILES:
         assert instances(file)
         assert not re.search(r"^#include", launch.source(file), re.MULTILINE)
+
+
+def test_what_is_registered_is_there():
+    for place in (*cuda.KERNELS.values(), *cuda.GRADIENTS.values()):
+        module, name = place.split(".")
+        assert callable(getattr(importlib.import_module(f"tensorlab.kernels.cuda.{module}"), name))
+    for name in (*cuda.KERNELS, *(op for op, _ in cuda.GRADIENTS), *cuda.CHAINS):
+        assert name in OPS
+    for name in cuda.CHAINS:
+        assert name in chains.FORWARD
+        assert name in chains.BACKWARD
+    for name, input in cuda.GRADIENTS:
+        assert OPS[name].joint is not None if input is None else input in OPS[name].rules
