@@ -214,6 +214,18 @@ def pinned(array: np.ndarray, cupy: Any) -> np.ndarray:
     return made
 
 
+def strided_view(array: Any, shape: tuple[int, ...], strides: tuple[int, ...]) -> Any:
+    """A view from the first element of `array` on, with strides in bytes; its base owns the memory.
+
+    CuPy's own `as_strided` gives an array without a base, which nothing tells from one of its own.
+    """
+    if isinstance(array, np.ndarray):
+        return np.lib.stride_tricks.as_strided(array, shape, strides)
+    shown = array.view()
+    shown._set_shape_and_strides(shape, strides, True, True)
+    return shown
+
+
 def to_numpy(array: Any) -> np.ndarray:
     """`array` as a NumPy array; no copy when it is one."""
     return to_device(array, CPU)

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from tensorlab._backend import Device, backend_of, to_device, to_numpy
+from tensorlab._backend import Device, backend_of, strided_view, to_device, to_numpy
 from tensorlab._dtypes import held
 from tensorlab._tensor import Tensor, address, root_array, wrap
 
@@ -104,7 +104,7 @@ def array_at(storage: UntypedStorage, place: Place) -> Any:
     if xp is np:
         return held(np.ndarray(shape, dtype, memory, offset, strides))
     first = memory[offset : offset + dtype.itemsize].view(dtype)
-    return xp.lib.stride_tricks.as_strided(first, shape, strides)
+    return strided_view(first, shape, strides)
 
 
 def _extent(array: Any) -> tuple[int, int]:
@@ -119,11 +119,10 @@ def flat_memory(root: Any) -> Any:
     """The memory of a root as a contiguous array: itself, or its bytes if it is not contiguous."""
     if root.flags.c_contiguous:
         return root if type(root) is not np.memmap else root.view(np.ndarray)
-    xp = backend_of(root).xp
     low, high = _extent(root)
     lowest = root[tuple(slice(-1, None) if s < 0 else slice(0, 1) for s in root.strides)]
     first = lowest.reshape(1).view(np.uint8)
-    return xp.lib.stride_tricks.as_strided(first, (high - low,), (1,))
+    return strided_view(first, (high - low,), (1,))
 
 
 # What Tensor does when it is copied or pickled ----------------------------------------------

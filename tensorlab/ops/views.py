@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, strided_view
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, address, element_strides, normalize_dim, root_array
 from tensorlab.ops import _names
@@ -421,7 +421,7 @@ def unfold(xp, input, /, dimension, size, step):
     shape[dim] = (n - size) // step + 1
     along = strides[dim]
     strides[dim] = along * step
-    return xp.lib.stride_tricks.as_strided(input, (*shape, size), (*strides, along))
+    return strided_view(input, (*shape, size), (*strides, along))
 
 
 unfold.vjp(
@@ -650,11 +650,10 @@ def strided_part(xp: Any, array: Any, size: Any, stride: Any, start: int) -> Any
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {first}, and itemsize {width} "
             f"requiring a storage size of {(last + 1) * width} are out of bounds for storage of size {root.nbytes}"
         )
-    strided = xp.lib.stride_tricks.as_strided
-    memory = strided(root, (root.nbytes // root.itemsize,), (root.itemsize,))
+    memory = strided_view(root, (root.nbytes // root.itemsize,), (root.itemsize,))
     if memory.dtype != array.dtype:
         memory = memory.view(array.dtype)
-    return strided(memory[first:], tuple(size), tuple(s * width for s in stride))
+    return strided_view(memory[first:], tuple(size), tuple(s * width for s in stride))
 
 
 def as_strided(input: Any, size: Any, stride: Any, storage_offset: int | None = None) -> Any:

@@ -116,6 +116,10 @@ def test_views_have_the_array_that_owns_the_memory_as_base(a):
     ):
         assert view.base is a
         assert not view.flags.owndata
+    strided = xp.lib.stride_tricks.as_strided(a, (2,), (4,))
+    assert strided.base is None  # this one has not, but shows it
+    strided[0] = 70
+    assert a[0, 0].item() == 70
     for new in (a.copy(), a[[0, 1]], a[a > 3], a + 1, a.T.reshape(-1), a.astype(np.float64)):
         assert new.base is None
     assert a.astype(np.float32, copy=False) is a
@@ -186,6 +190,27 @@ def test_tensors_on_it():
     assert y[tl.tensor([0, 2])].tolist() == [1.0, 7.0]
     with pytest.raises(RuntimeError, match="indices should be either on cpu or on the same device"):
         tl.ones(3)[tl.tensor([0], device="strict")]
+
+
+def test_views_share_their_version_and_their_storage():
+    x = tl.arange(6.0, device="strict")
+    for view in (
+        x[1:],
+        x.as_strided((2, 2), (1, 2)),
+        x.unfold(0, 2, 1),
+        x.view(2, 3),
+        x.expand(2, 6),
+    ):
+        assert view._is_view()
+        assert view.untyped_storage() is x.untyped_storage()
+    part = x.as_strided((2,), (2,), 1)
+    assert part.storage_offset() == 1
+    part.mul_(10)
+    assert x.tolist() == [0.0, 10.0, 2.0, 30.0, 4.0, 5.0]
+    assert x._version == 1
+    both = pickle.loads(pickle.dumps([x, x[2:]]))
+    both[0][2] = 9
+    assert both[1][0].item() == 9
 
 
 def test_training_on_it_goes_as_on_the_cpu(rng):

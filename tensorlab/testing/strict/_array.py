@@ -264,6 +264,12 @@ class StrictArray:
             raise TypeError("the strict device has no other array types")
         return view_of(self, self._host.view() if dtype is None else self._host.view(dtype))
 
+    def _set_shape_and_strides(
+        self, shape: Any, strides: Any, update_c_contiguity: bool, update_f_contiguity: bool
+    ) -> None:
+        """What CuPy's own code makes views with: other strides on the same memory."""
+        self._host = np.lib.stride_tricks.as_strided(self._host, shape, strides)
+
     def fill(self, value: Any) -> None:
         """Set all elements to one number."""
         if isinstance(value, (np.ndarray, StrictArray)) and value.shape != ():
@@ -367,7 +373,7 @@ def view_of(source: StrictArray, host: Any) -> StrictArray:
     array = object.__new__(StrictArray)
     array._host = host
     array._base = None
-    if np.may_share_memory(host, source._host) and host.base is not None:
+    if host.base is not None and (np.may_share_memory(host, source._host) or not host.size):
         array._base = source._base if source._base is not None else source
     elif host.base is not None:
         array._host = host.copy("K")

@@ -367,8 +367,10 @@ def _result_type(*operands: Any) -> np.dtype:
 
 
 def _as_strided(x: StrictArray, shape: Any = None, strides: Any = None) -> StrictArray:
-    host = np.lib.stride_tricks.as_strided(x._host, shape, strides)
-    return _array.view_of(x, host)
+    shown = x.view()
+    shown._set_shape_and_strides(shape, strides, True, True)
+    shown._base = None  # as in CuPy, though the memory is another array's
+    return shown
 
 
 def _broadcast_to(array: StrictArray, shape: Any) -> StrictArray:
