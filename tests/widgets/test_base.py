@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+from io import BytesIO
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from tensorlab_widgets import _base
@@ -106,6 +108,26 @@ def test_a_saved_page_is_whole_and_no_text_ends_its_scripts(tmp_path) -> None:
     state = json.loads(json.loads(packed[1]))
     assert state["text"] == "</script>"
     assert base64.b64decode(state["data"]["base64"]) == b"\x00\xff"
+
+
+def test_the_picture_in_a_notebook_is_small_and_says_what_it_shows() -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    from PIL import Image
+
+    import tensorlab as tl
+    from tensorlab_widgets import view
+
+    shown = view(tl.arange(4096).reshape(64, 64))
+    png = base64.b64decode(shown._still()[0]["image/png"])
+    figure, large = shown._figure(), BytesIO()
+    assert figure is not None
+    figure.savefig(large, format="png", dpi=110)
+    assert len(png) < len(large.getvalue()) / 2
+    with Image.open(BytesIO(png)) as small, Image.open(large) as drawn:
+        assert small.size == drawn.size
+        assert small.info["Description"] == drawn.info["Description"]
+        difference = np.asarray(small.convert("RGB"), int) - np.asarray(drawn.convert("RGB"), int)
+        assert np.abs(difference).mean() < 2
 
 
 def test_save_says_what_it_can_write(tmp_path) -> None:
