@@ -9,7 +9,7 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import optim
-from tensorlab.kernels import threads
+from tensorlab.kernels import enabled, threads
 from tensorlab.kernels.cpu import optim as passes
 from tensorlab.optim import fused
 
@@ -127,6 +127,7 @@ def test_complex_numbers_are_pairs(rng, taken):
     np.testing.assert_allclose(got, want, rtol=2e-5)
 
 
+@pytest.mark.skipif(not enabled(), reason="kernels are off")
 def test_a_gradient_that_is_not_contiguous_and_stays_as_it_is(rng, taken):
     p = tl.tensor(rng.standard_normal((30, 20)).astype(np.float32), requires_grad=True)
     before = p.detach().numpy().copy()

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
+from tensorlab.kernels import enabled
 from tensorlab.kernels.cuda import launch
 from tensorlab.kernels.cuda import optim as kernels
 from tensorlab.optim import fused
+
+pytestmark = pytest.mark.skipif(not enabled(), reason="kernels are off")
 
 OPTIMIZERS = {
     "sgd": lambda p: tl.optim.SGD(p, 0.1, weight_decay=0.1),
