@@ -32,9 +32,10 @@ WANTED = f"{5_001 * 0.5 + 5_000}\n"
 
 
 def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    own = {"TENSORLAB_CACHE": str(folder), "TENSORLAB_LIVE": "1", "TENSORLAB_KERNELS": ""}
     return subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "TENSORLAB_CACHE": str(folder), "TENSORLAB_LIVE": "1", "TENSORLAB_KERNELS": "", **environment},
+        env={**os.environ, **own, **environment},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
