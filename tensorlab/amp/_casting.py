@@ -7,9 +7,7 @@ was cast.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -66,18 +64,11 @@ def _device_type(inputs: Sequence[Any]) -> str:
 
 def _wanted(op: Any, params: tuple[Any, ...], device_type: str) -> dtype | None:
     """What to compute an operation in; None for "what comes"."""
-    frame: FrameType | None = sys._getframe(1)
-    full, neutral = _policies.full_codes(device_type), _policies.neutral_codes()
-    # Up to where the library was called from: by the user, or by one of its own modules.
-    while frame is not None:
-        if frame.f_code in full:
+    for function in reversed(_autocast.within.names):  # the innermost one that has a say
+        if function in _policies.FULL_WITHIN[device_type]:
             return float32
-        if frame.f_code in neutral:
+        if function in _policies.NEUTRAL_WITHIN:
             return None
-        module = frame.f_globals.get("__name__", "tensorlab")  # generated code has no name
-        if not module.startswith("tensorlab") or module.startswith("tensorlab.nn.modules"):
-            break
-        frame = frame.f_back
     if op.name in _policies.LOWER[device_type]:
         return get_autocast_dtype(device_type)
     if op.name in _policies.FULL[device_type]:

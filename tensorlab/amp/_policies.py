@@ -5,17 +5,12 @@ float32. Losses, decompositions and transforms need float32. All others take wha
 operands of two types are promoted as ever. The lists are PyTorch's, for the CPU and for CUDA.
 
 Operations are named as in `tensorlab._op.OPS`. Functions that are made of several operations are
-listed by their public names: within them, all operations are computed in float32.
+marked where they are defined, and listed here by name.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from types import CodeType
-from typing import Any
-
-__all__ = ["ARGUMENTS", "BANNED", "FULL", "LOWER", "VOLUMES", "full_codes", "neutral_codes"]
+__all__ = ["ARGUMENTS", "BANNED", "FULL", "FULL_WITHIN", "LOWER", "NEUTRAL_WITHIN", "VOLUMES"]
 
 _LOWER = {
     "addmm", "baddbmm", "bmm", "convolution", "linear", "matmul", "mm", "prelu_kernel",
@@ -71,48 +66,18 @@ ARGUMENTS = {
     },
 }
 
-_FULL_LOSSES = (
+_FULL_LOSSES = {
     "cosine_embedding_loss", "cross_entropy", "hinge_embedding_loss", "kl_div",
     "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss",
-)  # fmt: skip
-_FULL_FUNCTIONS = {
-    "cpu": {
-        "tensorlab.nn.functional": _FULL_LOSSES,
-        "tensorlab": (
-            "cdist", "cholesky_inverse", "cholesky_solve", "lu_solve", "stft", "trace",
-            "triangular_solve",
-        ),
-        "tensorlab.linalg": ("cond", "inv_ex", "lstsq", "tensorinv", "tensorsolve"),
-    },
-    "cuda": {
-        "tensorlab.nn.functional": (*_FULL_LOSSES, "cosine_similarity", "pdist"),
-        "tensorlab": ("cdist", "renorm"),
-    },
 }  # fmt: skip
-# Made of products, but not computed in lower precision.
-_NEUTRAL_FUNCTIONS = {"tensorlab.nn.functional": ("bilinear",)}
-
-_codes: dict[str, frozenset[CodeType]] = {}
-
-
-def full_codes(device_type: str) -> frozenset[CodeType]:
-    """The code of the functions within which everything is computed in float32."""
-    if device_type not in _codes:
-        _codes[device_type] = _codes_of(_FULL_FUNCTIONS[device_type])
-    return _codes[device_type]
-
-
-def neutral_codes() -> frozenset[CodeType]:
-    """The code of the functions within which nothing is cast."""
-    if "neutral" not in _codes:
-        _codes["neutral"] = _codes_of(_NEUTRAL_FUNCTIONS)
-    return _codes["neutral"]
-
-
-def _codes_of(names: dict[str, tuple[str, ...]]) -> frozenset[CodeType]:
-    found: set[Any] = set()
-    for module, functions in names.items():
-        for name in functions:
-            function = getattr(importlib.import_module(module), name)
-            found.add(inspect.unwrap(function).__code__)  # a wrapper serves several
-    return frozenset(found)
+#: Functions marked with `tensorlab._autocast.autocasts_within`: all of their operations are computed in
+#: float32, by type of device. `tl.lu_solve` is `lu_solve_in_parts`.
+FULL_WITHIN = {
+    "cpu": _FULL_LOSSES | {
+        "cdist", "cholesky_inverse", "cholesky_solve", "cond", "inv_ex", "lstsq",
+        "lu_solve_in_parts", "stft", "tensorinv", "tensorsolve", "trace", "triangular_solve",
+    },
+    "cuda": _FULL_LOSSES | {"cdist", "cosine_similarity", "pdist", "renorm"},
+}  # fmt: skip
+#: Likewise; made of products, but not computed in lower precision.
+NEUTRAL_WITHIN = {"bilinear"}

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import return_types
+from tensorlab._autocast import autocasts_within
 from tensorlab._backend import backend_of, linalg_errors
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
@@ -582,6 +583,7 @@ def matrix_rank(
     return sum_(s > limit, -1)
 
 
+@autocasts_within
 def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
     """The X that makes ‖A X - B‖ least, with residuals, rank and singular values as a named tuple.
 
@@ -604,6 +606,7 @@ def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = No
 
 
 @with_out
+@autocasts_within
 def cond(A: Any, p: Any = None) -> Any:
     """The condition number ‖A‖·‖A⁻¹‖: how much solving with A may amplify errors.
 

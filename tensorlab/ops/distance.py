@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlab._autocast import autocasts_within
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops.joining import broadcast_tensors
@@ -11,6 +12,7 @@ from tensorlab.ops.norms import vector_norm
 from tensorlab.ops.reduce import sum as sum_
 
 
+@autocasts_within
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Tensor:
     r"""The cosine of the angle between vectors: \(x_1 \cdot x_2 / (\max(|x_1|, ε) \max(|x_2|, ε))\).
 

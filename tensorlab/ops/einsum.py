@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from tensorlab._autocast import autocasts
+from tensorlab._autocast import autocasts, autocasts_within
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops._out import with_out
@@ -328,6 +328,7 @@ def cross(input: Any, other: Any, dim: int | None = None) -> Any:
     )
 
 
+@autocasts_within
 def trace(input: Any) -> Any:
     """The sum of the diagonal of a matrix.
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import return_types
+from tensorlab._autocast import autocasts_within
 from tensorlab._backend import backend_of
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
@@ -250,6 +251,7 @@ def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool =
 
 
 @with_out
+@autocasts_within
 def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
     """The X with A X = `input`, given the Cholesky factor L of A (its conjugate transpose if `upper`).
 
@@ -265,6 +267,7 @@ def cholesky_solve(input: Any, L: Any, upper: bool = False) -> Any:
 
 
 @with_out
+@autocasts_within
 def cholesky_inverse(L: Any, upper: bool = False) -> Any:
     """The inverse of A, given its Cholesky factor L (its conjugate transpose if `upper`).
 
@@ -333,6 +336,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> A
 
 
 @with_out
+@autocasts_within
 def inv_ex(A: Any, *, check_errors: bool = False) -> Any:
     """As `inv`, with `info` instead of an error: which pivot of the LU factorisation is zero, or 0.
 
@@ -380,6 +384,7 @@ def lu_in_parts(A: Any, pivot: bool = True, get_infos: bool = False) -> Any:
 
 
 @with_out
+@autocasts_within
 def lu_solve_in_parts(b: Any, LU_data: Any, LU_pivots: Any) -> Any:
     """`linalg.lu_solve` under its older name, with the right-hand side first.
 

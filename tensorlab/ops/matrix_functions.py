@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import return_types
+from tensorlab._autocast import autocasts_within
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops import decompose
@@ -129,6 +130,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 
 
 @with_out
+@autocasts_within
 def tensorinv(A: Any, ind: int = 2) -> Any:
     """The inverse of `tensordot` with A over its last dimensions: A's first `ind` sizes multiply up to the others'.
 
@@ -150,6 +152,7 @@ def tensorinv(A: Any, ind: int = 2) -> Any:
 
 
 @with_out
+@autocasts_within
 def tensorsolve(A: Any, B: Any, dims: Any = None) -> Any:
     """The X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first.
 
@@ -213,6 +216,7 @@ def cholesky(input: Any, upper: bool = False) -> Any:
     return decompose.cholesky(input, upper=upper)
 
 
+@autocasts_within
 def triangular_solve(
     b: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._autocast import autocasts_within
 from tensorlab._dtypes import as_dtype, from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
@@ -206,6 +207,7 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     return vector_norm(sub(input, other), p)
 
 
+@autocasts_within
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> Any:
     """The p-norm distance of every row of `x1` from every row of `x2`: (…, n, d), (…, m, d) → (…, n, m).
 
@@ -227,6 +229,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str | None = None) -> 
     return vector_norm(sub(x1.unsqueeze(-2), x2.unsqueeze(-3)), p, -1)
 
 
+@autocasts_within
 def pdist(input: Any, p: float = 2.0) -> Any:
     """The p-norm distances of all pairs of rows i < j, in one vector: (n, d) → (n·(n - 1)/2).
 

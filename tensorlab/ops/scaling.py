@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab import return_types
+from tensorlab._autocast import autocasts_within
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, like
@@ -52,6 +53,7 @@ def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
 
 
 @with_out
+@autocasts_within
 def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
     """The tensor with every slice along `dim` scaled down to a p-norm of `maxnorm`, if it is above that.
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._autocast import autocasts_within
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.complexes import view_as_real
@@ -57,6 +58,7 @@ def _check_lengths(name: str, n_fft: int, hop_length: int, win_length: int) -> N
         )
 
 
+@autocasts_within
 def stft(
     input: Tensor, n_fft: int, hop_length: int | None = None, win_length: int | None = None,
     window: Tensor | None = None, center: bool = True, pad_mode: str = "reflect", normalized: bool = False,

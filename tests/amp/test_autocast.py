@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _apply, amp, nn
+from tensorlab import _apply, _autocast, amp, nn
 from tensorlab._op import OPS
 from tensorlab.amp import _policies, _state
 
@@ -421,14 +421,42 @@ def test_the_lists_name_what_there_is():
             assert not names - set(OPS), names - set(OPS)
     assert not _policies.VOLUMES - set(OPS)
     assert not _policies.BANNED - set(OPS)
-    for device_type in ("cpu", "cuda"):
-        names = _policies._FULL_FUNCTIONS[device_type]
-        assert len(_policies.full_codes(device_type)) == sum(map(len, names.values()))
-    assert _policies.neutral_codes()
+    assert (
+        set().union(*_policies.FULL_WITHIN.values(), _policies.NEUTRAL_WITHIN) == _autocast.MARKED
+    )
     for names in _policies.ARGUMENTS.values():
         for name in names:
             function = getattr(F, name, None) or getattr(tl, name, None) or tl.linalg.vecdot
             assert "autocasts" in function.__code__.co_qualname, name
+
+
+def test_the_innermost_function_with_a_say_decides():
+    def inner(x):
+        return (x @ x).dtype
+
+    def fails(x):
+        raise ValueError(str(_autocast.within.names))
+
+    def called(name, function):
+        function.__name__ = name
+        return _autocast.autocasts_within(function)
+
+    marked = set(_autocast.MARKED)
+    neutral, full = called("bilinear", inner), called("cdist", lambda x: neutral(x))
+    silent = called("cosine_similarity", inner)  # has a say on CUDA alone
+    x = tl.ones(2, 2)
+    with tl.autocast("cpu"):
+        assert inner(x) is silent(x) is tl.bfloat16
+        assert neutral(x) is full(x) is tl.float32
+        half = x.bfloat16()
+        assert full(half) is tl.bfloat16  # what comes: no cast to float32 by the outer one
+        assert called("cdist", lambda x: silent(x))(half) is tl.float32
+        with pytest.raises(ValueError, match="'cdist', 'bilinear'"):
+            called("cdist", lambda x: called("bilinear", fails)(x))(x)
+        assert _autocast.within.names == ()
+    with pytest.raises(ValueError, match=r"\(\)"):
+        called("cdist", fails)(x)  # off: nothing is noted
+    assert marked == _autocast.MARKED
 
 
 def test_cudas_list(monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tensorlab._autocast import autocasts_within
 from tensorlab._backend import backend_of
 from tensorlab._dtypes import int64
 from tensorlab._tensor import Tensor, wrap
@@ -12,6 +13,7 @@ from tensorlab.ops.linalg import linear
 __all__ = ["bilinear", "linear", "normalize", "one_hot"]
 
 
+@autocasts_within
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Tensor:
     r"""The bilinear map `yₖ = x₁ᵀ Aₖ x₂ + bₖ`.
 

@@ -10,7 +10,7 @@ import math
 import warnings
 from typing import Any
 
-from tensorlab._autocast import autocasts
+from tensorlab._autocast import autocasts, autocasts_within
 from tensorlab._dtypes import can_cast
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
@@ -235,6 +235,7 @@ def _fitting(var: Any, input: Tensor) -> Any:
     raise ValueError(f"var is of incorrect size {list(ours)} for input of size {list(theirs)}")
 
 
+@autocasts_within
 def poisson_nll_loss(
     input: Any,
     target: Any,
@@ -275,6 +276,7 @@ def poisson_nll_loss(
 # Probabilities ----------------------------------------------------------------------------
 
 
+@autocasts_within
 def kl_div(
     input: Any,
     target: Any,
@@ -405,6 +407,7 @@ def binary_cross_entropy_with_logits(
 # Classes and sequences --------------------------------------------------------------------
 
 
+@autocasts_within
 def cross_entropy(
     input: Tensor,
     target: Tensor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tensorlab._autocast import autocasts_within
 from tensorlab._tensor import Tensor
 from tensorlab.nn._reduction import check, reduced, resolved
 from tensorlab.nn.functional.loss import as_dtype_of
@@ -152,6 +153,7 @@ def multilabel_soft_margin_loss(
     return reduced(loss.sum(-1) / input.size(-1), reduction)
 
 
+@autocasts_within
 def hinge_embedding_loss(
     input: Any,
     target: Any,
@@ -179,6 +181,7 @@ def hinge_embedding_loss(
     return reduced(where(target != 1, lacking, 0.0) + where(target != -1, input, 0.0), reduction)
 
 
+@autocasts_within
 def margin_ranking_loss(
     input1: Any,
     input2: Any,
@@ -217,6 +220,7 @@ def margin_ranking_loss(
 # Embeddings -------------------------------------------------------------------------------
 
 
+@autocasts_within
 def cosine_embedding_loss(
     input1: Any,
     input2: Any,
@@ -280,6 +284,7 @@ def _triplet(
     return (margin + near - far).clamp(min=0)
 
 
+@autocasts_within
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
