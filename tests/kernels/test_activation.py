@@ -115,3 +115,23 @@ def test_every_kernel_has_its_operation():
     import tensorlab.vision  # noqa: F401 (all files of operations are loaded then)
 
     assert not _waiting
+
+
+def test_the_normal_distribution_is_right_also_in_its_tail():
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle, in float64")
+
+    @numba.njit
+    def run(x, below, density):
+        for i in range(len(x)):
+            below[i], density[i] = maths.normal(x[i])
+
+    x = np.linspace(-13, 13, 200_001, dtype=np.float32)
+    below, density = np.empty_like(x), np.empty_like(x)
+    run(x, below, density)
+    wide = torch.from_numpy(x).double()
+    exact = torch.special.ndtr(wide).numpy()
+    np.testing.assert_allclose(below, exact, rtol=0, atol=4e-7)
+    np.testing.assert_allclose(below[x < 0], exact[x < 0], rtol=3e-3, atol=1e-38)
+    np.testing.assert_allclose(
+        density, np.exp(-(wide.numpy() ** 2) / 2) / np.sqrt(2 * np.pi), rtol=3e-6, atol=1e-38
+    )

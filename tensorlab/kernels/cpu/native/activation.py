@@ -6,7 +6,7 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.each import each
-from tensorlab.kernels.cpu.native.maths import normal_cdf, normal_pdf, tanh
+from tensorlab.kernels.cpu.native.maths import normal, tanh
 
 _f = np.float32
 _SQRT_2_OVER_PI, _CUBIC = _f(0.79788456080286536), _f(0.044715)
@@ -20,13 +20,15 @@ _TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
 @compiled(_ONE_IN)
 def _gelu(x, out):
     for i in range(len(out)):
-        out[i] = x[i] * normal_cdf(x[i])
+        below, _ = normal(x[i])
+        out[i] = x[i] * below
 
 
 @compiled(_TWO_IN)
 def _gelu_backward(g, x, out):
     for i in range(len(out)):
-        out[i] = g[i] * (normal_cdf(x[i]) + x[i] * normal_pdf(x[i]))
+        below, density = normal(x[i])
+        out[i] = g[i] * (below + x[i] * density)
 
 
 @compiled(_ONE_IN)
