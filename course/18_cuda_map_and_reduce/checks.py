@@ -8,13 +8,11 @@ bounds, and for what the warps fetched.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from tensorlab.cuda import jit
 from tensorlab.cuda.jit import (
-    KernelReport,
     atomic,
     blockDim,
     blockIdx,
@@ -35,6 +33,13 @@ from tensorlab.learn import (
     alternative,
     mutant,
 )
+from tensorlab.learn.kernels import (
+    judge_advice,
+    judge_sharing,
+    judge_traffic,
+    judge_values,
+    launch,
+)
 
 lesson = Lesson("18", "cuda_map_and_reduce", title="CUDA: map and reduce")
 
@@ -43,89 +48,12 @@ BINS = 10
 ALL = 0xFFFFFFFF
 
 
-# -- running and judging a kernel --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Run:
-    """What a launch wrote and which problems it had; two runs are equal if these are."""
-
-    values: tuple
-    problems: tuple[str, ...]
-    written: np.ndarray = field(compare=False)
-    report: KernelReport | None = field(compare=False)
-
-
-def launch(kernel, blocks, threads, *args, out):
-    """Run a kernel in the simulator. `out` is the argument (one of `args`) that it shall write."""
-    if not isinstance(kernel, jit.Kernel):
-        return Run((), (type(kernel).__name__,), out, None)
-    with jit.watch() as launches:
-        kernel[blocks, threads](*args)
-    report = launches[0]
-    values = tuple("nan" if math.isnan(v) else float(v) for v in out.reshape(-1).tolist())
-    return Run(values, tuple(f.kind for f in report.findings), out, report)
+# -- running a kernel ------------------------------------------------------------------------------
 
 
 def blocks_for(count, threads):
     """As few blocks as there must be, and one even where there is nothing to do."""
     return max(1, -(-count // threads))
-
-
-def judge_run(name, run, want):
-    """What is wrong with a launch: what a GPU would choke on first, then the values."""
-    if run.report is None:
-        return Failure(
-            f"`{name}` is no kernel but a {run.problems[0]}: leave the line `@jit.kernel` above "
-            f"`def {name}`."
-        )
-    if run.report.errors:
-        finding = run.report.errors[0]
-        line = f"line {finding.line} of the cell, `{finding.source}`"
-        return Failure(
-            f"{finding.kind} in {line}: {finding.message}.",
-            expected="no errors",
-            got=f"{finding.kind} at {finding.count:,} place{'s' * (finding.count > 1)}",
-            hint=finding.advice[:1].upper() + finding.advice[1:] + ".",
-        )
-    wrong = ~np.isclose(run.written, want, rtol=1e-5, atol=1e-6, equal_nan=True)
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        missing = np.isnan(run.written[index])
-        return Failure(
-            f"{int(wrong.sum()):,} of {wrong.size:,} elements are wrong"
-            + (", and nobody has written the first of them." if missing else "."),
-            expected=want[index].item(),
-            got=run.written[index].item(),
-            index=index,
-        )
-    return None
-
-
-def judge_coalescing(run):
-    """A failure if warps fetch more sectors than their elements fill."""
-    for finding in run.report.of_kind("uncoalesced"):
-        return Failure(
-            f"The values are right, but line {finding.line}, `{finding.source}`, is slow: "
-            f"{finding.message}.",
-            expected="neighbouring threads at neighbouring elements",
-            got=f"{run.report.counts.coalescing:.0%} of the fetched bytes were wanted",
-            hint=finding.advice[:1].upper() + finding.advice[1:] + ".",
-        )
-    return None
-
-
-def judge_sharing_of_work(run, most):
-    """A failure if a line sent warps to memory more than `most` times: few threads do it all."""
-    for access in run.report.accesses:
-        if access.requests > most:
-            return Failure(
-                f"The values are right, but a few threads do all the work: for line {access.line} "
-                f"warps went to memory {access.requests:,} times.",
-                expected=f"at most {most:,} times, with the work shared by all",
-                got=f"{access.requests:,} times, for {access.elements:,} elements",
-            )
-    return None
 
 
 def quarters(rng, shape, dtype=np.float32):
@@ -162,17 +90,19 @@ class Axpy(Exercise):
     def call(self, ns, case):
         a, x, y = case.args
         out = np.full(x.shape, np.nan, x.dtype)
-        return launch(ns["axpy"], *case.data, a, x, y, out, out=out)
+        return launch(ns["axpy"], *case.data, a, x, y, out)
 
     def expected(self, a, x, y):
         return np.asarray(a, x.dtype) * x + y
 
     def judge(self, case, got, want):
-        failure = judge_run("axpy", got, want)
+        failure = judge_values("axpy", got, want)
         if failure is not None or case.args[1].strides != want.strides:
             return failure
         blocks, threads = case.data
-        return judge_coalescing(got) or judge_sharing_of_work(got, 2 * blocks * -(-threads // 32))
+        return judge_advice(got, "uncoalesced") or judge_sharing(
+            got, 2 * blocks * -(-threads // 32)
+        )
 
     @mutant(
         "The last block has threads without an element, and they write beyond the end. Let only "
@@ -311,18 +241,18 @@ class BiasRelu(Exercise):
     def call(self, ns, case):
         x, bias = case.args
         out = np.full(x.shape, np.nan, x.dtype)
-        return launch(ns["bias_relu"], *case.data, x, bias, out, out=out)
+        return launch(ns["bias_relu"], *case.data, x, bias, out)
 
     def expected(self, x, bias):
         return np.where(x > -bias, x + bias, 0).astype(x.dtype)
 
     def judge(self, case, got, want):
-        failure = judge_run("bias_relu", got, want)
+        failure = judge_values("bias_relu", got, want)
         if failure is not None:
             return failure
         blocks, threads = case.data
         warps = math.prod(blocks) * -(-math.prod(threads) // 32)
-        return judge_coalescing(got) or judge_sharing_of_work(got, 2 * warps)
+        return judge_advice(got, "uncoalesced") or judge_sharing(got, 2 * warps)
 
     @mutant(
         "x runs across the columns and y down the rows: grid(2) gives the column first. So `col, "
@@ -437,32 +367,18 @@ class BlockSum(Exercise):
     def call(self, ns, case):
         (x,) = case.args
         partial = np.full(case.data, np.nan, np.float32)
-        return launch(ns["block_sum"], case.data, THREADS, x, partial, out=partial)
+        return launch(ns["block_sum"], case.data, THREADS, x, partial)
 
     def expected(self, x):
         starts = range(0, max(1, len(x)), THREADS)
         return np.array([math.fsum(x[i : i + THREADS]) for i in starts], np.float32)
 
     def judge(self, case, got, want):
-        failure = judge_run("block_sum", got, want)
+        failure = judge_values("block_sum", got, want)
         if failure is not None:
             return failure
-        loads, n = got.report.counts.global_loads, len(case.args[0])
-        if loads > n:
-            return Failure(
-                "The sums are right, but numbers are fetched from global memory more than once.",
-                expected=f"{n:,} loads",
-                got=f"{loads:,} loads",
-                hint="Fetch each number once, into the cache; add up there.",
-            )
-        stores = got.report.counts.global_stores
-        if stores > case.data:
-            return Failure(
-                "The sums are right, but more than one thread writes them.",
-                expected=f"{case.data:,} stores, one for each block",
-                got=f"{stores:,} stores",
-            )
-        return judge_sharing_of_work(got, 40 * case.data)
+        traffic = judge_traffic(got, len(case.args[0]), case.data)
+        return traffic or judge_sharing(got, 40 * case.data)
 
     @mutant(
         "A thread adds its neighbour's number before the neighbour has written it. Between writing "
@@ -782,13 +698,13 @@ class Histogram(Exercise):
     def call(self, ns, case):
         (values,) = case.args
         counts = np.zeros(BINS, np.int32)
-        return launch(ns["histogram"], case.data, THREADS, values, counts, out=counts)
+        return launch(ns["histogram"], case.data, THREADS, values, counts)
 
     def expected(self, values):
         return np.bincount(values, minlength=BINS).astype(np.int32)
 
     def judge(self, case, got, want):
-        failure = judge_run("histogram", got, want)
+        failure = judge_values("histogram", got, want)
         if failure is not None:
             return failure
         c, n = got.report.counts, len(case.args[0])
@@ -805,7 +721,7 @@ class Histogram(Exercise):
                 expected=f"at most {BINS * case.data:,} atomics on `counts`: {BINS} a block",
                 got=f"{c.global_atomics:,}",
             )
-        return judge_sharing_of_work(got, 40 * case.data)
+        return judge_sharing(got, 40 * case.data)
 
     @mutant(
         "`bins[v] += 1` reads, adds and writes; another thread comes between, and its 1 is lost. "

@@ -16,6 +16,7 @@ from tensorlab.learn.course import (
 )
 from tensorlab.learn.declare import (
     Alternative,
+    Answer,
     Case,
     Exercise,
     Failure,
@@ -46,6 +47,7 @@ from tensorlab.learn.values import as_array
 __all__ = [
     # what a checks.py declares
     "Alternative",
+    "Answer",
     "Case",
     "Exercise",
     "Failure",

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab.learn.declare import Case, Exercise, Failure, Raises
+from tensorlab.learn.declare import Answer, Case, Exercise, Failure, Raises
 from tensorlab.learn.judging import compare
 from tensorlab.learn.rendering import render
 from tensorlab.learn.sandbox import Guard
@@ -197,8 +197,8 @@ def _foreign(value: Any) -> bool:
         return any(map(_foreign, value))
     if isinstance(value, dict):
         return any(map(_foreign, value.values()))
-    plain = (np.ndarray, np.generic, str, int, float, complex, bool, bytes, type(None))
-    return type(value) not in plain and not isinstance(value, np.generic)
+    plain = (np.ndarray, str, int, float, complex, bool, bytes, type(None))
+    return type(value) not in plain and not isinstance(value, (np.generic, Answer))
 
 
 def same_behaviour(a: Attempt, b: Attempt) -> bool:

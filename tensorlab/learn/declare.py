@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Alternative",
+    "Answer",
     "Case",
     "Exercise",
     "Failure",
@@ -83,6 +84,14 @@ class Case:
             )
         if self.size is None:
             self.size = element_count((self.args, self.kwargs))
+
+
+class Answer:
+    """Base of a lesson's own classes that `Exercise.call` returns in place of plain values.
+
+    Two answers are the same behaviour if they are equal. (Objects of other classes may be the
+    learner's, whose ``==`` may say anything.)
+    """
 
 
 @dataclass(slots=True)

@@ -149,6 +149,7 @@ class Kernel:
         the simulator carries out what is launched in a `with jit.watch():`.
         """
         if self._report is None:
+            self.source.check_written()
             raise RuntimeError(
                 f"kernel {self.source.name!r} has not run in the simulator yet: launch it on arrays of "
                 "the CPU, or in a with jit.watch():"
