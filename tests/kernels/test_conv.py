@@ -64,12 +64,13 @@ def test_random_convolutions(rng, thread_number, form, dims, repeat):
         generic = OPS["convolution"].forward(
             np, x, w, bias, stride, padding, dilation, False, none, groups
         )
-        close(form.forward(x, w, bias, generic.shape[2:], *how), generic)
+        # Sums of thousands of numbers in another order: what is nearly 0 may differ by more than its 1e-4.
+        close(form.forward(x, w, bias, generic.shape[2:], *how), generic, atol=1e-3)
         y = rng.standard_normal(generic.shape, np.float32)
         plus = rng.standard_normal(x.shape[1], np.float32)
         generic = OPS["convolution_input"].forward(np, y, w, x.shape[2:], *how)
         generic += plus.reshape(-1, *[1] * dims)
-        close(form.by_input(y, w, plus, x.shape[2:], *how), generic)
+        close(form.by_input(y, w, plus, x.shape[2:], *how), generic, atol=2e-3)
         generic = OPS["convolution_weight"].forward(np, x, y, w.shape[2:], *how)
         close(form.by_weight(x, y, w.shape[2:], *how), generic, atol=1e-3)
 
