@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import threading
 import warnings
 
@@ -487,12 +486,5 @@ def cast_anywhere(x, wanted, device_type):
     return x
 
 
-def test_examples():
-    import doctest
-
-    for name in ("amp", "amp._state", "amp.autocast_mode", "amp.grad_scaler", "cuda.amp"):
-        module = importlib.import_module(f"tensorlab.{name}")
-        assert doctest.testmod(module).failed == 0
-        for public in module.__all__:
-            assert (getattr(module, public).__doc__ or "").strip() or public == "state", public
+def test_one_autocast_under_its_names():
     assert amp.autocast is tl.autocast

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -18,10 +17,6 @@ pytest.importorskip("matplotlib", reason="the drawings need matplotlib")
 
 def view(buffer, shape, strides, offset=0):
     return SimpleNamespace(buffer=buffer, shape=shape, strides=strides, offset=offset)
-
-
-def test_doctests():
-    assert doctest.testmod(figures).failed == 0
 
 
 def test_matplotlib_is_imported_only_for_a_picture():

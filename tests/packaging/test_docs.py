@@ -1,4 +1,4 @@
-"""Every example in a docstring and in the README runs and prints what it says."""
+"""What is public is documented, and every example in a docstring and in the README prints what it says."""
 
 from __future__ import annotations
 
@@ -37,6 +37,22 @@ def test_docstrings(name):
         pytest.skip("needs CuPy, which is not installed")
     failed, _ = doctest.testmod(module, optionflags=FLAGS)
     assert not failed, "see the captured output"
+
+
+@pytest.mark.parametrize("package", ["amp", "nn", "optim", "utils", "vision"])
+def test_everything_public_is_documented(package):
+    missing = []
+    for name in _modules():
+        if not f"{name}.".startswith(f"tensorlab.{package}."):
+            continue
+        module = importlib.import_module(name)
+        if not module.__doc__:
+            missing.append(name)
+        for public in getattr(module, "__all__", []):
+            thing = getattr(module, public)
+            if callable(thing) and not (getattr(thing, "__doc__", "") or "").strip():
+                missing.append(f"{name}.{public}")
+    assert not missing
 
 
 README = (ROOT / "README.md").read_text("utf-8")

@@ -443,14 +443,3 @@ def test_import_is_light() -> None:
     )  # fmt: skip
     assert result.stdout == "[]\n"
     assert result.stderr == "", "silent where standard error is no terminal"
-
-
-@pytest.mark.parametrize("name", ["__init__", "_format", "_history", "_progress", "_row"])
-def test_documented_examples(name: str) -> None:
-    import doctest
-    import importlib
-
-    path = "tensorlab_widgets" if name == "__init__" else f"tensorlab_widgets.{name}"
-    result = doctest.testmod(importlib.import_module(path))
-    assert result.attempted > 0
-    assert result.failed == 0
