@@ -28,7 +28,10 @@ const { outputFiles } = await build({
   target: ["es2022"],
   minify: true,
   inject: ["src/common/shared.ts"],
-  define: Object.fromEntries(SHARED.split(" ").map((name) => [name, name.replace(".", "_")])),
+  define: {
+    ...Object.fromEntries(SHARED.split(" ").map((name) => [name, name.replace(".", "_")])),
+    "Number.NaN": "NaN",
+  },
   charset: "utf8",
   legalComments: "none",
   write: false,

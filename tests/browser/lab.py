@@ -130,7 +130,7 @@ class Notebook:
         )
 
     def theme(self, name: str) -> None:
-        """`Light`, `Dark`, `Light High Contrast` or `Dark High Contrast`."""
+        """`Light`, `Dark` or `Dark High Contrast`."""
         self.page.evaluate(
             "(name) => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })",
             f"JupyterLab {name}",

@@ -33,7 +33,7 @@ const HUES = ["--tl-1", "--tl-2", "--tl-3", "--tl-4", "--tl-6"] as const;
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const SIGN: Record<string, string> = { error: "✗", warning: "⚠", note: "ℹ" };
 
-/** What the reader has chosen. A notebook draws a view anew when its picture changes: the choice stays.
+/** What the reader has chosen. VS Code and Colab draw a view anew when its picture changes: the choice stays.
     It is kept by the state, which all views of a widget share; their models are objects of their own. */
 interface Choice {
   statistic: Statistic;
