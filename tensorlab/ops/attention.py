@@ -210,13 +210,14 @@ def _attention(
         rows = scores.shape[:-1]
         return xp.zeros((*batch, rows[-1], value.shape[-1]), kind), xp.full(rows, -math.inf)
     highest = scores.max(axis=-1, keepdims=True)
-    highest[highest == -math.inf] = 0  # a query that sees no key: all its exponentials are 0
+    # A query that sees no key: all its exponentials are 0.
+    highest = xp.where(highest == -math.inf, 0, highest)
     scores -= highest
     weights = xp.exp(scores, out=scores)
     # A product with ones sums rows several times faster than `sum` does.
     total = xp.matmul(weights, xp.ones((weights.shape[-1], 1), weights.dtype))
     normaliser = xp.log(total.astype(np.float64)) + highest
-    total[total == 0] = 1
+    total = xp.where(total == 0, 1, total)
     if dropout is not None:
         weights *= dropout
     shape = (*np.broadcast_shapes(weights.shape[:-2], value.shape[:-2]), weights.shape[-2])

@@ -137,7 +137,9 @@ def nll_loss(xp, input, target, weight=None, /, ignore_index=-100, reduction="me
     loss = -_classes_last(xp, input)[xp.arange(safe.size), safe] * scale
     if reduction == "mean":
         total = scale.sum()
-        return xp.asarray(loss.sum() / total if total else np.nan, dtype=input.dtype)
+        empty = total == 0
+        mean = xp.where(empty, np.nan, loss.sum() / (total + empty))
+        return xp.asarray(mean, dtype=input.dtype)
     return reduced(xp, loss.reshape(target.shape if input.ndim > 1 else ()), reduction)
 
 

@@ -157,6 +157,8 @@ def test_waiting_for_the_device_can_be_forbidden(a):
         lambda: xp.nonzero(a),
         lambda: a.tolist(),
         lambda: xp.unique(a),
+        lambda: a[a > 3],
+        lambda: a.copy().__setitem__(a > 3, 0.0),
     ):
         call()
         with strict.no_sync(), pytest.raises(RuntimeError, match="waits for the device"):
@@ -234,6 +236,31 @@ def test_training_on_it_goes_as_on_the_cpu(rng):
             found.append(loss.item())
         losses.append(found)
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
+def test_training_steps_do_not_wait_for_the_device(optimizer):
+    nn = tl.nn
+    models = [
+        (nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.LayerNorm(8), nn.Dropout(0.1), nn.Linear(8, 3)), (4, 6)),
+        (
+            nn.Sequential(
+                nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.GELU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)
+            ),
+            (4, 3, 8, 8),
+        ),
+        (nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), (2, 5, 8)),
+    ]  # fmt: skip
+    for model, shape in models:
+        model.to("strict")
+        x = tl.randn(*shape, device="strict")
+        update = getattr(tl.optim, optimizer)(model.parameters(), lr=0.01)
+        for _ in range(2):
+            with strict.no_sync():
+                update.zero_grad()
+                model(x).square().mean().backward()
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                update.step()
 
 
 @pytest.fixture

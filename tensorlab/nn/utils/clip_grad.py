@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import NUMPY, backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 
@@ -64,7 +64,10 @@ def clip_grads_with_norm_(
 ) -> None:
     """Scale all gradients by `max_norm / total_norm` if that is less than 1, in place."""
     factor = max_norm / (total_norm._data + 1e-6)
-    if factor >= 1:
+    backend = backend_of(total_norm._data)
+    if backend is not NUMPY:  # to look whether it is less, the device would be waited for
+        factor = backend.xp.minimum(factor, 1.0)
+    elif factor >= 1:
         return
     for grad in _grads(parameters):
         grad._data *= factor.astype(grad._data.dtype)

@@ -123,6 +123,8 @@ def index(shape: tuple[int, ...], key: Any) -> tuple[list[Any], list[int], bool]
         plain.append(part)
     if basic:
         return plain, [], True
+    if any(isinstance(p, np.ndarray) and p.dtype.kind == "b" and p.ndim for p in plain):
+        note_sync("indexing with a mask")
     used = sum(_axes(p) for p in plain)
     places = []
     axis = 0
