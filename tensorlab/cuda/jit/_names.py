@@ -123,7 +123,7 @@ class Names:
             ]
             self.source.error(node, f"{node.id} is not defined", did_you_mean(node.id, known))
         if not isinstance(found, (ModuleType, words.Word)):
-            self.program.constants[node.id] = found
+            self.program.constants[self.source, node.id] = found
         return found
 
     # Types ------------------------------------------------------------------------------

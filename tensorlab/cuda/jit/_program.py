@@ -7,9 +7,12 @@ compiler for the GPU does it. So the simulator computes in float32 where the GPU
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from tensorlab.cuda.jit._source import Source
 
 __all__ = [
     "Array",
@@ -311,7 +314,8 @@ class Program:
     returns: np.dtype[Any] | None = None
     calls: list[Program] = field(default_factory=list)
     notes: list[tuple[int, str, str]] = field(default_factory=list)  # (line, what, advice)
-    constants: dict[str, Any] = field(default_factory=dict)  # names from outside, as they were
+    # Names from outside, each by the function that says it, and what they were.
+    constants: dict[tuple[Source, str], Any] = field(default_factory=dict)
 
     @property
     def shared(self) -> list[Array]:

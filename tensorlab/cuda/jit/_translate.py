@@ -100,8 +100,12 @@ def run(
         value if param.ndim is not None else param.dtype.type(value)
         for (_, param), value in zip(program.params, args, strict=True)
     ]
-    where = next(value.device for value in values if hasattr(value, "device"))
-    with where:  # the GPU that has the arrays, whichever is the current one
+    arrays = [
+        value
+        for (_, param), value in zip(program.params, args, strict=True)
+        if param.ndim is not None
+    ]
+    with arrays[0].device:  # the GPU that has the arrays, whichever is the current one
         kept[key][1](grid, block, tuple(values))
 
 

@@ -222,11 +222,11 @@ class Kernel:
 
     def _still_holds(self, program: ir.Program) -> bool:
         """Whether the names from outside that a program was read with are what they were."""
-        for name, value in program.constants.items():
+        for (source, name), value in program.constants.items():
             try:
-                now = self.source.outside(name)
+                now = source.outside(name)
             except NameError:
-                continue  # a name of a device function's own place
+                return False
             if now is not value and now != value:
                 return False
         return True

@@ -338,6 +338,20 @@ def k(x, out):
         clamp(1.0, 0.0, 2.0)
 
 
+def test_names_of_a_device_function_are_those_of_its_own_place(tmp_path):
+    device = from_text("LIMIT = 100\n\n@jit.device\ndef k(x):\n    return x + LIMIT\n", tmp_path)
+
+    @jit.kernel
+    def both(x):
+        x[grid(1)] = device(x[grid(1)]) + LIMIT
+
+    x = np.zeros(4, np.int32)
+    both[1, 4](x)
+    first = both.program(x)
+    assert x.tolist() == [103] * 4
+    assert both.program(x) is first  # read once, though LIMIT is two things
+
+
 def test_device_function_without_a_result(tmp_path):
     text = """
 @jit.device

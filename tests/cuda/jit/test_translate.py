@@ -147,6 +147,35 @@ def test_nvcc_compiles_what_cupyx_makes(architecture, cupy, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+def test_launch_on_a_gpu_is_one_call(monkeypatch):
+    """What cupyx.jit is handed: it is made once, numbers have their types, the arrays' GPU is chosen."""
+    events: list[Any] = []
+
+    class Gpu:
+        def __enter__(self):
+            events.append("enter")
+
+        def __exit__(self, *exception: object):
+            events.append("exit")
+
+    class OnGpu:
+        device = Gpu()
+
+    def compiled(program):
+        events.append("compiled")
+        return lambda *launch: events.append(launch)
+
+    monkeypatch.setattr(translation, "compiled", compiled)
+    program = kernels.saxpy.program(2.5, F, F)
+    kept: dict[Any, Any] = {}
+    x, y = OnGpu(), OnGpu()
+    for _ in range(2):
+        translation.run(kept, program, (2, 1, 1), (64, 1, 1), [2.5, x, y])
+    launch = ((2, 1, 1), (64, 1, 1), (np.float32(2.5), x, y))
+    assert events == ["compiled", "enter", launch, "exit", "enter", launch, "exit"]
+    assert events[2][2][0].dtype == np.float32
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", CASES)
 def test_gpu_gives_what_the_simulator_gives(name, rng):
