@@ -384,7 +384,7 @@ def test_what_cannot_be_graphed(cupy):
 def test_without_a_gpu_it_says_so():
     if launch.runtime() is not None or tl.cuda.is_available():
         pytest.skip("there is CuPy here")
-    with pytest.raises(RuntimeError, match="CuPy|No CUDA GPUs"):
+    with pytest.raises(RuntimeError, match="CuPy|CUDA"):
         tl.cuda.graph(tl.cuda.CUDAGraph())
     assert not tl.cuda.is_current_stream_capturing()
     assert tl.cuda.make_graphed_callables is graphed.make_graphed_callables

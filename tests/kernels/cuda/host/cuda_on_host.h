@@ -10,8 +10,8 @@
 //   - a shuffle or vote that not all lanes of its mask take part in
 //   - an index outside of a shared array, and writing behind dynamic shared memory
 //   - reading shared memory that nobody wrote: it is filled with nan before each block
-//   - a missing barrier: threads run in ascending or in descending order, and for one of the two the
-//     numbers of a neighbour are then not there yet
+//   - a missing barrier: warps run in ascending or in descending order, each as far as it can, and for one
+//     of the two the numbers of another warp are then not there yet, or not there any more
 
 #pragma once
 #define CUDA_ON_HOST
@@ -142,21 +142,27 @@ inline void run_block() {
         makecontext(&f.first, enter, 0);
     }
     exchanges.clear();
+    int warps = (count + 31) / 32;
     while (!failed) {
-        bool moved = false;
-        for (int k = 0; k < count && !failed; k++) {
-            int i = descending ? count - 1 - k : k;
-            Fiber& f = fibers[i];
-            bool ready = f.state == RUNS;
-            if (f.state == IN_WARP) {
-                ready = exchanges[{i / 32, f.mask}].turn > f.turn;
-            }
-            if (ready) {
-                resume(i);
-                moved = true;
+        // Each warp goes as far as it can before the next one starts: whoever relies on a barrier that is
+        // not there meets a warp that is far ahead, or far behind.
+        for (int w = 0; w < warps && !failed; w++) {
+            int warp = descending ? warps - 1 - w : w, size = std::min(32, count - warp * 32);
+            for (bool moved = true; moved && !failed;) {
+                moved = false;
+                for (int k = 0; k < size && !failed; k++) {
+                    int i = warp * 32 + (descending ? size - 1 - k : k);
+                    Fiber& f = fibers[i];
+                    bool ready = f.state == RUNS;
+                    if (f.state == IN_WARP) ready = exchanges[{warp, f.mask}].turn > f.turn;
+                    if (ready) {
+                        resume(i);
+                        moved = true;
+                    }
+                }
             }
         }
-        if (moved || failed) continue;
+        if (failed) return;
         // Nobody can go on: all are done, or all that are left are at one barrier, or there is an error.
         int done = 0, waiting = -1;
         for (int i = 0; i < count; i++) {
