@@ -192,6 +192,11 @@ def _build() -> tuple[_Parser, dict[str, _Parser]]:
         "--compile", action="store_true", help="time torch.compile too; needs a C++ compiler"
     )
     bench.add_argument(
+        "--processor-time",
+        action="store_true",
+        help="measure time of the processor: for a busy machine, with --threads 1",
+    )
+    bench.add_argument(
         "--memory",
         action="store_true",
         help="measure the peak memory of training steps too (Linux)",
@@ -267,6 +272,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         rounds=arguments.rounds,
         threads=arguments.threads,
         compile=arguments.compile,
+        processor_time=arguments.processor_time,
         memory=arguments.memory,
         as_json=arguments.json,
     )

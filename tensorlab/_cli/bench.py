@@ -36,6 +36,7 @@ def bench(
     threads: int | None,
     compile: bool,
     memory: bool,
+    processor_time: bool,
     as_json: bool,
 ) -> int:
     """Run the workloads that `words` mean (none: all) and print a line for each; the exit status."""
@@ -50,6 +51,10 @@ def bench(
         _can_compile(torch)
     if memory and not can_measure():
         raise CommandError("peak memory is measured on Linux only; run it without --memory")
+    if processor_time:
+        if threads != 1:
+            raise CommandError("--processor-time is for work in one thread: add --threads 1", 2)
+        machine.use_processor_time()
     use_threads(threads or tensorlab.get_num_threads(), torch)
     facts = _facts(torch)
     if not as_json:
@@ -65,7 +70,8 @@ def bench(
             print(_row(result, compile, memory), flush=True)
     if as_json:
         rows = [dataclasses.asdict(result) for result in found]
-        print(json.dumps({**facts, "rounds": rounds, "results": rows}, indent=2))
+        how = {"rounds": rounds, "processor_time": processor_time}
+        print(json.dumps({**facts, **how, "results": rows}, indent=2))
     elif torch is None:
         print("PyTorch is not installed here, so there is nothing to compare with.")
     return 0

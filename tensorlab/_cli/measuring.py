@@ -7,14 +7,13 @@ import importlib
 import importlib.util
 import statistics
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import tensorlab
-from tensorlab._cli.machine import limit
+from tensorlab._cli import machine
 from tensorlab._cli.workloads import Run, Workload
 
 __all__ = ["Measurement", "find_torch", "measure", "use_threads"]
@@ -89,7 +88,7 @@ def measure(
     seconds = {name: statistics.median(found) for name, found in samples.items()}
     ours = seconds["tensorlab"]
     theirs, compiled_seconds = seconds.get("torch"), seconds.get("compiled")
-    least = limit(workload.flops, workload.traffic, tensorlab.get_num_threads())
+    least = machine.limit(workload.flops, workload.traffic, tensorlab.get_num_threads())
     return Measurement(
         workload.name,
         workload.what,
@@ -120,10 +119,10 @@ def _compiled(workload: Workload, torch: ModuleType) -> Run | None:
 
 
 def _sample(function: Callable[[], Any], repeat: int) -> float:
-    start = time.perf_counter()
+    start = machine.clock()
     for _ in range(repeat):
         function()
-    return (time.perf_counter() - start) / repeat
+    return (machine.clock() - start) / repeat
 
 
 def _repeats(function: Callable[[], Any]) -> int:

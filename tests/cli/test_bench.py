@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_the_products_are_counted_as_pytorch_counts_them(name, torch):
 def test_measure_reports_medians_and_their_ratio(monkeypatch):
     # A clock that moves only when work is done: 1 s of it in tensorlab, 4 s in PyTorch.
     now = [0.0]
-    monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(machine, "clock", lambda: now[0])
 
     def setup(library):
         def run():
@@ -99,7 +100,7 @@ def test_measure_without_torch_has_no_ratio():
 def test_the_share_of_the_limit(monkeypatch):
     """Of computing and moving the slower one: 2 s and 3 s at best, in a run of 6 s."""
     now = [0.0]
-    monkeypatch.setattr(measuring.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(machine, "clock", lambda: now[0])
     monkeypatch.setattr(machine, "peak_flops", lambda threads: 10.0)
     monkeypatch.setattr(machine, "bandwidth", lambda threads, size: 5.0)
 
@@ -178,6 +179,25 @@ def test_the_number_of_threads_is_that_of_both_libraries(torch, monkeypatch):
     assert main(["bench", "add", "--threads", "1"]) == 0
     assert main(["bench", "add", "--threads", "2"]) == 0
     assert seen == [(1, 1), (2, 2)]
+
+
+def test_the_processors_time(monkeypatch, capsys):
+    """Sleeping takes none of it."""
+    monkeypatch.setattr(machine, "clock", machine.clock)
+    monkeypatch.setattr(module, "find_torch", lambda: None)
+    seen = []
+
+    def looking(workload, library, rounds, compile):
+        start = machine.clock()
+        time.sleep(0.3)
+        seen.append(machine.clock() - start)
+        return measure(Workload("w", "what", lambda library: lambda: sum(range(1000))), None, 1)
+
+    monkeypatch.setattr(module, "measure", looking)
+    assert main(["bench", "add", "--processor-time", "--threads", "1"]) == 0
+    assert seen[0] < 0.25
+    assert main(["bench", "add", "--processor-time"]) == 2
+    assert "add --threads 1" in capsys.readouterr().err
 
 
 def test_without_torch_the_table_says_so(capsys, monkeypatch):
