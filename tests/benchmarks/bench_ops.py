@@ -108,9 +108,40 @@ def _embedding(rows: int, size: int, *indices: int) -> Workload:
     return _passes(f"embedding-{rows}", what, call, count, (rows, size))
 
 
+def _places(name: str, size: int) -> Workload:
+    """Reading `size` rows or numbers of each row at random places; the gradient adds where it read."""
+    shape = (size,) if name == "index_select" else (size, size)
+    places = np.random.default_rng(0).integers(0, size, shape)
+    dim = 0 if name == "index_select" else 1
+
+    def call(library: ModuleType, x: Any) -> Any:
+        return getattr(library, name)(x, dim, library.from_numpy(places))
+
+    what = f"{size}×{size}, dimension {dim} at random places"
+    return _passes(name.replace("_", "-"), what, call, 5, (size, size))
+
+
+def _recurrent(kind: str) -> Workload:
+    """A recurrent layer by itself; the LSTM is in `bench_models`."""
+    shapes = (32, 32, 64), (128, 64), (128, 128)
+
+    def setup(library: ModuleType) -> Callable[[], Any]:
+        library.manual_seed(0)
+        layer = getattr(library.nn, kind.upper())(64, 128)
+        return both_ways(lambda _, x: layer(x)[0], shapes[0])(library)
+
+    gates = {"gru": 3, "rnn": 1}[kind]
+    products = 32 * 32 * gates * sum(math.prod(shape) for shape in shapes[1:])
+    return Workload(kind, "64→128, 32 steps, batch 32", setup, 6 * products)
+
+
 def _reduction(name: str, dim: int, *shape: int) -> Workload:
     what = f"{times(shape)} over dimension {dim}"
     return _passes(f"{name}-dim-{dim}", what, lambda library, x: getattr(x, name)(dim), 2, shape)
+
+
+def _norm(library: ModuleType, x: Any) -> Any:
+    return library.linalg.vector_norm(x, dim=1)
 
 
 # Each element -----------------------------------------------------------------------------
@@ -171,7 +202,12 @@ WORKLOADS = [
     _batch_norm("1d", 64, 256),
     _embedding(64, 64, 32, 32),
     _embedding(10_000, 128, 32, 64),
-    *(_reduction(name, dim, 1000, 1000) for name in ("sum", "mean") for dim in (0, 1)),
+    _places("index_select", 1000),
+    _places("gather", 1000),
+    _recurrent("gru"),
+    _recurrent("rnn"),
+    *(_reduction(name, dim, 1000, 1000) for name in ("sum", "mean", "cumsum") for dim in (0, 1)),
+    _passes("norm-dim-1", "1000×1000 over dimension 1", _norm, 4, (1000, 1000)),
     *(_elementwise(exponent) for exponent in range(3, 8)),
     *(
         _activation(name)
