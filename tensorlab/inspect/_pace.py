@@ -10,9 +10,9 @@ __all__ = ["Pace"]
 #: The share of a run's time that is aimed at; more of the first `EARLY_STEPS` steps, so that a short
 #: run too is looked at often enough to be judged.
 BUDGET, EARLY_BUDGET, EARLY_STEPS = 0.02, 0.03, 100
-#: The second look comes after at most so many steps, whatever the first one seemed to cost: with the
-#: first step kernels are compiled and memory is fetched.
-FIRST_GAP = 32
+#: The second look comes after so many steps where the first one seemed to cost more than `PLAUSIBLE`
+#: steps: with the first step kernels are compiled and memory is fetched.
+FIRST_GAP, PLAUSIBLE = 32, 5.0
 #: So many steps after a look are timed.
 TIMED = 3
 
@@ -57,5 +57,8 @@ class Pace:
         plain = median(self._plain)
         # A step can take longer than usual for many reasons, and shorter for none.
         extra = max(min(self._looked) - min(self._plain), 0.1 * plain)
+        if len(self._looked) == 1 and extra > PLAUSIBLE * plain:
+            return FIRST_GAP
         budget = EARLY_BUDGET if step < EARLY_STEPS else BUDGET
-        return int(min(max(extra / (budget * plain), 1), max(4 * step, FIRST_GAP), 1000))
+        longest = max(4 * step, int(PLAUSIBLE / EARLY_BUDGET))
+        return int(min(max(extra / (budget * plain), 1), longest, 1000))
