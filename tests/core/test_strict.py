@@ -282,6 +282,47 @@ def test_an_operation_for_numpy_alone_fails(forgetful):
         opcheck(forgetful, ["device"], device="strict")
 
 
+VIEWS = [
+    "a.T", "a[1:]", "a[None]", "a[..., 0]", "a[0]", "a[0, 0, 0]", "a[::-1]", "a[:, ::2]", "a[:, None, 1]", "a[0:0]",
+    "a.reshape(-1)", "a.reshape(4, 6)", "a.transpose(1, 0, 2)", "a.squeeze()", "a.ravel()", "a.view('i4')", "a.real",
+    "a.diagonal(1, 0, 2)", "a[1:][:, 1:]", "a.T.T", "xp.broadcast_to(a, (5, 2, 3, 4))", "xp.moveaxis(a, 0, 2)",
+    "xp.lib.stride_tricks.as_strided(a, (2, 2), (4, 8))", "xp.ascontiguousarray(a)", "xp.flip(a, 0)",
+    "a.astype('f4', copy=False)", "xp.split(a, 3, 1)[1]", "xp.expand_dims(a, 1)", "a[5]", "a[0, 0, 0, 0]", "a['x']",
+    "a.reshape(5, 5)", "a.ctypes", "a.item()", "np.asarray(a)", "xp.maximum.reduce(a)", "xp.sum(a, initial=1)",
+    "a.clip(0, 1, casting='unsafe')", "hash(a)", "xp.linalg.multi_dot", "xp.frompyfunc",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("expression", VIEWS)
+def test_views_and_refusals_are_those_of_the_installed_cupy(expression):
+    """CuPy's arrays can be made on main memory without a GPU, as long as nothing is computed."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed: nothing to compare with")
+    room = np.zeros(24, np.float32)
+    memory = cupy.cuda.memory.UnownedMemory(room.ctypes.data, room.nbytes, room, 0)
+    real = cupy.ndarray((2, 3, 4), np.float32, cupy.cuda.memory.MemoryPointer(memory, 0))
+    found = [
+        described(expression, module, array)
+        for module, array in ((cupy, real), (xp, StrictArray((2, 3, 4), np.float32)))
+    ]
+    assert found[1] == found[0]
+
+
+def described(expression, module, array):
+    try:
+        result = eval(expression, {"a": array, "xp": module, "np": np})
+    except Exception as error:
+        return type(error)
+    steps = [s for s, n in zip(result.strides, result.shape, strict=True) if n != 1]
+    shown = result.base is array or result is array
+    return (
+        result.shape,
+        steps if result.size else None,
+        result.dtype,
+        shown,
+        result.flags.c_contiguous,
+    )
+
+
 def test_the_data_is_what_the_installed_cupy_has():
     if importlib.util.find_spec("cupy") is None:
         pytest.skip("CuPy is not installed: nothing to compare with")
