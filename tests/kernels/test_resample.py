@@ -25,7 +25,8 @@ def thread_number(request, monkeypatch):
 def compare(x, dim, size, how):
     op = OPS["resample"]
     found, generic = op.kernels["cpu"](x, dim, size, how), op.forward(np, x, dim, size, how)
-    np.testing.assert_allclose(found, generic, rtol=1e-5, atol=1e-6)
+    # Sums of up to 40 terms, some of which cancel, rounded at other places.
+    np.testing.assert_allclose(found, generic, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("dim", [0, 1, 2])
