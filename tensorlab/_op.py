@@ -32,7 +32,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Sample:
         self.smooth = False
         return self
 
-    def looks(self) -> Sample:
+    def looks(self) -> Self:
         """Mark an error that only a look at the values tells: on a GPU, which would have to be waited for
         first, nobody looks.
         """
