@@ -30,11 +30,13 @@ def exception_text(raised: Raised) -> str:
     for kind, text in _SAID.items():
         if issubclass(raised.type, kind):
             return text
+    # A message of several lines ends with a line of code, which takes no full stop.
+    said = f"{raised}" if "\n" in raised.message else f"{raised}."
     if not raised.frames:
         if raised.type is TypeError and "argument" in raised.message:
             return f"The check could not call your code as the exercise asks: {raised.message}."
-        return f"Using what you wrote raised {raised}."
-    return f"Your code raised {raised}."
+        return f"Using what you wrote raised {said}"
+    return f"Your code raised {said}"
 
 
 def format_frames(frames: list[traceback.FrameSummary]) -> str:

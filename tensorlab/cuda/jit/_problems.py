@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorlab.cuda.jit import _program as ir
 from tensorlab.cuda.jit._lanes import Lanes
+from tensorlab.cuda.jit._memory import garbage
 from tensorlab.cuda.jit._races import Race
 from tensorlab.cuda.jit._source import Source
 from tensorlab.cuda.jit.report import Finding, Place, Triple
@@ -126,7 +127,8 @@ class Problems:
                 "error",
                 site.line,
                 f"{place} reads {name} of {array.space} memory, which nobody has written",
-                f"write all of {array.name} first; it holds anything at the start (here nan)",
+                f"write all of {array.name} first; it holds anything at the start "
+                f"(here {garbage(1, array.dtype)[0]})",
                 threads=(place,),
                 array=array.name,
                 index=index,
