@@ -44,6 +44,7 @@ from tensorlab.learn.kernels import (
 lesson = Lesson("18", "cuda_map_and_reduce", title="CUDA: map and reduce")
 
 THREADS = 128
+WARPS = THREADS // 32
 BINS = 10
 ALL = 0xFFFFFFFF
 
@@ -334,6 +335,26 @@ class BiasRelu(Exercise):
         value = x[row, col] + bias[col]
         out[row, col] = value if value > 0.0 else 0.0
 
+    @alternative("two branches that store, one for each side of the ReLU")
+    @jit.kernel
+    def two_branches(x, bias, out):
+        col, row = grid(2)
+        if row < out.shape[0] and col < out.shape[1]:
+            value = x[row, col] + bias[col]
+            if value > 0.0:
+                out[row, col] = value
+            else:
+                out[row, col] = 0.0
+
+    @alternative("loops by strides of the whole grid, both ways")
+    @jit.kernel
+    def strides(x, bias, out):
+        first_col, first_row = grid(2)
+        across, down = gridsize(2)
+        for row in range(first_row, out.shape[0], down):
+            for col in range(first_col, out.shape[1], across):
+                out[row, col] = max(x[row, col] + bias[col], 0.0)
+
     @alternative("nested guards")
     @jit.kernel
     def nested(x, bias, out):
@@ -377,6 +398,15 @@ class BlockSum(Exercise):
         failure = judge_values("block_sum", got, want)
         if failure is not None:
             return failure
+        counts = got.report.counts
+        if counts.global_atomics + counts.shared_atomics > WARPS * case.data:
+            return Failure(
+                "The sums are right, but the threads of a block queue up for one place, and add one "
+                "after the other.",
+                expected="a tournament: 7 rounds",
+                got=f"{counts.global_atomics:,} atomics on global memory, "
+                f"{counts.shared_atomics:,} on shared memory",
+            )
         traffic = judge_traffic(got, len(case.args[0]), case.data)
         return traffic or judge_sharing(got, 40 * case.data)
 
@@ -623,6 +653,41 @@ class BlockSum(Exercise):
             for k in range(THREADS):
                 total += cache[k]
             partial[blockIdx.x] = total
+
+    @mutant(
+        "atomic.add lets one thread after the other add: 128 turns, where a tournament has 7 rounds. "
+        "And floats added in the order of arrival differ in the last digits from run to run."
+    )
+    @jit.kernel
+    def queues_up(x, partial):
+        total = shared.array(1, np.float32)
+        t = threadIdx.x
+        i = grid(1)
+        if t == 0:
+            total[0] = 0.0
+        syncthreads()
+        atomic.add(total, 0, x[i] if i < len(x) else 0.0)
+        syncthreads()
+        if t == 0:
+            partial[blockIdx.x] = total[0]
+
+    @alternative("a sum for each warp by shuffles, and these four by atomics")
+    @jit.kernel
+    def warps_by_atomics(x, partial):
+        total = shared.array(1, np.float32)
+        t = threadIdx.x
+        i = grid(1)
+        if t == 0:
+            total[0] = 0.0
+        syncthreads()
+        value = x[i] if i < len(x) else 0.0
+        for k in range(5):
+            value += shfl_down_sync(ALL, value, 16 >> k)
+        if t % 32 == 0:
+            atomic.add(total, 0, value)
+        syncthreads()
+        if t == 0:
+            partial[blockIdx.x] = total[0]
 
     @alternative("neighbours first: steps of 1, 2, 4 ...")
     @jit.kernel

@@ -29,7 +29,13 @@ from tensorlab.learn import (
     alternative,
     mutant,
 )
-from tensorlab.learn.kernels import judge_advice, judge_traffic, judge_values, launch
+from tensorlab.learn.kernels import (
+    judge_advice,
+    judge_sharing,
+    judge_traffic,
+    judge_values,
+    launch,
+)
 
 lesson = Lesson("19", "tiled_matmul_and_softmax", title="Tiled matmul, fused softmax")
 
@@ -66,6 +72,19 @@ def matmul_traffic(a, b):
     return m * k * ceil_div(n, TILE) + k * n * ceil_div(m, TILE), m * n
 
 
+def matmul_requests(case):
+    """Accesses of warps to a tile: in each step, each of a block's warps reads TILE numbers of it."""
+    warps = TILE * TILE // 32
+    steps = max(1, ceil_div(case.args[0].shape[1], TILE))
+    return math.prod(case.data) * steps * warps * TILE
+
+
+def row_requests(case):
+    """Twice the accesses of a row's two warps: they stride over it, and join what all threads have."""
+    rows, columns = case.args[0].shape
+    return rows * (4 * ceil_div(columns, THREADS) + 2 * THREADS)
+
+
 # -- 19.1: tiles ---------------------------------------------------------------------------------
 
 
@@ -99,8 +118,14 @@ class MatmulTiles(Exercise):
 
     def judge(self, case, got, want):
         a, b = case.args
-        failure = judge_values("matmul_tiles", got, want)
-        return failure or judge_traffic(got, *matmul_traffic(a, b))
+        failure = judge_values("matmul_tiles", got, want) or judge_traffic(
+            got, *matmul_traffic(a, b)
+        )
+        if failure is not None:
+            return failure
+        # Of turned or strided matrices no reading order is coalesced.
+        scattered = judge_advice(got, "uncoalesced") if a.flags.c_contiguous else None
+        return scattered or judge_sharing(got, matmul_requests(case))
 
     @mutant(
         "Threads multiply before their neighbours have fetched the tile. A syncthreads() belongs "
@@ -283,6 +308,50 @@ class MatmulTiles(Exercise):
             syncthreads()
         out[row, col] = total
 
+    @mutant(
+        "One thread fetches both tiles while 255 wait for it. Every thread fetches one number of "
+        "each."
+    )
+    @jit.kernel
+    def one_thread_fetches(a, b, out):
+        ta = shared.array((TILE, TILE), np.float32)
+        tb = shared.array((TILE, TILE), np.float32)
+        col, row = grid(2)
+        tx, ty = threadIdx.x, threadIdx.y
+        total = 0.0
+        for start in range(0, a.shape[1], TILE):
+            if tx == 0 and ty == 0:
+                for i in range(TILE):
+                    for j in range(TILE):
+                        ta[i, j] = a[row + i, start + j]
+                        tb[i, j] = b[start + i, col + j]
+            syncthreads()
+            for k in range(TILE):
+                total += ta[ty, k] * tb[k, tx]
+            syncthreads()
+        out[row, col] = total
+
+    @mutant(
+        "The tiles are fetched down their columns: neighbouring threads, whose tx differs by 1, "
+        "stand a whole row apart in memory. Let tx run along the rows of a and b: a[row, start + "
+        "tx] and b[start + ty, col]."
+    )
+    @jit.kernel
+    def fetches_columns(a, b, out):
+        ta = shared.array((TILE, TILE), np.float32)
+        tb = shared.array((TILE, TILE), np.float32)
+        col, row = grid(2)
+        tx, ty = threadIdx.x, threadIdx.y
+        total = 0.0
+        for start in range(0, a.shape[1], TILE):
+            ta[tx, ty] = a[blockIdx.y * TILE + tx, start + ty]
+            tb[tx, ty] = b[start + tx, blockIdx.x * TILE + ty]
+            syncthreads()
+            for k in range(TILE):
+                total += ta[ty, k] * tb[k, tx]
+            syncthreads()
+        out[row, col] = total
+
     @alternative("row and column worked out by hand, a loop over the number of the tile")
     @jit.kernel
     def by_hand(a, b, out):
@@ -371,7 +440,12 @@ class Matmul(Exercise):
     def judge(self, case, got, want):
         failure = judge_values("matmul", got, want)
         loads, stores = matmul_traffic(*case.args)
-        return failure or judge_traffic(got, max(loads, 1), stores)
+        return (
+            failure
+            or judge_traffic(got, max(loads, 1), stores)
+            or judge_advice(got, "uncoalesced")
+            or judge_sharing(got, matmul_requests(case))
+        )
 
     @mutant(
         "The tiles reach over the edges of a and b. Who has no number to fetch puts 0.0 into the "
@@ -581,6 +655,28 @@ class Matmul(Exercise):
                 total += a[row, k] * b[k, col]
             out[row, col] = total
 
+    @alternative("only what is there is fetched, and only as many products are added")
+    @jit.kernel
+    def short_last_step(a, b, out):
+        ta = shared.array((TILE, TILE), np.float32)
+        tb = shared.array((TILE, TILE), np.float32)
+        col, row = grid(2)
+        tx, ty = threadIdx.x, threadIdx.y
+        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
+        total = 0.0
+        for start in range(0, inner, TILE):
+            if row < rows and start + tx < inner:
+                ta[ty, tx] = a[row, start + tx]
+            if start + ty < inner and col < cols:
+                tb[ty, tx] = b[start + ty, col]
+            syncthreads()
+            if row < rows and col < cols:
+                for k in range(min(TILE, inner - start)):
+                    total += ta[ty, k] * tb[k, tx]
+            syncthreads()
+        if row < rows and col < cols:
+            out[row, col] = total
+
     @alternative("zeros first, and the inner loop stops at the end of k")
     @jit.kernel
     def stops_at_the_edge(a, b, out):
@@ -656,8 +752,12 @@ class Transpose(Exercise):
 
     def judge(self, case, got, want):
         size = case.args[0].size
-        failure = judge_values("transpose", got, want) or judge_traffic(got, size, size)
-        return failure or judge_advice(got, "uncoalesced", "bank-conflict")
+        return (
+            judge_values("transpose", got, want)
+            or judge_traffic(got, size, size)
+            or judge_advice(got, "uncoalesced", "bank-conflict")
+            or judge_sharing(got, 2 * math.prod(case.data) * SIDE)
+        )
 
     @mutant(
         "Reading goes along the rows, writing goes down a column: each of the 32 lanes writes to "
@@ -886,7 +986,12 @@ class Softmax(Exercise):
 
     def judge(self, case, got, want):
         size = case.args[0].size
-        return judge_values("softmax", got, want) or judge_traffic(got, size, size)
+        return (
+            judge_values("softmax", got, want)
+            or judge_traffic(got, size, size)
+            or judge_advice(got, "uncoalesced")
+            or judge_sharing(got, row_requests(case))
+        )
 
     @mutant(
         "exp(100) is more than float32 can hold. Subtract the largest of the row first: it changes "
@@ -1016,7 +1121,7 @@ class Softmax(Exercise):
             out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
     @mutant(
-        "The largest starts at 0, which is more than any number of a row of -100s: all exponentials "
+        "The largest starts at a number that may be more than any of the row: then all exponentials "
         "vanish, and 0 / 0 is nan. Start at -math.inf."
     )
     @jit.kernel
@@ -1284,6 +1389,61 @@ class Softmax(Exercise):
         for col in range(t, x.shape[1], THREADS):
             out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
+    @mutant(
+        "Thread 0 does the whole row while 63 look on. Each thread takes every THREADS-th column, "
+        "and their pairs are joined in a tournament."
+    )
+    @jit.kernel
+    def one_thread_for_a_row(x, out):
+        cache = shared.array(COLUMNS, np.float32)
+        row = blockIdx.x
+        if threadIdx.x == 0:
+            m = -math.inf
+            for col in range(x.shape[1]):
+                cache[col] = x[row, col]
+                m = max(m, cache[col])
+            s = 0.0
+            for col in range(x.shape[1]):
+                s += math.exp(cache[col] - m)
+            for col in range(x.shape[1]):
+                out[row, col] = math.exp(cache[col] - m) / s
+
+    @mutant(
+        "Each thread takes a piece of the row, so neighbouring threads stand far apart in memory. "
+        "Deal the columns like cards: thread t takes t, t + THREADS, ..."
+    )
+    @jit.kernel
+    def takes_pieces(x, out):
+        cache = shared.array(COLUMNS, np.float32)
+        largest = shared.array(THREADS, np.float32)
+        sums = shared.array(THREADS, np.float32)
+        t, row = threadIdx.x, blockIdx.x
+        piece = (x.shape[1] + THREADS - 1) // THREADS
+        m = -math.inf
+        s = 0.0
+        for col in range(t * piece, min((t + 1) * piece, x.shape[1])):
+            value = x[row, col]
+            cache[col] = value
+            new = max(m, value)
+            if new > -math.inf:
+                s = s * math.exp(m - new) + math.exp(value - new)
+            m = new
+        largest[t] = m
+        sums[t] = s
+        syncthreads()
+        step = THREADS // 2
+        while step > 0:
+            if t < step:
+                new = max(largest[t], largest[t + step])
+                if new > -math.inf:
+                    mine = sums[t] * math.exp(largest[t] - new)
+                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
+                largest[t] = new
+            syncthreads()
+            step //= 2
+        for col in range(t * piece, min((t + 1) * piece, x.shape[1])):
+            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
+
     @alternative("first the largest, then the sum, from the cached row")
     @jit.kernel
     def two_tournaments(x, out):
@@ -1386,8 +1546,12 @@ class SoftmaxBackward(Exercise):
 
     def judge(self, case, got, want):
         size = case.args[0].size
-        failure = judge_values("softmax_backward", got, want)
-        return failure or judge_traffic(got, 2 * size, size)
+        return (
+            judge_values("softmax_backward", got, want)
+            or judge_traffic(got, 2 * size, size)
+            or judge_advice(got, "uncoalesced")
+            or judge_sharing(got, row_requests(case))
+        )
 
     @mutant(
         "That is the slope of each exponential alone. Each output also falls when another input "
@@ -1655,6 +1819,44 @@ class SoftmaxBackward(Exercise):
             step //= 2
         for col in range(t, min(y.shape[1], THREADS), THREADS):
             grad[row, col] = ys[col] * (gs[col] - sums[0])
+
+    @mutant(
+        "Thread 0 does the whole row while 63 look on. Each thread takes every THREADS-th column, "
+        "and their sums are joined in a tournament."
+    )
+    @jit.kernel
+    def one_thread_for_a_row(y, g, grad):
+        ys = shared.array(COLUMNS, np.float32)
+        gs = shared.array(COLUMNS, np.float32)
+        row = blockIdx.x
+        if threadIdx.x == 0:
+            s = 0.0
+            for col in range(y.shape[1]):
+                ys[col] = y[row, col]
+                gs[col] = g[row, col]
+                s += ys[col] * gs[col]
+            for col in range(y.shape[1]):
+                grad[row, col] = ys[col] * (gs[col] - s)
+
+    @alternative("every thread adds up the sums of all threads by itself")
+    @jit.kernel
+    def each_for_itself(y, g, grad):
+        ys = shared.array(COLUMNS, np.float32)
+        gs = shared.array(COLUMNS, np.float32)
+        sums = shared.array(THREADS, np.float32)
+        t, row = threadIdx.x, blockIdx.x
+        s = 0.0
+        for col in range(t, y.shape[1], THREADS):
+            ys[col] = y[row, col]
+            gs[col] = g[row, col]
+            s += ys[col] * gs[col]
+        sums[t] = s
+        syncthreads()
+        s = 0.0
+        for other in range(THREADS):
+            s += sums[other]
+        for col in range(t, y.shape[1], THREADS):
+            grad[row, col] = ys[col] * (gs[col] - s)
 
     @alternative("y·g is kept instead of g")
     @jit.kernel
