@@ -57,6 +57,10 @@ def blocks_for(count, threads):
     return max(1, -(-count // threads))
 
 
+def many(count, word):
+    return f"{count} {word}{'s' * (count != 1)}"
+
+
 def quarters(rng, shape, dtype=np.float32):
     """Multiples of ¼ between -4 and 4: their sums are exact."""
     return (rng.integers(-16, 17, shape) / 4).astype(dtype)
@@ -84,7 +88,7 @@ class Axpy(Exercise):
 
     def _case(self, rng, n, threads, dtype, extra):
         blocks = blocks_for(n, threads) + extra
-        label = f"{n} elements, {blocks} blocks of {threads}, {np.dtype(dtype)}"
+        label = f"{many(n, 'element')}, {many(blocks, 'block')} of {threads}, {np.dtype(dtype)}"
         args = (float(rng.integers(2, 5)) / 2, quarters(rng, n, dtype), quarters(rng, n, dtype))
         return Case(args, label=label, size=n or 5000, data=(blocks, threads))
 
@@ -182,6 +186,13 @@ class Axpy(Exercise):
         i = grid(1)
         if i < len(out):
             out[i] = a * (x[i] + y[i])
+
+    @mutant("a multiplies x, not y: a * x[i] + y[i].")
+    @jit.kernel
+    def multiplies_y(a, x, y, out):
+        i = grid(1)
+        if i < len(out):
+            out[i] = x[i] + a * y[i]
 
     @mutant("You add to what stands in out, and nothing stands there yet. Write =, not +=.")
     @jit.kernel
@@ -381,7 +392,7 @@ class BlockSum(Exercise):
     def cases(self, rng):
         for n in (1, 2, 33, 127, 128, 129, 300, 512, 1000, 0):
             blocks = blocks_for(n, THREADS)
-            label = f"{n} numbers, {blocks} block{'s' * (blocks > 1)} of {THREADS}"
+            label = f"{many(n, 'number')}, {many(blocks, 'block')} of {THREADS}"
             yield Case((quarters(rng, n),), label=label, size=n or 9000, data=blocks)
         yield Case((quarters(rng, 280)[::2],), label="every second number of 280", data=2)
 
@@ -655,6 +666,26 @@ class BlockSum(Exercise):
             partial[blockIdx.x] = total
 
     @mutant(
+        "The first round has to fold the cache in the middle, and it has THREADS places: start with "
+        "step = THREADS // 2. From 32 on, half of the numbers are never added."
+    )
+    @jit.kernel
+    def starts_with_a_warp(x, partial):
+        cache = shared.array(THREADS, np.float32)
+        t = threadIdx.x
+        i = grid(1)
+        cache[t] = x[i] if i < len(x) else 0.0
+        syncthreads()
+        step = 32
+        while step > 0:
+            if t < step:
+                cache[t] += cache[t + step]
+            syncthreads()
+            step //= 2
+        if t == 0:
+            partial[blockIdx.x] = cache[0]
+
+    @mutant(
         "atomic.add lets one thread after the other add: 128 turns, where a tournament has 7 rounds. "
         "And floats added in the order of arrival differ in the last digits from run to run."
     )
@@ -755,7 +786,7 @@ class Histogram(Exercise):
         for n in (1, 5, 40, 128, 129, 500, 1000, 0):
             blocks = blocks_for(n, THREADS)
             values = rng.integers(0, BINS, n).astype(np.int32)
-            label = f"{n} digits, {blocks} block{'s' * (blocks > 1)} of {THREADS}"
+            label = f"{many(n, 'digit')}, {many(blocks, 'block')} of {THREADS}"
             yield Case((values,), label=label, size=n or 9000, data=blocks)
         same = np.full(300, 7, np.int32)
         yield Case((same,), label="300 times the digit 7", data=3)
@@ -899,6 +930,39 @@ class Histogram(Exercise):
         syncthreads()
         atomic.add(counts, t, bins[t])
 
+    @mutant("First the array, then where, then how much: atomic.add(bins, values[i], 1).")
+    @jit.kernel
+    def arguments_exchanged(values, counts):
+        bins = shared.array(BINS, np.int32)
+        t = threadIdx.x
+        i = grid(1)
+        if t < BINS:
+            bins[t] = 0
+        syncthreads()
+        if i < len(values):
+            atomic.add(bins, 1, values[i])
+        syncthreads()
+        if t < BINS:
+            atomic.add(counts, t, bins[t])
+
+    @mutant(
+        "Every thread collects all bins, so each is added 128 times. Ten threads collect, one bin "
+        "each."
+    )
+    @jit.kernel
+    def all_collect_all(values, counts):
+        bins = shared.array(BINS, np.int32)
+        t = threadIdx.x
+        i = grid(1)
+        if t < BINS:
+            bins[t] = 0
+        syncthreads()
+        if i < len(values):
+            atomic.add(bins, values[i], 1)
+        syncthreads()
+        for k in range(BINS):
+            atomic.add(counts, k, bins[k])
+
     @mutant("The last block has threads without a digit: guard the line with i < len(values).")
     @jit.kernel
     def without_guard(values, counts):
@@ -1018,15 +1082,24 @@ def milestone(ns):
 
 def wrong_with_total(ns, x):
     with jit.watch() as launches:
-        got = float(ns["total"](x))
+        got = ns["total"](x)
     if launches.errors:
         return f"the simulator found: {launches.errors[0].message}"
+    if got is None:
+        return "total gave None: return the one number that is left"
+    if np.shape(got) != ():
+        return f"total gave an array of shape {np.shape(got)}; return the number in it: x[0]"
     want = math.fsum(x)
-    if got != want:
-        return f"total gave {got:g}, and the sum is {want:g}"
+    if float(got) != want:
+        return f"total gave {float(got):g}, and the sum is {want:g}"
     loads, fewest = launches.counts.global_loads, fewest_loads(len(x))
-    if len(x) > 1 and loads != fewest:
+    if len(x) > 1 and loads > fewest:
         return f"total loaded {loads:,} numbers from global memory; {fewest:,} are enough"
+    if len(x) > 1 and loads < fewest:
+        return (
+            f"the sum is right, but the kernels loaded {loads:,} numbers, and with block_sum alone "
+            f"it is {fewest:,}: something else added up the rest"
+        )
     return None
 
 
@@ -1066,6 +1139,21 @@ def copies_first(ns):
 @milestone.mutant("The sum is NumPy's: no kernel was launched.", bundle=True)
 def by_numpy(ns):
     return {"total": lambda x: float(x.sum())}
+
+
+@milestone.mutant("One launch of block_sum, and NumPy adds the partial sums.", bundle=True)
+def numpy_adds_the_rest(ns):
+    def total(x):
+        partial = np.empty(blocks_for(len(x), THREADS), np.float32)
+        ns["block_sum"][len(partial), THREADS](x, partial)
+        return partial.sum()
+
+    return {"total": total}
+
+
+@milestone.mutant("An array with the sum in it, not the sum.", bundle=True)
+def still_an_array(ns):
+    return {"total": lambda x: np.array([ns["total"](x)])}
 
 
 @milestone.mutant("A histogram that loses counts.", bundle=True)

@@ -1630,6 +1630,29 @@ class SoftmaxBackward(Exercise):
         for col in range(t, y.shape[1], THREADS):
             grad[row, col] = ys[col] * (gs[col] - sums[0])
 
+    @mutant("y (g - Σ g·y): the sum is subtracted from g itself. You subtract it from 1.")
+    @jit.kernel
+    def g_outside(y, g, grad):
+        ys = shared.array(COLUMNS, np.float32)
+        gs = shared.array(COLUMNS, np.float32)
+        sums = shared.array(THREADS, np.float32)
+        t, row = threadIdx.x, blockIdx.x
+        s = 0.0
+        for col in range(t, y.shape[1], THREADS):
+            ys[col] = y[row, col]
+            gs[col] = g[row, col]
+            s += ys[col] * gs[col]
+        sums[t] = s
+        syncthreads()
+        step = THREADS // 2
+        while step > 0:
+            if t < step:
+                sums[t] += sums[t + step]
+            syncthreads()
+            step //= 2
+        for col in range(t, y.shape[1], THREADS):
+            grad[row, col] = ys[col] * gs[col] * (1.0 - sums[0])
+
     @mutant("The factor y is missing: an output that is nearly 0 hardly moves.")
     @jit.kernel
     def without_y(y, g, grad):

@@ -90,7 +90,8 @@ def judge_values(
     index = tuple(int(i) for i in np.argwhere(wrong)[0])
     unwritten = np.isnan(run.written[index])
     return Failure(
-        f"{int(wrong.sum()):,} of {wrong.size:,} elements are wrong"
+        f"{int(wrong.sum()):,} of {wrong.size:,} element{'s' * (wrong.size > 1)} "
+        f"{'are' if wrong.sum() > 1 else 'is'} wrong"
         + (", and nobody has written the first of them." if unwritten else "."),
         expected=want[index].item(),
         got=run.written[index].item(),
