@@ -25,6 +25,11 @@ class Place:
         return f"thread {_short(self.thread)} of block {_short(self.block)}"
 
 
+def _counted(count: int, unit: str) -> str:
+    """1 sector, 1,000 sectors."""
+    return f"{count:,} {unit}{'s' * (count != 1)}"
+
+
 def _short(index: Triple) -> str:
     """(5, 0, 0) as 5, (5, 1, 0) as (5, 1)."""
     if index[2]:
@@ -290,23 +295,23 @@ class KernelReport:
         """One line: how it went."""
         errors = len(self.errors)
         advice = sum(f.severity == "advice" for f in self.findings)
-        words = ["no errors" if not errors else f"{errors} error{'s' * (errors > 1)}"]
+        words = ["no errors" if not errors else _counted(errors, "error")]
         if advice:
-            words.append(f"{advice} hint{'s' * (advice > 1)} about speed")
+            words.append(f"{_counted(advice, 'hint')} about speed")
         return f"{'✗' if errors else '✓'} {', '.join(words)}"
 
     def table(self) -> list[tuple[str, ...]]:
         """The accesses as rows of text, with the headings first."""
         rows = [("line", "access", "warps", "elements", "took", "ideal", "efficiency")]
         for each in self.accesses:
-            unit = "sectors" if each.space == "global" else "wavefronts"
+            unit = "sector" if each.space == "global" else "wavefront"
             rows.append(
                 (
                     str(each.line),
                     f"{each.kind} {each.text}" if each.kind != "atomic" else each.text,
                     f"{each.requests:,}",
                     f"{each.elements:,}",
-                    f"{each.parts:,} {unit}",
+                    _counted(each.parts, unit),
                     f"{each.ideal:,}",
                     f"{each.efficiency:.0%}",
                 )
@@ -319,18 +324,19 @@ class KernelReport:
         rows = [
             (
                 "global memory",
-                f"{c.global_loads:,} loads, {c.global_stores:,} stores"
-                + (f", {c.global_atomics:,} atomics" if c.global_atomics else "")
-                + f"; {c.bytes_moved:,} bytes moved in {c.sectors:,} sectors, {c.coalescing:.0%} of them needed",
+                f"{_counted(c.global_loads, 'load')}, {_counted(c.global_stores, 'store')}"
+                + (f", {_counted(c.global_atomics, 'atomic')}" if c.global_atomics else "")
+                + f"; {c.bytes_moved:,} bytes moved in {_counted(c.sectors, 'sector')}, "
+                f"{c.coalescing:.0%} of them needed",
             )
         ]
         if c.shared_loads or c.shared_stores or c.shared_atomics:
             rows.append(
                 (
                     "shared memory",
-                    f"{c.shared_loads:,} loads, {c.shared_stores:,} stores"
-                    + (f", {c.shared_atomics:,} atomics" if c.shared_atomics else "")
-                    + f"; {c.wavefronts:,} wavefronts, {c.bank_conflicts:,} of them for bank conflicts",
+                    f"{_counted(c.shared_loads, 'load')}, {_counted(c.shared_stores, 'store')}"
+                    + (f", {_counted(c.shared_atomics, 'atomic')}" if c.shared_atomics else "")
+                    + f"; {_counted(c.wavefronts, 'wavefront')}, {c.bank_conflicts:,} of them for bank conflicts",
                 )
             )
         if c.atomic_collisions:
@@ -340,7 +346,7 @@ class KernelReport:
                 "warps",
                 f"{c.lane_efficiency:.0%} of the lanes active; "
                 f"{c.divergent_branches:,} of {c.branches:,} branches came apart; "
-                f"{c.barriers:,} barrier{'s' * (c.barriers != 1)}",
+                f"{_counted(c.barriers, 'barrier')}",
             )
         )
         rows.append(("arithmetic", f"{c.flops:,} FLOP, {c.intensity:.3g} for each byte moved"))
