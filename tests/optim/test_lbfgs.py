@@ -115,14 +115,24 @@ def test_the_line_search_on_wavy_lines():
     assert len(calls) > 6
 
 
-def test_100_steps(rng):
-    start = (rng.standard_normal((2, 4)) * 3).tolist()
-    (ours, optimizer), (theirs, reference) = both(start, lr=0.01, max_iter=1, history_size=5)
+def after_100_steps(params, optimizer):
     for _ in range(100):
-        optimizer.step(closure_for(ours, optimizer, wavy, []))
-        reference.step(closure_for(theirs, reference, wavy, []))
-    for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.tolist(), q.tolist(), rtol=1e-9)
+        optimizer.step(closure_for(params, optimizer, wavy, []))
+    return np.array([p.tolist() for p in params])
+
+
+def test_100_steps(rng):
+    options = {"lr": 0.01, "max_iter": 1, "history_size": 5}
+    # From one start in fifteen, 100 steps over the waves carry roundings anywhere: PyTorch itself ends
+    # elsewhere if the last digits of such a start are changed. Only the others can be compared.
+    while True:
+        start = rng.standard_normal((2, 4)) * 3
+        ours, theirs = both(start.tolist(), **options)
+        _, beside = both((start * (1 + 1e-13)).tolist(), **options)
+        wanted = after_100_steps(*theirs)
+        if np.allclose(after_100_steps(*beside), wanted, rtol=0, atol=1e-10):
+            break
+    np.testing.assert_allclose(after_100_steps(*ours), wanted, rtol=1e-9)
 
 
 def converted(value, make):
