@@ -38,8 +38,6 @@ _COMPARE: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
     ast.GtE: (">=", operator.ge),
 }
 
-#: Functions of numbers: name → (how many, the functions of Python and NumPy that mean it).
-
 
 class Operators(Names):
     """Reads sums, comparisons, conditions."""

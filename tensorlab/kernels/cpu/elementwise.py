@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.activations import accepts
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 #: Below this many numbers the generic path is as fast.
@@ -24,24 +25,15 @@ def _suits(*arrays: Any) -> bool:
     return first.size >= FEWEST and all_float32(*arrays) and all(a.shape == first.shape for a in arrays)  # fmt: skip
 
 
-def _accepted(name: str, numbers: tuple[Any, ...]) -> bool:
-    """Whether the kernel says what the operation says, for such numbers as it is called with."""
-    if not all(type(n) in (int, float) for n in numbers):
-        return False
-    if name == "softplus":
-        return numbers[0] != 0
-    return name != "elu" or numbers[2] > 0
-
-
 def _forward(name: str, input: Any, *numbers: Any) -> Any:
-    if not _suits(input) or not _accepted(name, numbers):
+    if not _suits(input) or not accepts(name, numbers):
         return NotImplemented
     found = native(_MODULES[name])
     return NotImplemented if found is None else found.forward(name, input, *numbers)
 
 
 def _backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
-    if not _suits(g, kept) or not _accepted(name, numbers):
+    if not _suits(g, kept) or not accepts(name, numbers):
         return NotImplemented
     found = native(_MODULES[name])
     return NotImplemented if found is None else found.backward(name, g, kept, *numbers)

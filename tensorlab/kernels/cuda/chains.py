@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tensorlab.kernels.activations import accepts
 from tensorlab.kernels.cuda.chain import (
     Chain,
     Value,
@@ -106,24 +107,15 @@ BACKWARD = {n: Chain(f"{n}_backward", b, "g x", numbers) for n, (_, b, numbers) 
 INSTANCES = wide_variants(*[c.name for c in (*FORWARD.values(), *BACKWARD.values())])
 
 
-def _accepted(name: str, numbers: tuple[Any, ...]) -> bool:
-    """Whether the chain says what the operation says, for such numbers as it is called with."""
-    if not all(type(n) in (int, float) for n in numbers):
-        return False
-    if name == "softplus":
-        return numbers[0] != 0
-    return name != "elu" or numbers[2] > 0
-
-
 def forward(name: str, input: Any, *numbers: Any) -> Any:
     """The activation `name` of an array, or NotImplemented."""
-    suitable = suits(input) and _accepted(name, numbers)
+    suitable = suits(input) and accepts(name, numbers)
     return FORWARD[name](input, *numbers) if suitable else NotImplemented
 
 
 def backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
     """Its gradient, from that of the result and from the input (the result, of relu and sigmoid)."""
-    suitable = suits(g, kept) and g.shape == kept.shape and _accepted(name, numbers)
+    suitable = suits(g, kept) and g.shape == kept.shape and accepts(name, numbers)
     return BACKWARD[name](g, kept, *numbers) if suitable else NotImplemented
 
 
