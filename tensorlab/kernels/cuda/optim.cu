@@ -10,7 +10,7 @@
 
 #include "common.cuh"
 
-const int TABLE = 64, CHUNK = 4096, NUMBERS = 8;
+const int TABLE = 64, CHUNK = 4096, NUMBERS = 9;
 
 struct Tensors {
     void* parameter[TABLE];
@@ -32,7 +32,8 @@ struct Settings {
 template <typename A> struct Numbers { A p, g, buffer[3]; };
 
 template <typename A> __device__ inline A gradient(A p, A g, bool maximize, A decay) {
-    return (maximize ? -g : g) + decay * p;
+    A slope = maximize ? -g : g;
+    return decay != 0 ? slope + decay * p : slope;
 }
 
 // From `mean` to `g` by `weight` of the way, from whichever end is nearer: it rounds least.
@@ -59,14 +60,25 @@ struct Momentum {
     }
 };
 
-// Settings: maximize, decay of the gradient's kind, shrinking of AdamW's, 1 − β₁, β₂, 1 − β₂, step, ε.
-// The corrections of the bias are in step and ε.
+// The running means of Adam and its relatives, in the first two buffers; the gradient they were moved to.
+// Settings, before each one's own: maximize, decay of the gradient's kind, shrinking of AdamW's, 1 − β₁, β₂,
+// 1 − β₂. `start` is the parameter after the shrinking.
+template <typename A> __device__ inline A means(const A* s, A start, Numbers<A>& x) {
+    A slope = gradient(start, x.g, s[0] != 0, s[1]);
+    x.buffer[0] = towards(x.buffer[0], slope, s[3]);
+    x.buffer[1] = x.buffer[1] * s[4] + slope * slope * s[5];
+    return slope;
+}
+
+// The larger of two numbers; nan if one is.
+template <typename A> __device__ inline A larger(A a, A b) { return a >= b || a != a ? a : b; }
+
+// Settings: those of `means`, step, ε; the corrections of the bias are in both.
 struct Adam {
     static const int buffers = 2;
     template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
-        A start = x.p * s[2], slope = gradient(start, x.g, s[0] != 0, s[1]);
-        x.buffer[0] = towards(x.buffer[0], slope, s[3]);
-        x.buffer[1] = x.buffer[1] * s[4] + slope * slope * s[5];
+        A start = x.p * s[2];
+        means(s, start, x);
         x.p = start - x.buffer[0] * s[6] / (sqrt(x.buffer[1]) + s[7]);
     }
 };
@@ -74,12 +86,110 @@ struct Adam {
 struct AMSGrad {
     static const int buffers = 3;
     template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
-        A start = x.p * s[2], slope = gradient(start, x.g, s[0] != 0, s[1]);
-        x.buffer[0] = towards(x.buffer[0], slope, s[3]);
-        x.buffer[1] = x.buffer[1] * s[4] + slope * slope * s[5];
-        A v = x.buffer[1];
-        x.buffer[2] = v > x.buffer[2] || v != v ? v : x.buffer[2];
+        A start = x.p * s[2];
+        means(s, start, x);
+        x.buffer[2] = larger(x.buffer[2], x.buffer[1]);
         x.p = start - x.buffer[0] * s[6] / (sqrt(x.buffer[2]) + s[7]);
+    }
+};
+
+// Settings: those of `means`, step along the gradient, step along its mean, ε.
+struct NAdam {
+    static const int buffers = 2;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A start = x.p * s[2], slope = means(s, start, x);
+        x.p = start - (slope * s[6] + x.buffer[0] * s[7]) / (sqrt(x.buffer[1]) + s[8]);
+    }
+};
+
+// Settings: those of `means`, step, ε, whether the mean of squares is known well enough to divide by.
+struct RAdam {
+    static const int buffers = 2;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A start = x.p * s[2];
+        means(s, start, x);
+        A move = x.buffer[0] * s[6];
+        x.p = start - (s[8] != 0 ? move / (sqrt(x.buffer[1]) + s[7]) : move);
+    }
+};
+
+// Settings: maximize, decay, 1 − β₁, β₂, step, ε.
+struct Adamax {
+    static const int buffers = 2;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A slope = gradient(x.p, x.g, s[0] != 0, s[1]);
+        x.buffer[0] = towards(x.buffer[0], slope, s[2]);
+        x.buffer[1] = larger(x.buffer[1] * s[3], abs(slope) + s[5]);
+        x.p -= x.buffer[0] * s[4] / x.buffer[1];
+    }
+};
+
+// Settings: maximize, decay, step, ε.
+struct Adagrad {
+    static const int buffers = 1;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A slope = gradient(x.p, x.g, s[0] != 0, s[1]);
+        x.buffer[0] += slope * slope;
+        x.p -= slope / (sqrt(x.buffer[0]) + s[3]) * s[2];
+    }
+};
+
+// Settings: maximize, decay, lr, ρ, 1 − ρ, ε.
+struct Adadelta {
+    static const int buffers = 2;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A slope = gradient(x.p, x.g, s[0] != 0, s[1]);
+        x.buffer[0] = x.buffer[0] * s[3] + slope * slope * s[4];
+        A delta = sqrt(x.buffer[1] + s[5]) * slope / sqrt(x.buffer[0] + s[5]);
+        x.buffer[1] = x.buffer[1] * s[3] + delta * delta * s[4];
+        x.p -= delta * s[2];
+    }
+};
+
+// Buffers: the mean of squares, with momentum what it moves by, and where it is centred the mean.
+// Settings: maximize, decay, lr, α, 1 − α, ε, momentum.
+template <bool CENTRED, bool MOMENTUM> struct RMSpropOf {
+    static const int buffers = 1 + CENTRED + MOMENTUM;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A slope = gradient(x.p, x.g, s[0] != 0, s[1]);
+        A square = x.buffer[0] = x.buffer[0] * s[3] + slope * slope * s[4];
+        if (CENTRED) {
+            A mean = x.buffer[buffers - 1] = towards(x.buffer[buffers - 1], slope, s[4]);
+            square -= mean * mean;
+        }
+        A move = slope / (sqrt(square) + s[5]);
+        if (MOMENTUM) move = x.buffer[1] = x.buffer[1] * s[6] + move;
+        x.p -= move * s[2];
+    }
+};
+typedef RMSpropOf<false, false> RMSprop;
+typedef RMSpropOf<false, true> RMSpropMomentum;
+typedef RMSpropOf<true, false> RMSpropCentred;
+typedef RMSpropOf<true, true> RMSpropCentredMomentum;
+
+// Settings: maximize, decay, shrinking of the parameter, step, weight of the new parameter in the mean.
+struct ASGD {
+    static const int buffers = 1;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        x.p = x.p * s[2] - gradient(x.p, x.g, s[0] != 0, s[1]) * s[3];
+        x.buffer[0] = s[4] == 1 ? x.p : x.buffer[0] + (x.p - x.buffer[0]) * s[4];
+    }
+};
+
+// Buffers: the gradient before, and the step of each number. Settings: maximize, lr, whether it is the first
+// step, by what a step shrinks and grows, the smallest and the largest.
+struct Rprop {
+    static const int buffers = 2;
+    template <typename A> __device__ static void step(const A* s, Numbers<A>& x) {
+        A slope = s[0] != 0 ? -x.g : x.g, agree = slope * x.buffer[0];
+        A size = s[2] != 0 ? s[1] : x.buffer[1];
+        size *= agree < 0 ? s[3] : agree > 0 ? s[4] : 1;
+        size = size < s[5] ? s[5] : size > s[6] ? s[6] : size;
+        if (agree < 0) slope = 0;  // the sign has changed: it went too far, and stays once
+        x.buffer[0] = slope;
+        x.buffer[1] = size;
+        A sign = slope > 0 ? (A)1 : slope < 0 ? (A)-1 : slope;  // nan stays
+        x.p -= sign * size;
     }
 };
 

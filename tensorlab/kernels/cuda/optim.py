@@ -16,7 +16,7 @@ from tensorlab.kernels.cuda.launch import (
 )
 
 #: The constants of optim.cu, and threads of a block.
-TABLE, CHUNK, NUMBERS, THREADS = 64, 4096, 8, 256
+TABLE, CHUNK, NUMBERS, THREADS = 64, 4096, 9, 256
 
 #: The kernels by the names of updates (see `tensorlab.optim.fused.Update`), and their buffers.
 ALGORITHMS = {
@@ -24,6 +24,17 @@ ALGORITHMS = {
     "sgd_momentum": ("Momentum", 1),
     "adam": ("Adam", 2),
     "amsgrad": ("AMSGrad", 3),
+    "nadam": ("NAdam", 2),
+    "radam": ("RAdam", 2),
+    "adamax": ("Adamax", 2),
+    "adagrad": ("Adagrad", 1),
+    "adadelta": ("Adadelta", 2),
+    "rmsprop": ("RMSprop", 1),
+    "rmsprop_momentum": ("RMSpropMomentum", 2),
+    "rmsprop_centered": ("RMSpropCentred", 2),
+    "rmsprop_centered_momentum": ("RMSpropCentredMomentum", 3),
+    "asgd": ("ASGD", 1),
+    "rprop": ("Rprop", 2),
 }
 INSTANCES = [
     f"optimizer_step<{name}, {kind[:-1].partition('<')[2]}>"

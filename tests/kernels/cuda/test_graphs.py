@@ -183,7 +183,7 @@ def graphs_key() -> Any:
     return _key()
 
 
-@pytest.mark.parametrize("name", ["Adam", "SGD"])
+@pytest.mark.parametrize("name", ["Adam", "NAdam", "ASGD", "SGD"])
 def test_an_optimizers_step_counts_and_follows_its_schedule(cupy, rng, name):
     start, slopes = rng.standard_normal((2, 30)).astype(np.float32)
 
@@ -214,15 +214,13 @@ def test_an_optimizers_step_counts_and_follows_its_schedule(cupy, rng, name):
 
 
 def test_steps_that_cannot_be_captured_say_why(cupy):
-    p = tl.ones(3, requires_grad=True)
-    p.grad = tl.ones(3)
-    for optimizer, reason in [
-        (tl.optim.Adam([p]), "before it has run once"),
-        (tl.optim.RMSprop([p]), "before it has run once"),
-    ]:
-        with pytest.raises(RuntimeError, match=reason), graphs.graph(graphs.CUDAGraph()):
-            optimizer.step()
+    p = tl.ones(3, dtype=tl.complex64, requires_grad=True)  # there are kernels of real numbers only
+    p.grad = tl.ones(3, dtype=tl.complex64)
+    optimizer = tl.optim.RMSprop([p])
+    first = pytest.raises(RuntimeError, match="before it has run once")
+    with first, graphs.graph(graphs.CUDAGraph()):
         optimizer.step()
+    optimizer.step()
     g = graphs.CUDAGraph()
     with pytest.raises(RuntimeError, match="leave step.. out of the graph"), graphs.graph(g):
         optimizer.step()
