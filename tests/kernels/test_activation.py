@@ -8,7 +8,6 @@ import pytest
 import tensorlab as tl
 from tensorlab import _apply
 from tensorlab._op import _waiting
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -58,9 +57,8 @@ def test_elementary_functions(name, ulps):
 
 
 @pytest.fixture(params=[1, 2])
-def thread_number(request, monkeypatch):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+def thread_number(request, monkeypatch, use_threads):
+    use_threads(request.param)
     monkeypatch.setattr(activation, "FEWEST", 0)
     monkeypatch.setattr(activation, "FEWEST_SMOOTH", 0)
     monkeypatch.setattr(_apply, "SMALL", -1)
@@ -75,11 +73,8 @@ PROGRAMS = {
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (7, 3), (5, 100, 9)])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_values_and_gradients(rng, thread_number, monkeypatch, name, shape):
-    calls = []
-    for n in ("relu", "relu_backward", "gelu", "gelu_backward"):
-        real = getattr(native, n)
-        monkeypatch.setattr(native, n, lambda *a, f=real: calls.append(f.__name__) or f(*a))
+def test_values_and_gradients(rng, thread_number, spy, name, shape):
+    calls = spy(native, "relu", "relu_backward", "gelu", "gelu_backward")
     data = rng.standard_normal(shape, np.float32) * 3
     data.reshape(-1)[: SPECIAL.size - 4] = SPECIAL[: min(data.size, SPECIAL.size - 4)]
     seed = rng.standard_normal(shape, np.float32)

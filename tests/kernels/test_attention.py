@@ -7,7 +7,6 @@ import pytest
 
 import tensorlab as tl
 from tensorlab._op import OPS
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -18,9 +17,8 @@ FORWARD, BACKWARD = (OPS["scaled_dot_product_attention" + end] for end in ("", "
 
 
 @pytest.fixture(autouse=True, params=[1, 2])
-def thread_number(request, monkeypatch):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+def thread_number(request, monkeypatch, use_threads):
+    use_threads(request.param)
     monkeypatch.setattr(attention, "FEWEST", 0)
 
 
@@ -90,11 +88,8 @@ def test_nan_and_infinities_reach_what_they_reach_generically(rng):
     np.testing.assert_array_equal(np.isinf(out), np.isinf(wanted))
 
 
-def test_modules_use_it_and_what_it_is_not_made_for_goes_the_generic_way(rng, monkeypatch):
-    used = []
-    for name in ("attention", "attention_backward"):
-        real = getattr(native, name)
-        monkeypatch.setattr(native, name, lambda *a, f=real: used.append(f.__name__) or f(*a))
+def test_modules_use_it_and_what_it_is_not_made_for_goes_the_generic_way(rng, spy):
+    used = spy(native, "attention", "attention_backward")
     attend = tl.nn.functional.scaled_dot_product_attention
     q, k, v = (tl.from_numpy(heads(rng, 2, 40, 2, 8)).requires_grad_() for _ in range(3))
     attend(q, k, v, is_causal=True).sum().backward()

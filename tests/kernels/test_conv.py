@@ -9,7 +9,6 @@ import pytest
 
 import tensorlab as tl
 from tensorlab._op import OPS
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -22,10 +21,9 @@ def close(found, generic, atol=1e-4):
 
 
 @pytest.fixture(params=[1, 2, 3])
-def thread_number(request, monkeypatch):
+def thread_number(request, use_threads):
     """The number of threads, however small the work."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+    use_threads(request.param)
     return request.param
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import nn
-from tensorlab.kernels import enabled, threads
+from tensorlab.kernels import enabled
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -91,9 +91,8 @@ WORK = [
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize(("module", "work"), WORK, ids=[module for module, _ in WORK])
-def test_the_same_bits(module, work, count, monkeypatch):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", count)
+def test_the_same_bits(module, work, count, use_threads):
+    use_threads(count)
     first = [a.numpy().copy() for a in work(3)]
     held = []
     for i in range(3):

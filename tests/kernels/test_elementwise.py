@@ -7,7 +7,6 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import _apply
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -23,28 +22,15 @@ SPECIAL = np.array(
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch):
+def calls(request, monkeypatch, use_threads, spy):
     """The kernels that were used, on one and on two threads, whatever the size."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+    use_threads(request.param)
     monkeypatch.setattr(elementwise, "FEWEST", 0)
     monkeypatch.setattr(loss, "FEWEST", 0)
     monkeypatch.setattr(_apply, "SMALL", -1)
-    used = []
-    for module, names in (
-        (smooth, ("forward", "backward")),
-        (straight, ("forward", "backward", "where")),
-        (native_loss, ("loss", "loss_backward")),
-    ):
-        for name in names:
-            real = getattr(module, name)
-
-            def spy(*args, real=real):
-                used.append(real.__name__)
-                return real(*args)
-
-            monkeypatch.setattr(module, name, spy)
-    return used
+    spy(smooth, "forward", "backward")
+    spy(straight, "forward", "backward", "where")
+    return spy(native_loss, "loss", "loss_backward")
 
 
 def _both(rng, run, *data):

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -17,21 +16,11 @@ F = tl.nn.functional
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch):
+def calls(request, monkeypatch, use_threads, spy):
     """The kernels that were used, on one and on two threads, whatever the size."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+    use_threads(request.param)
     monkeypatch.setattr(embedding, "FEWEST", 0)
-    used = []
-    for name in ("pick", "add"):
-        real = getattr(native, name)
-
-        def spy(*args, real=real):
-            used.append(real.__name__)
-            return real(*args)
-
-        monkeypatch.setattr(native, name, spy)
-    return used
+    return spy(native, "pick", "add")
 
 
 @pytest.mark.parametrize("padding", [None, 2, -1])

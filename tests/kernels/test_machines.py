@@ -123,10 +123,9 @@ def _work(seed: int) -> list[np.ndarray]:
     return [a.detach().numpy() for a in (product, image.grad, weight.grad, p)]
 
 
-def test_python_threads_use_kernels_side_by_side(monkeypatch):
+def test_python_threads_use_kernels_side_by_side(use_threads):
     """Whichever of them has the workers, each gets its own numbers, and the same ones as alone."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", 2)
+    use_threads(2)
     alone = [_work(seed) for seed in range(4)]
     wrong: list[str] = []
 
@@ -157,10 +156,9 @@ class Worked(Dataset):
         return tl.from_numpy(_work(index)[0].copy())
 
 
-def test_forked_workers_of_a_loader_use_kernels(monkeypatch):
+def test_forked_workers_of_a_loader_use_kernels(use_threads):
     """The parent's threads, which are at work before, are not there after a fork."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", 2)
+    use_threads(2)
     want = [_work(index)[0] for index in range(4)]
     got = list(DataLoader(Worked(), batch_size=None, num_workers=2))
     for a, b in zip(got, want, strict=True):
@@ -207,10 +205,9 @@ def test_an_interrupt_while_waiting_for_a_worker():
 
 
 @needs_timer
-def test_an_interrupted_kernel_leaves_all_in_order(monkeypatch):
+def test_an_interrupted_kernel_leaves_all_in_order(use_threads):
     """Ctrl-C amid kernels raises once, the workers are free again, and what comes next is right."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", 2)
+    use_threads(2)
     want = _work(7)
 
     def work_on() -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab.kernels import threads
 from tensorlab.kernels.cpu import matmul
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
@@ -21,9 +20,8 @@ SIZES = [
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("sizes", SIZES)
-def test_every_layout(rng, monkeypatch, sizes, count):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", count)
+def test_every_layout(rng, use_threads, sizes, count):
+    use_threads(count)
     m, k, n = sizes
     a = rng.standard_normal((2 * m, 3 * k), np.float32)
     b = rng.standard_normal((2 * k, 3 * n), np.float32)
@@ -55,9 +53,8 @@ def test_nan_and_infinities(rng):
         (0, 3, 2, 2, 2),
     ],
 )  # fmt: skip
-def test_batches_in_every_layout(rng, monkeypatch, sizes, count):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", count)
+def test_batches_in_every_layout(rng, use_threads, sizes, count):
+    use_threads(count)
     p, q, m, k, n = sizes
     a = rng.standard_normal((q, m, p, 2 * k), np.float32)[..., ::2].transpose(2, 0, 1, 3)
     b = rng.standard_normal((p, n, q, k), np.float32).transpose(0, 2, 3, 1)
@@ -69,16 +66,8 @@ def test_batches_in_every_layout(rng, monkeypatch, sizes, count):
 
 
 @pytest.mark.parametrize("name", ["matmul", "mm", "bmm", "addmm", "baddbmm", "attention's"])
-def test_operations_of_products_use_it(rng, monkeypatch, name):
-    taken = []
-    for function in ("matmul", "matmul_batch"):
-        real = getattr(gemm, function)
-
-        def spy(a, b, *bias, real=real):
-            taken.append(a.shape)
-            return real(a, b, *bias)
-
-        monkeypatch.setattr(gemm, function, spy)
+def test_operations_of_products_use_it(rng, spy, name):
+    taken = spy(gemm, "matmul", "matmul_batch")
 
     def numbers(*shape):
         return tl.from_numpy(rng.standard_normal(shape, np.float32))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -17,24 +16,14 @@ F = tl.nn.functional
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch):
+def calls(request, monkeypatch, use_threads, spy):
     """The kernels that were used, on one and on two threads, whatever the size."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+    use_threads(request.param)
     monkeypatch.setattr(norm, "FEWEST", 0)
-    used = []
-    for name in (
-        "rows", "rows_backward", "moments", "pieces", "pieces_backward", "column_moments", "columns",
+    return spy(
+        native, "rows", "rows_backward", "moments", "pieces", "pieces_backward", "column_moments", "columns",
         "columns_backward",
-    ):  # fmt: skip
-        real = getattr(native, name)
-
-        def spy(*args, real=real):
-            used.append(real.__name__)
-            return real(*args)
-
-        monkeypatch.setattr(native, name, spy)
-    return used
+    )  # fmt: skip
 
 
 def _compare(rng, run, data, *parameters):

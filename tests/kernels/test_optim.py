@@ -9,7 +9,7 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import optim
-from tensorlab.kernels import enabled, threads
+from tensorlab.kernels import enabled
 from tensorlab.kernels.cpu import optim as passes
 from tensorlab.optim import fused
 
@@ -72,10 +72,9 @@ def trajectory(name, options, start, gradients, kernels):
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-def test_same_as_array_operations(rng, monkeypatch, taken, name, options):
+def test_same_as_array_operations(rng, use_threads, taken, name, options):
     """Gathered parameters, a large one, an empty one, one without gradient now and then."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", int(rng.integers(1, 4)))
+    use_threads(int(rng.integers(1, 4)))
     shapes = [(3, 4), (), (0, 2), (7,), (13, 17)]
     start = [rng.standard_normal(s).astype(np.float32) for s in shapes]
     gradients = [

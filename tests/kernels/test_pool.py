@@ -7,7 +7,6 @@ import pytest
 
 from tensorlab import from_numpy
 from tensorlab._op import OPS
-from tensorlab.kernels import threads
 from tensorlab.ops import pool as ops
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
@@ -16,9 +15,8 @@ from tensorlab.kernels.cpu import pool
 
 
 @pytest.fixture(autouse=True, params=[1, 2])
-def thread_number(request, monkeypatch):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+def thread_number(request, monkeypatch, use_threads):
+    use_threads(request.param)
     monkeypatch.setattr(pool, "FEWEST", 0)
 
 

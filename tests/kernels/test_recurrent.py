@@ -7,7 +7,6 @@ import pytest
 
 import tensorlab as tl
 from tensorlab._op import OPS
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -15,9 +14,8 @@ from tensorlab.kernels.cpu.native import recurrent as native
 
 
 @pytest.fixture(params=[1, 2, 3])
-def thread_number(request, monkeypatch):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+def thread_number(request, use_threads):
+    use_threads(request.param)
 
 
 SIZES = [(1, 1, 1, 1), (5, 3, 2, 7), (3, 20, 50, 16), (2, 9, 17, 50), (4, 1, 70, 130)]
@@ -57,13 +55,10 @@ def run(kind, arrays, seeds, dtype, reverse):
 @pytest.mark.parametrize("sizes", SIZES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_against_the_generic_recurrence(
-    rng, thread_number, monkeypatch, kind, sizes, bias, only_states, reverse
+    rng, thread_number, spy, kind, sizes, bias, only_states, reverse
 ):
     _, states, names, _ = KINDS[kind]
-    used = []
-    for name in names:
-        real = getattr(native, name)
-        monkeypatch.setattr(native, name, lambda *a, f=real: used.append(f.__name__) or f(*a))
+    used = spy(native, *names)
     arrays = inputs_of(kind, sizes, bias, rng)
     steps, batch, _, size = sizes
     seeds = [rng.standard_normal((steps, batch, size), np.float32) for _ in range(states)]
@@ -110,11 +105,8 @@ def test_saturated_gates_and_nan(rng, kind):
 
 
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
-def test_the_module_takes_it_and_what_it_is_not_made_for_goes_another_way(rng, monkeypatch, name):
-    used = []
-    sequence = f"{name.lower()}_sequence"
-    real = getattr(native, sequence)
-    monkeypatch.setattr(native, sequence, lambda *a: used.append(1) or real(*a))
+def test_the_module_takes_it_and_what_it_is_not_made_for_goes_another_way(rng, spy, name):
+    used = spy(native, f"{name.lower()}_sequence")
     x = tl.from_numpy(rng.standard_normal((6, 4, 5), np.float32))
     module = getattr(tl.nn, name)
     module(5, 8, num_layers=2, bidirectional=True)(x)

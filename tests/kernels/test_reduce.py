@@ -7,7 +7,6 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import _apply
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -16,10 +15,9 @@ from tensorlab.kernels.cpu.native import reduce as native
 
 
 @pytest.fixture(params=[1, 2, 5])
-def calls(request, monkeypatch):
+def calls(request, monkeypatch, use_threads):
     """The kernels that were used, whatever the size."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+    use_threads(request.param)
     monkeypatch.setattr(reduce, "FEWEST", 0)
     monkeypatch.setattr(reduce, "SHORTEST", 1)
     monkeypatch.setattr(reduce, "NARROWEST", 1)

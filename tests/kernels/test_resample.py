@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tensorlab._op import OPS
-from tensorlab.kernels import threads
 from tensorlab.ops.interpolation import table
 from tensorlab.ops.resample import averaging, turned
 
@@ -16,9 +15,8 @@ from tensorlab.kernels.cpu import resample
 
 
 @pytest.fixture(autouse=True, params=[1, 3])
-def thread_number(request, monkeypatch):
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+def thread_number(request, monkeypatch, use_threads):
+    use_threads(request.param)
     monkeypatch.setattr(resample, "FEWEST", 0)
 
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -16,25 +15,13 @@ from tensorlab.kernels.cpu.native import scatter as native_scatter
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch):
+def calls(request, monkeypatch, use_threads, spy):
     """The kernels that were used, on one and on two threads, whatever the size."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
-    used = []
-    for front, module, names in (
-        (scatter, native_scatter, ("read_slices", "add_slices", "add_along", "read_along")),
-        (scan, native_scan, ("running_sums",)),
-    ):
-        monkeypatch.setattr(front, "FEWEST", 0)
-        for name in names:
-            real = getattr(module, name)
-
-            def spy(*args, real=real):
-                used.append(real.__name__)
-                return real(*args)
-
-            monkeypatch.setattr(module, name, spy)
-    return used
+    use_threads(request.param)
+    monkeypatch.setattr(scatter, "FEWEST", 0)
+    monkeypatch.setattr(scan, "FEWEST", 0)
+    spy(native_scan, "running_sums")
+    return spy(native_scatter, "read_slices", "add_slices", "add_along", "read_along")
 
 
 def both(rng, run, *shapes):

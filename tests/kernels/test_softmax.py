@@ -7,7 +7,6 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import _apply
-from tensorlab.kernels import threads
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -19,24 +18,13 @@ F = tl.nn.functional
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch):
+def calls(request, monkeypatch, use_threads, spy):
     """The kernels that were used, on one and on two threads, whatever the size."""
-    monkeypatch.setattr(threads, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(threads, "_count", request.param)
+    use_threads(request.param)
     monkeypatch.setattr(softmax, "FEWEST", 0)
     monkeypatch.setattr(_apply, "SMALL", -1)
-    used = []
-    both = ("softmax", "softmax_backward")
-    spied = [(native, n) for n in (*both, "nll_loss", "nll_loss_backward")]
-    for module, name in spied + [(softmax_columns, n) for n in both]:
-        real = getattr(module, name)
-
-        def spy(*args, real=real):
-            used.append(real.__name__)
-            return real(*args)
-
-        monkeypatch.setattr(module, name, spy)
-    return used
+    spy(softmax_columns, "softmax", "softmax_backward")
+    return spy(native, "softmax", "softmax_backward", "nll_loss", "nll_loss_backward")
 
 
 def _both(run, data, rng):

@@ -11,20 +11,11 @@ import tensorlab as tl
 from tensorlab import optim
 from tensorlab.optim._muon import orthogonalized
 
+from .conftest import as_many, here
+
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
-DEVICE = "cpu"
-
-
-@pytest.fixture(autouse=True)
-def where(device):
-    """Each test runs with our tensors on each device."""
-    global DEVICE
-    DEVICE = device
-
-
-def here(array):
-    return tl.from_numpy(array).to(DEVICE)
+pytestmark = pytest.mark.usefixtures("where")
 
 
 def pairs(shapes, rng, dtype):
@@ -36,7 +27,7 @@ def pairs(shapes, rng, dtype):
 
 
 def advance(ours, theirs, optimizer, reference, rng, steps, skip=lambda i, k: False):
-    for i in range(steps if DEVICE == "cpu" else min(steps, 10)):
+    for i in range(as_many(steps)):
         for k, (p, q) in enumerate(zip(ours, theirs, strict=True)):
             g = np.asarray(rng.standard_normal(p.shape), p.numpy(force=True).dtype)
             p.grad, q.grad = here(g.copy()), torch.tensor(g)

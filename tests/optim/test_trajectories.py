@@ -11,21 +11,11 @@ import tensorlab as tl
 from tensorlab import optim
 from tensorlab.optim import fused
 
+from .conftest import as_many, here
+
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle of these tests")
 
-DEVICE = "cpu"
-
-
-@pytest.fixture(autouse=True)
-def where(device):
-    """Each test runs with our tensors on each device."""
-    global DEVICE
-    DEVICE = device
-
-
-def here(array):
-    return tl.from_numpy(array).to(DEVICE)
-
+pytestmark = pytest.mark.usefixtures("where")
 
 # Small ones, which are gathered, a 0-dim one, one without elements, and two that are not
 # gathered, of which one is longer than a block.
@@ -45,7 +35,7 @@ def trajectories(
     """The parameters after `steps` steps with the same gradients, ours and PyTorch's."""
     seed = 20_240_601
     print("seed", seed)
-    steps = steps if DEVICE == "cpu" else min(steps, 10)
+    steps = as_many(steps)
     rng = np.random.default_rng(seed)
     start = [rng.standard_normal(shape).astype(dtype) for shape in shapes]
     ours = [here(np.array(a)).requires_grad_() for a in start]
