@@ -67,10 +67,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _why_no_gpu() -> str:
-    from tensorlab._doctor import examine_gpu
+    from tensorlab import _gpu
 
-    finding = examine_gpu()
-    return "" if finding.state == "ok" else f"no GPU: {finding.text}"
+    _, missing = _gpu.find()
+    return "" if missing is None else f"no GPU: {missing.reason}"
 
 
 @pytest.fixture
