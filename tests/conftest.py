@@ -8,6 +8,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -48,6 +49,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for variable, name in JUPYTER_FOLDERS.items():
         os.environ[variable] = str(scratch / name)
     os.environ["TENSORLAB_HOME"] = str(scratch / "home")
+    # Interrupts are heard here and in every process that is started here: a shell that starts the tests
+    # in the background has them ignored, and that is inherited.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -90,10 +90,8 @@ def test_not_live_prints_the_final_form_only(monkeypatch: pytest.MonkeyPatch) ->
 
 
 SCRIPT = """
-import signal, time
+import time
 from tensorlab_widgets import progress
-# The tests themselves may have been started with interrupts ignored, which is inherited.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 bar = progress(range(2_000), label="steps")
 for i in bar:
     bar.set(loss=1 / (i + 1))
