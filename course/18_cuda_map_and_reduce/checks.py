@@ -34,11 +34,14 @@ from tensorlab.learn import (
     mutant,
 )
 from tensorlab.learn.kernels import (
+    blocks_for,
+    ceil_div,
     judge_advice,
     judge_sharing,
     judge_traffic,
     judge_values,
     launch,
+    quarters,
 )
 
 lesson = Lesson("18", "cuda_map_and_reduce", title="CUDA: map and reduce")
@@ -49,21 +52,8 @@ BINS = 10
 ALL = 0xFFFFFFFF
 
 
-# -- running a kernel ------------------------------------------------------------------------------
-
-
-def blocks_for(count, threads):
-    """As few blocks as there must be, and one even where there is nothing to do."""
-    return max(1, -(-count // threads))
-
-
 def many(count, word):
     return f"{count} {word}{'s' * (count != 1)}"
-
-
-def quarters(rng, shape, dtype=np.float32):
-    """Multiples of ¼ between -4 and 4: their sums are exact."""
-    return (rng.integers(-16, 17, shape) / 4).astype(dtype)
 
 
 # -- 18.1: a map ---------------------------------------------------------------------------------
@@ -106,41 +96,40 @@ class Axpy(Exercise):
             return failure
         blocks, threads = case.data
         return judge_advice(got, "uncoalesced") or judge_sharing(
-            got, 2 * blocks * -(-threads // 32)
+            got, 2 * blocks * ceil_div(threads, 32)
         )
 
-    @mutant(
-        "The last block has threads without an element, and they write beyond the end. Let only "
-        "those work whose number is below len(out)."
-    )
     @jit.kernel
-    def without_guard(a, x, y, out):
+    def solved(a, x, y, out):
         i = grid(1)
-        out[i] = a * x[i] + y[i]
-
-    @mutant("The elements are numbered from 0, so the last is len(out) - 1: write <, not <=.")
-    @jit.kernel
-    def off_by_one(a, x, y, out):
-        i = grid(1)
-        if i <= len(out):
-            out[i] = a * x[i] + y[i]
-
-    @mutant("The guard shuts out one thread too many: the last element has number len(out) - 1.")
-    @jit.kernel
-    def last_one_missing(a, x, y, out):
-        i = grid(1)
-        if i < len(out) - 1:
-            out[i] = a * x[i] + y[i]
-
-    @mutant(
-        "threadIdx.x starts from 0 again in every block, so all blocks do the first elements and "
-        "nobody does the rest. Add the threads of the blocks before: blockIdx.x * blockDim.x."
-    )
-    @jit.kernel
-    def forgets_the_block(a, x, y, out):
-        i = threadIdx.x
         if i < len(out):
             out[i] = a * x[i] + y[i]
+
+    without_guard = mutant(
+        "The last block has threads without an element, and they write beyond the end. Let only "
+        "those work whose number is below len(out).",
+        of=solved,
+        edits={"i < len(out)": "True"},
+    )
+
+    off_by_one = mutant(
+        "The elements are numbered from 0, so the last is len(out) - 1: write <, not <=.",
+        of=solved,
+        edits={"i < len(out)": "i <= len(out)"},
+    )
+
+    last_one_missing = mutant(
+        "The guard shuts out one thread too many: the last element has number len(out) - 1.",
+        of=solved,
+        edits={"i < len(out)": "i < len(out) - 1"},
+    )
+
+    forgets_the_block = mutant(
+        "threadIdx.x starts from 0 again in every block, so all blocks do the first elements and "
+        "nobody does the rest. Add the threads of the blocks before: blockIdx.x * blockDim.x.",
+        of=solved,
+        edits={"grid(1)": "threadIdx.x"},
+    )
 
     @mutant(
         "Before block number blockIdx.x stand as many threads as its predecessors have: multiply "
@@ -152,23 +141,19 @@ class Axpy(Exercise):
         if i < len(out):
             out[i] = a * x[i] + y[i]
 
-    @mutant("A block may be of any size: write blockDim.x where you wrote a number.")
-    @jit.kernel
-    def size_written_in(a, x, y, out):
-        i = blockIdx.x * 32 + threadIdx.x
-        if i < len(out):
-            out[i] = a * x[i] + y[i]
+    size_written_in = mutant(
+        "A block may be of any size: write blockDim.x where you wrote a number.",
+        of=solved,
+        edits={"grid(1)": "blockIdx.x * 32 + threadIdx.x"},
+    )
 
-    @mutant(
+    dealt_like_cards = mutant(
         "Each element is done once, but neighbouring threads stand gridDim.x elements apart, so a "
         "warp fetches 32 scattered pieces of memory. Exchange the two: blocks far apart, threads "
-        "side by side."
+        "side by side.",
+        of=solved,
+        edits={"grid(1)": "threadIdx.x * gridDim.x + blockIdx.x"},
     )
-    @jit.kernel
-    def dealt_like_cards(a, x, y, out):
-        i = threadIdx.x * gridDim.x + blockIdx.x
-        if i < len(out):
-            out[i] = a * x[i] + y[i]
 
     @mutant(
         "One thread does everything in a loop, and all the others do nothing. There is no loop in "
@@ -180,26 +165,23 @@ class Axpy(Exercise):
             for i in range(len(out)):
                 out[i] = a * x[i] + y[i]
 
-    @mutant("a multiplies x alone: a * x[i] + y[i].")
-    @jit.kernel
-    def multiplies_the_sum(a, x, y, out):
-        i = grid(1)
-        if i < len(out):
-            out[i] = a * (x[i] + y[i])
+    multiplies_the_sum = mutant(
+        "a multiplies x alone: a * x[i] + y[i].",
+        of=solved,
+        edits={"a * x[i] + y[i]": "a * (x[i] + y[i])"},
+    )
 
-    @mutant("a multiplies x, not y: a * x[i] + y[i].")
-    @jit.kernel
-    def multiplies_y(a, x, y, out):
-        i = grid(1)
-        if i < len(out):
-            out[i] = x[i] + a * y[i]
+    multiplies_y = mutant(
+        "a multiplies x, not y: a * x[i] + y[i].",
+        of=solved,
+        edits={"a * x[i] + y[i]": "x[i] + a * y[i]"},
+    )
 
-    @mutant("You add to what stands in out, and nothing stands there yet. Write =, not +=.")
-    @jit.kernel
-    def adds_to_out(a, x, y, out):
-        i = grid(1)
-        if i < len(out):
-            out[i] += a * x[i] + y[i]
+    adds_to_out = mutant(
+        "You add to what stands in out, and nothing stands there yet. Write =, not +=.",
+        of=solved,
+        edits={"out[i] =": "out[i] +="},
+    )
 
     @alternative("the number of the thread worked out by hand")
     @jit.kernel
@@ -263,67 +245,65 @@ class BiasRelu(Exercise):
         if failure is not None:
             return failure
         blocks, threads = case.data
-        warps = math.prod(blocks) * -(-math.prod(threads) // 32)
+        warps = math.prod(blocks) * ceil_div(math.prod(threads), 32)
         return judge_advice(got, "uncoalesced") or judge_sharing(got, 2 * warps)
 
-    @mutant(
+    @jit.kernel
+    def solved(x, bias, out):
+        col, row = grid(2)
+        if row < out.shape[0] and col < out.shape[1]:
+            out[row, col] = max(x[row, col] + bias[col], 0.0)
+
+    row_first = mutant(
         "x runs across the columns and y down the rows: grid(2) gives the column first. So `col, "
-        "row = grid(2)`; the array is still indexed [row, col]."
+        "row = grid(2)`; the array is still indexed [row, col].",
+        of=solved,
+        edits={"col, row = grid(2)": "row, col = grid(2)"},
     )
-    @jit.kernel
-    def row_first(x, bias, out):
-        row, col = grid(2)
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = max(x[row, col] + bias[col], 0.0)
 
-    @mutant("Columns are guarded, rows are not: the last blocks reach below the bottom too.")
-    @jit.kernel
-    def guards_columns(x, bias, out):
-        col, row = grid(2)
-        if col < out.shape[1]:
-            out[row, col] = max(x[row, col] + bias[col], 0.0)
+    guards_columns = mutant(
+        "Columns are guarded, rows are not: the last blocks reach below the bottom too.",
+        of=solved,
+        edits={"row < out.shape[0] and col < out.shape[1]": "col < out.shape[1]"},
+    )
 
-    @mutant("Rows are guarded, columns are not: the last blocks reach over the right edge too.")
-    @jit.kernel
-    def guards_rows(x, bias, out):
-        col, row = grid(2)
-        if row < out.shape[0]:
-            out[row, col] = max(x[row, col] + bias[col], 0.0)
+    guards_rows = mutant(
+        "Rows are guarded, columns are not: the last blocks reach over the right edge too.",
+        of=solved,
+        edits={"row < out.shape[0] and col < out.shape[1]": "row < out.shape[0]"},
+    )
 
-    @mutant("A thread needs a row *and* a column: with `or` it may work where it has only one.")
-    @jit.kernel
-    def either_will_do(x, bias, out):
-        col, row = grid(2)
-        if row < out.shape[0] or col < out.shape[1]:
-            out[row, col] = max(x[row, col] + bias[col], 0.0)
+    either_will_do = mutant(
+        "A thread needs a row *and* a column: with `or` it may work where it has only one.",
+        of=solved,
+        edits={" and ": " or "},
+    )
 
-    @mutant("The two sizes are exchanged: shape[0] counts rows, shape[1] columns.")
-    @jit.kernel
-    def sizes_exchanged(x, bias, out):
-        col, row = grid(2)
-        if row < out.shape[1] and col < out.shape[0]:
-            out[row, col] = max(x[row, col] + bias[col], 0.0)
+    sizes_exchanged = mutant(
+        "The two sizes are exchanged: shape[0] counts rows, shape[1] columns.",
+        of=solved,
+        edits={
+            "row < out.shape[0] and col < out.shape[1]": "row < out.shape[1] and col < out.shape[0]"
+        },
+    )
 
-    @mutant("There is one bias for each column, the same in all rows: bias[col].")
-    @jit.kernel
-    def bias_of_the_row(x, bias, out):
-        col, row = grid(2)
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = max(x[row, col] + bias[row], 0.0)
+    bias_of_the_row = mutant(
+        "There is one bias for each column, the same in all rows: bias[col].",
+        of=solved,
+        edits={"bias[col]": "bias[row]"},
+    )
 
-    @mutant("The bias comes first and then the ReLU, as in a layer: max(x + bias, 0).")
-    @jit.kernel
-    def relu_first(x, bias, out):
-        col, row = grid(2)
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = max(x[row, col], 0.0) + bias[col]
+    relu_first = mutant(
+        "The bias comes first and then the ReLU, as in a layer: max(x + bias, 0).",
+        of=solved,
+        edits={"max(x[row, col] + bias[col], 0.0)": "max(x[row, col], 0.0) + bias[col]"},
+    )
 
-    @mutant("The ReLU is missing: what is below 0 becomes 0.")
-    @jit.kernel
-    def no_relu(x, bias, out):
-        col, row = grid(2)
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = x[row, col] + bias[col]
+    no_relu = mutant(
+        "The ReLU is missing: what is below 0 becomes 0.",
+        of=solved,
+        edits={"max(x[row, col] + bias[col], 0.0)": "x[row, col] + bias[col]"},
+    )
 
     @mutant(
         "Elements that are 0 are never written: `out` held anything before. Write 0 where the sum "
@@ -421,232 +401,106 @@ class BlockSum(Exercise):
         traffic = judge_traffic(got, len(case.args[0]), case.data)
         return traffic or judge_sharing(got, 40 * case.data)
 
-    @mutant(
+    @jit.kernel
+    def solved(x, partial):
+        cache = shared.array(THREADS, np.float32)
+        t = threadIdx.x
+        i = grid(1)
+        cache[t] = x[i] if i < len(x) else 0.0
+        syncthreads()  # all numbers are there
+        step = THREADS // 2
+        while step > 0:
+            if t < step:
+                cache[t] += cache[t + step]
+            syncthreads()  # the round is over
+            step //= 2
+        if t == 0:
+            partial[blockIdx.x] = cache[0]
+
+    no_barrier_before = mutant(
         "A thread adds its neighbour's number before the neighbour has written it. Between writing "
-        "to the cache and reading what others wrote belongs a syncthreads()."
+        "to the cache and reading what others wrote belongs a syncthreads().",
+        of=solved,
+        edits={"syncthreads()  # all numbers are there": ""},
     )
-    @jit.kernel
-    def no_barrier_before(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
-    @mutant(
+    no_barrier_between = mutant(
         "Each round reads what the round before wrote, and other warps may not be so far. All must "
-        "meet after every round: syncthreads() inside of the loop."
+        "meet after every round: syncthreads() inside of the loop.",
+        of=solved,
+        edits={"syncthreads()  # the round is over": ""},
     )
-    @jit.kernel
-    def no_barrier_between(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
-    @mutant(
+    barrier_in_the_if = mutant(
         "Half of the threads never come to the barrier, because it stands inside of the if. All of "
-        "a block must: move syncthreads() out, under the if."
+        "a block must: move syncthreads() out, under the if.",
+        of=solved,
+        edits={
+            "cache[t] += cache[t + step]": "cache[t] += cache[t + step]\nsyncthreads()",
+            "syncthreads()  # the round is over": "",
+        },
     )
-    @jit.kernel
-    def barrier_in_the_if(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-                syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
-    @mutant("Threads beyond the end of x fetch what is not there. They bring 0.0 instead.")
-    @jit.kernel
-    def no_tail(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        cache[t] = x[grid(1)]
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
+    no_tail = mutant(
+        "Threads beyond the end of x fetch what is not there. They bring 0.0 instead.",
+        of=solved,
+        edits={" if i < len(x) else 0.0": ""},
+    )
 
-    @mutant(
+    tail_left_open = mutant(
         "Threads beyond the end write nothing, and their places hold what was there before. Shared "
-        "memory is not empty at the start: they must write 0.0."
+        "memory is not empty at the start: they must write 0.0.",
+        of=solved,
+        edits={"cache[t] = x[i] if i < len(x) else 0.0": "if i < len(x):\n    cache[t] = x[i]"},
     )
-    @jit.kernel
-    def tail_left_open(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        if i < len(x):
-            cache[t] = x[i]
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
-    @mutant(
+    tail_goes_home = mutant(
         "Threads beyond the end leave the kernel, and the others wait for them at the barrier. They "
-        "must stay, bring 0.0, and come to every syncthreads()."
+        "must stay, bring 0.0, and come to every syncthreads().",
+        of=solved,
+        edits={
+            "cache[t] = x[i] if i < len(x) else 0.0": "cache[t] = 0.0\nif i >= len(x):\n    return\ncache[t] = x[i]"
+        },
     )
-    @jit.kernel
-    def tail_goes_home(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = 0.0
-        if i >= len(x):
-            return
-        cache[t] = x[i]
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
-    @mutant(
+    all_write = mutant(
         "All 128 threads write the block's sum to one place. They write the same number, so it "
-        "comes out right, but one store is enough: if t == 0."
+        "comes out right, but one store is enough: if t == 0.",
+        of=solved,
+        edits={"t == 0": "True"},
     )
-    @jit.kernel
-    def all_write(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        partial[blockIdx.x] = cache[0]
 
-    @mutant("Every block writes to partial[0]. Each has a place of its own: partial[blockIdx.x].")
-    @jit.kernel
-    def all_blocks_to_one(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[0] = cache[0]
+    all_blocks_to_one = mutant(
+        "Every block writes to partial[0]. Each has a place of its own: partial[blockIdx.x].",
+        of=solved,
+        edits={"partial[blockIdx.x]": "partial[0]"},
+    )
 
-    @mutant("Every block sums the first 128 numbers: fetch x[grid(1)], not x[threadIdx.x].")
-    @jit.kernel
-    def first_block_again(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        cache[t] = x[t] if t < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
+    first_block_again = mutant(
+        "Every block sums the first 128 numbers: fetch x[grid(1)], not x[threadIdx.x].",
+        of=solved,
+        edits={"grid(1)": "t"},
+    )
 
-    @mutant(
+    starts_too_far = mutant(
         "The first step reaches beyond the end of the cache: with THREADS places, half of them away "
-        "is THREADS // 2."
+        "is THREADS // 2.",
+        of=solved,
+        edits={"step = THREADS // 2": "step = THREADS"},
     )
-    @jit.kernel
-    def starts_too_far(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
-    @mutant("The last step is missing: with step = 1, cache[1] still has to go to cache[0].")
-    @jit.kernel
-    def stops_too_soon(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 1:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
+    stops_too_soon = mutant(
+        "The last step is missing: with step = 1, cache[1] still has to go to cache[0].",
+        of=solved,
+        edits={"step > 0": "step > 1"},
+    )
 
-    @mutant(
+    everybody_adds = mutant(
         "All threads add in every round, and so they read what others are just changing. In a round "
-        "only the first half adds: if t < step."
+        "only the first half adds: if t < step.",
+        of=solved,
+        edits={"t < step": "t + step < THREADS"},
     )
-    @jit.kernel
-    def everybody_adds(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t + step < THREADS:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
     @mutant(
         "Thread 0 adds up everything while 127 others look on. Let half of the threads add in each "
@@ -665,25 +519,12 @@ class BlockSum(Exercise):
                 total += cache[k]
             partial[blockIdx.x] = total
 
-    @mutant(
+    starts_with_a_warp = mutant(
         "The first round has to fold the cache in the middle, and it has THREADS places: start with "
-        "step = THREADS // 2. From 32 on, half of the numbers are never added."
+        "step = THREADS // 2. From 32 on, half of the numbers are never added.",
+        of=solved,
+        edits={"step = THREADS // 2": "step = 32"},
     )
-    @jit.kernel
-    def starts_with_a_warp(x, partial):
-        cache = shared.array(THREADS, np.float32)
-        t = threadIdx.x
-        i = grid(1)
-        cache[t] = x[i] if i < len(x) else 0.0
-        syncthreads()
-        step = 32
-        while step > 0:
-            if t < step:
-                cache[t] += cache[t + step]
-            syncthreads()
-            step //= 2
-        if t == 0:
-            partial[blockIdx.x] = cache[0]
 
     @mutant(
         "atomic.add lets one thread after the other add: 128 turns, where a tournament has 7 rounds. "
@@ -819,162 +660,92 @@ class Histogram(Exercise):
             )
         return judge_sharing(got, 40 * case.data)
 
-    @mutant(
+    @jit.kernel
+    def solved(values, counts):
+        bins = shared.array(BINS, np.int32)
+        t = threadIdx.x
+        i = grid(1)
+        if t < BINS:  # set to 0
+            bins[t] = 0
+        syncthreads()  # all bins are 0
+        if i < len(values):
+            atomic.add(bins, values[i], 1)
+        syncthreads()  # all is counted
+        if t < BINS:  # collect
+            atomic.add(counts, t, bins[t])
+
+    loses_counts = mutant(
         "`bins[v] += 1` reads, adds and writes; another thread comes between, and its 1 is lost. "
-        "Make it one step: atomic.add(bins, v, 1)."
+        "Make it one step: atomic.add(bins, v, 1).",
+        of=solved,
+        edits={"atomic.add(bins, values[i], 1)": "bins[values[i]] += 1"},
     )
-    @jit.kernel
-    def loses_counts(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            bins[values[i]] += 1
-        syncthreads()
-        if t < BINS:
-            atomic.add(counts, t, bins[t])
 
-    @mutant(
+    no_barrier_after_zeros = mutant(
         "Some warps count before the bins are set to 0, and their counts are wiped out. A "
-        "syncthreads() belongs after the zeros."
+        "syncthreads() belongs after the zeros.",
+        of=solved,
+        edits={"syncthreads()  # all bins are 0": ""},
     )
-    @jit.kernel
-    def no_barrier_after_zeros(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        syncthreads()
-        if t < BINS:
-            atomic.add(counts, t, bins[t])
 
-    @mutant(
+    no_barrier_before_collecting = mutant(
         "The first threads collect the bins while other warps still count. A syncthreads() belongs "
-        "before the last part."
+        "before the last part.",
+        of=solved,
+        edits={"syncthreads()  # all is counted": ""},
     )
-    @jit.kernel
-    def no_barrier_before_collecting(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        if t < BINS:
-            atomic.add(counts, t, bins[t])
 
-    @mutant(
+    blocks_race = mutant(
         "Inside of a block all is right, but the blocks collect at the same time, and `counts[t] "
         "+= bins[t]` is a race between them. syncthreads() does not reach over blocks: use "
-        "atomic.add."
+        "atomic.add.",
+        of=solved,
+        edits={"atomic.add(counts, t, bins[t])": "counts[t] += bins[t]"},
     )
-    @jit.kernel
-    def blocks_race(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        syncthreads()
-        if t < BINS:
-            counts[t] += bins[t]
 
-    @mutant("Each block overwrites what the others collected: add to counts, don't set it.")
-    @jit.kernel
-    def overwrites(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        syncthreads()
-        if t < BINS:
-            counts[t] = bins[t]
+    overwrites = mutant(
+        "Each block overwrites what the others collected: add to counts, don't set it.",
+        of=solved,
+        edits={"atomic.add(counts, t, bins[t])": "counts[t] = bins[t]"},
+    )
 
-    @mutant("Shared memory is not 0 at the start: the first threads must set the bins to 0.")
-    @jit.kernel
-    def no_zeros(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        syncthreads()
-        if t < BINS:
-            atomic.add(counts, t, bins[t])
+    no_zeros = mutant(
+        "Shared memory is not 0 at the start: the first threads must set the bins to 0.",
+        of=solved,
+        edits={
+            "if t < BINS:  # set to 0": "",
+            "    bins[t] = 0": "",
+            "syncthreads()  # all bins are 0": "",
+        },
+    )
 
-    @mutant("There are 128 threads and 10 bins: only the threads with t < BINS have one to handle.")
-    @jit.kernel
-    def more_threads_than_bins(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        syncthreads()
-        atomic.add(counts, t, bins[t])
+    more_threads_than_bins = mutant(
+        "There are 128 threads and 10 bins: only the threads with t < BINS have one to handle.",
+        of=solved,
+        edits={"t < BINS:  # set to 0": "True:", "t < BINS:  # collect": "True:"},
+    )
 
-    @mutant("First the array, then where, then how much: atomic.add(bins, values[i], 1).")
-    @jit.kernel
-    def arguments_exchanged(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            atomic.add(bins, 1, values[i])
-        syncthreads()
-        if t < BINS:
-            atomic.add(counts, t, bins[t])
+    arguments_exchanged = mutant(
+        "First the array, then where, then how much: atomic.add(bins, values[i], 1).",
+        of=solved,
+        edits={"values[i], 1": "1, values[i]"},
+    )
 
-    @mutant(
+    all_collect_all = mutant(
         "Every thread collects all bins, so each is added 128 times. Ten threads collect, one bin "
-        "each."
+        "each.",
+        of=solved,
+        edits={
+            "if t < BINS:  # collect": "for k in range(BINS):",
+            "atomic.add(counts, t, bins[t])": "atomic.add(counts, k, bins[k])",
+        },
     )
-    @jit.kernel
-    def all_collect_all(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        i = grid(1)
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        if i < len(values):
-            atomic.add(bins, values[i], 1)
-        syncthreads()
-        for k in range(BINS):
-            atomic.add(counts, k, bins[k])
 
-    @mutant("The last block has threads without a digit: guard the line with i < len(values).")
-    @jit.kernel
-    def without_guard(values, counts):
-        bins = shared.array(BINS, np.int32)
-        t = threadIdx.x
-        if t < BINS:
-            bins[t] = 0
-        syncthreads()
-        atomic.add(bins, values[grid(1)], 1)
-        syncthreads()
-        if t < BINS:
-            atomic.add(counts, t, bins[t])
+    without_guard = mutant(
+        "The last block has threads without a digit: guard the line with i < len(values).",
+        of=solved,
+        edits={"i < len(values)": "True"},
+    )
 
     @mutant(
         "Right, and free of races, but slow: all threads of all blocks queue up for ten elements of "
@@ -1054,7 +825,7 @@ def fewest_loads(n):
     """Global loads of a sum that fetches every number, and every partial sum, once."""
     loads = n
     while n > 1:
-        n = -(-n // THREADS)
+        n = ceil_div(n, THREADS)
         loads += n if n > 1 else 0
     return loads
 

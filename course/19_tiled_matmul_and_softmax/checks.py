@@ -30,11 +30,13 @@ from tensorlab.learn import (
     mutant,
 )
 from tensorlab.learn.kernels import (
+    ceil_div,
     judge_advice,
     judge_sharing,
     judge_traffic,
     judge_values,
     launch,
+    quarters,
 )
 
 lesson = Lesson("19", "tiled_matmul_and_softmax", title="Tiled matmul, fused softmax")
@@ -47,15 +49,6 @@ ALL = 0xFFFFFFFF
 
 
 # -- oracles and traffic -----------------------------------------------------------------------
-
-
-def ceil_div(count, size):
-    return -(-count // size)
-
-
-def quarters(rng, *shape):
-    """Multiples of ¼ between -2 and 2: their products and sums are exact."""
-    return (rng.integers(-8, 9, shape) / 4).astype(np.float32)
 
 
 def by_columns(a, b):
@@ -103,9 +96,9 @@ class MatmulTiles(Exercise):
 
     def cases(self, rng):
         for m, k, n in [(16, 16, 16), (16, 32, 16), (32, 16, 16), (16, 16, 48), (32, 48, 32)]:
-            args = (quarters(rng, m, k), quarters(rng, k, n))
+            args = (quarters(rng, (m, k)), quarters(rng, (k, n)))
             yield Case(args, label=f"{m}×{k} @ {k}×{n}", data=(n // TILE, m // TILE))
-        a, b = quarters(rng, 32, 16).T, quarters(rng, 32, 32)[:, ::2]
+        a, b = quarters(rng, (32, 16)).T, quarters(rng, (32, 32))[:, ::2]
         yield Case((a, b), label="16×32 @ 32×16, transposed and strided", data=(1, 1))
 
     def call(self, ns, case):
@@ -127,12 +120,8 @@ class MatmulTiles(Exercise):
         scattered = judge_advice(got, "uncoalesced") if a.flags.c_contiguous else None
         return scattered or judge_sharing(got, matmul_requests(case))
 
-    @mutant(
-        "Threads multiply before their neighbours have fetched the tile. A syncthreads() belongs "
-        "between filling the tiles and reading them."
-    )
     @jit.kernel
-    def reads_too_soon(a, b, out):
+    def solved(a, b, out):
         ta = shared.array((TILE, TILE), np.float32)
         tb = shared.array((TILE, TILE), np.float32)
         col, row = grid(2)
@@ -141,29 +130,25 @@ class MatmulTiles(Exercise):
         for start in range(0, a.shape[1], TILE):
             ta[ty, tx] = a[row, start + tx]
             tb[ty, tx] = b[start + ty, col]
+            syncthreads()  # filled
             for k in range(TILE):
                 total += ta[ty, k] * tb[k, tx]
-            syncthreads()
+            syncthreads()  # used
         out[row, col] = total
 
-    @mutant(
-        "A fast warp fills the tiles for the next step while a slow one still reads the old ones. A "
-        "second syncthreads() belongs at the end of each step."
+    reads_too_soon = mutant(
+        "Threads multiply before their neighbours have fetched the tile. A syncthreads() belongs "
+        "between filling the tiles and reading them.",
+        of=solved,
+        edits={"syncthreads()  # filled": ""},
     )
-    @jit.kernel
-    def fills_too_soon(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-        out[row, col] = total
+
+    fills_too_soon = mutant(
+        "A fast warp fills the tiles for the next step while a slow one still reads the old ones. A "
+        "second syncthreads() belongs at the end of each step.",
+        of=solved,
+        edits={"syncthreads()  # used": ""},
+    )
 
     @mutant(
         "The product is right, but every thread fetches its whole row and its whole column from "
@@ -177,136 +162,55 @@ class MatmulTiles(Exercise):
             total += a[row, k] * b[k, col]
         out[row, col] = total
 
-    @mutant(
+    shares_only_a = mutant(
         "The tile of a is shared, but b is still fetched by every thread for itself. Both want a "
-        "tile."
+        "tile.",
+        of=solved,
+        edits={
+            "tb = shared.array((TILE, TILE), np.float32)": "",
+            "tb[ty, tx] = b[start + ty, col]": "",
+            "tb[k, tx]": "b[start + k, col]",
+        },
     )
-    @jit.kernel
-    def shares_only_a(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * b[start + k, col]
-            syncthreads()
-        out[row, col] = total
 
-    @mutant(
+    always_the_first_tile = mutant(
         "Every step fetches the first tile again. Along k, both tiles move by TILE each step: start "
-        "+ tx in a, start + ty in b."
+        "+ tx in a, start + ty in b.",
+        of=solved,
+        edits={"a[row, start + tx]": "a[row, tx]", "b[start + ty, col]": "b[ty, col]"},
     )
-    @jit.kernel
-    def always_the_first_tile(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, tx]
-            tb[ty, tx] = b[ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
 
-    @mutant(
-        "The tile of a moves along its row, the tile of b stands still: fetch b[start + ty, col]."
+    b_stands_still = mutant(
+        "The tile of a moves along its row, the tile of b stands still: fetch b[start + ty, col].",
+        of=solved,
+        edits={"b[start + ty, col]": "b[ty, col]"},
     )
-    @jit.kernel
-    def b_stands_still(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
 
-    @mutant(
+    starts_anew = mutant(
         "`total` is set to 0 in every step, so only the last tile counts. Set it once, before the "
-        "loop."
+        "loop.",
+        of=solved,
+        edits={"total = 0.0": "", "ta[ty, tx] =": "total = 0.0\nta[ty, tx] ="},
     )
-    @jit.kernel
-    def starts_anew(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        for start in range(0, a.shape[1], TILE):
-            total = 0.0
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
 
-    @mutant(
+    rows_of_b = mutant(
         "In the tiles, row ty of a meets *column* tx of b: tb[k, tx], if b was put there as it "
-        "stands, tb[ty, tx]."
+        "stands, tb[ty, tx].",
+        of=solved,
+        edits={"tb[k, tx]": "tb[tx, k]"},
     )
-    @jit.kernel
-    def rows_of_b(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[tx, k]
-            syncthreads()
-        out[row, col] = total
 
-    @mutant("Row ty of the tile of a: ta[ty, k]. You walk down its columns.")
-    @jit.kernel
-    def columns_of_a(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[k, ty] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
+    columns_of_a = mutant(
+        "Row ty of the tile of a: ta[ty, k]. You walk down its columns.",
+        of=solved,
+        edits={"ta[ty, k]": "ta[k, ty]"},
+    )
 
-    @mutant("The inner loop ends too soon: a tile has TILE columns, and all of them count.")
-    @jit.kernel
-    def half_a_tile(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE // 2):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
+    half_a_tile = mutant(
+        "The inner loop ends too soon: a tile has TILE columns, and all of them count.",
+        of=solved,
+        edits={"range(TILE)": "range(TILE // 2)"},
+    )
 
     @mutant(
         "One thread fetches both tiles while 255 wait for it. Every thread fetches one number of "
@@ -331,26 +235,18 @@ class MatmulTiles(Exercise):
             syncthreads()
         out[row, col] = total
 
-    @mutant(
+    fetches_columns = mutant(
         "The tiles are fetched down their columns: neighbouring threads, whose tx differs by 1, "
         "stand a whole row apart in memory. Let tx run along the rows of a and b: a[row, start + "
-        "tx] and b[start + ty, col]."
+        "tx] and b[start + ty, col].",
+        of=solved,
+        edits={
+            "ta[ty, tx] =": "ta[tx, ty] =",
+            "a[row, start + tx]": "a[blockIdx.y * TILE + tx, start + ty]",
+            "tb[ty, tx] =": "tb[tx, ty] =",
+            "b[start + ty, col]": "b[start + tx, blockIdx.x * TILE + ty]",
+        },
     )
-    @jit.kernel
-    def fetches_columns(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[tx, ty] = a[blockIdx.y * TILE + tx, start + ty]
-            tb[tx, ty] = b[start + tx, blockIdx.x * TILE + ty]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
 
     @alternative("row and column worked out by hand, a loop over the number of the tile")
     @jit.kernel
@@ -371,39 +267,20 @@ class MatmulTiles(Exercise):
             syncthreads()
         out[row, col] = total
 
-    @alternative("the second barrier stands at the begin of the step")
-    @jit.kernel
-    def barrier_first(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            syncthreads()
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-        out[row, col] = total
+    barrier_first = alternative(
+        "the second barrier stands at the begin of the step",
+        of=solved,
+        edits={"ta[ty, tx] =": "syncthreads()\nta[ty, tx] =", "syncthreads()  # used": ""},
+    )
 
-    @alternative("tiles with a column to spare")
-    @jit.kernel
-    def padded(a, b, out):
-        ta = shared.array((TILE, TILE + 1), np.float32)
-        tb = shared.array((TILE, TILE + 1), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        total = 0.0
-        for start in range(0, a.shape[1], TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
+    padded = alternative(
+        "tiles with a column to spare",
+        of=solved,
+        edits={
+            "ta = shared.array((TILE, TILE)": "ta = shared.array((TILE, TILE + 1)",
+            "tb = shared.array((TILE, TILE)": "tb = shared.array((TILE, TILE + 1)",
+        },
+    )
 
 
 # -- 19.2: tails ---------------------------------------------------------------------------------
@@ -424,7 +301,7 @@ class Matmul(Exercise):
         shapes = [(1, 1, 1), (1, 20, 1), (5, 3, 7), (16, 17, 16), (17, 16, 16), (16, 16, 17)]
         shapes += [(20, 40, 33), (33, 5, 20), (2, 0, 3)]
         for m, k, n in shapes:
-            args = (quarters(rng, m, k), quarters(rng, k, n))
+            args = (quarters(rng, (m, k)), quarters(rng, (k, n)))
             blocks = (ceil_div(n, TILE), ceil_div(m, TILE))
             size = sum(x.size for x in args) or 9000
             yield Case(args, label=f"{m}×{k} @ {k}×{n}", size=size, data=blocks)
@@ -447,200 +324,101 @@ class Matmul(Exercise):
             or judge_sharing(got, matmul_requests(case))
         )
 
-    @mutant(
+    @jit.kernel
+    def solved(a, b, out):
+        ta = shared.array((TILE, TILE), np.float32)
+        tb = shared.array((TILE, TILE), np.float32)
+        col, row = grid(2)
+        tx, ty = threadIdx.x, threadIdx.y
+        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
+        total = 0.0
+        for start in range(0, inner, TILE):
+            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 0.0
+            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 0.0
+            syncthreads()  # filled
+            for k in range(TILE):
+                total += ta[ty, k] * tb[k, tx]
+            syncthreads()  # used
+        if row < rows and col < cols:
+            out[row, col] = total
+
+    no_guards = mutant(
         "The tiles reach over the edges of a and b. Who has no number to fetch puts 0.0 into the "
-        "tile."
+        "tile.",
+        of=solved,
+        edits={
+            " if row < rows and start + tx < inner else 0.0": "",
+            " if start + ty < inner and col < cols else 0.0": "",
+        },
     )
-    @jit.kernel
-    def no_guards(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx]
-            tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
 
-    @mutant(
+    only_outer_edges = mutant(
         "Rows and columns of the result are guarded, but the last tile along k reaches over the end "
-        "as well: start + tx < inner, and start + ty < inner."
+        "as well: start + tx < inner, and start + ty < inner.",
+        of=solved,
+        edits={
+            "row < rows and start + tx < inner": "row < rows",
+            "start + ty < inner and col < cols": "col < cols",
+        },
     )
-    @jit.kernel
-    def only_outer_edges(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx] if row < rows else 0.0
-            tb[ty, tx] = b[start + ty, col] if col < cols else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
 
-    @mutant(
+    only_inner_edge = mutant(
         "The end along k is guarded, but not the rows of a and the columns of b: row < rows, col < "
-        "cols."
+        "cols.",
+        of=solved,
+        edits={
+            "row < rows and start + tx < inner": "start + tx < inner",
+            "start + ty < inner and col < cols": "start + ty < inner",
+        },
     )
-    @jit.kernel
-    def only_inner_edge(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx] if start + tx < inner else 0.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
 
-    @mutant(
+    stores_beyond = mutant(
         "All threads store, also those that stand outside of the result. Guard the last line: row < "
-        "rows and col < cols."
+        "rows and col < cols.",
+        of=solved,
+        edits={"row < rows and col < cols": "True"},
     )
-    @jit.kernel
-    def stores_beyond(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 0.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        out[row, col] = total
 
-    @mutant(
+    goes_home = mutant(
         "Threads outside of the result leave, and the others wait for them at the barrier. They "
-        "must stay: they fetch numbers that others need."
+        "must stay: they fetch numbers that others need.",
+        of=solved,
+        edits={"total = 0.0": "if row >= rows or col >= cols:\n    return\ntotal = 0.0"},
     )
-    @jit.kernel
-    def goes_home(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        if row >= rows or col >= cols:
-            return
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 0.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
 
-    @mutant(
+    leaves_old_numbers = mutant(
         "Where there is no number to fetch, the tile keeps what it held in the step before, or "
-        "anything at all in the first. Put 0.0 there."
+        "anything at all in the first. Put 0.0 there.",
+        of=solved,
+        edits={
+            "ta[ty, tx] =": "if row < rows and start + tx < inner:\n    ta[ty, tx] =",
+            " if row < rows and start + tx < inner else 0.0": "",
+            "tb[ty, tx] =": "if start + ty < inner and col < cols:\n    tb[ty, tx] =",
+            " if start + ty < inner and col < cols else 0.0": "",
+        },
     )
-    @jit.kernel
-    def leaves_old_numbers(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            if row < rows and start + tx < inner:
-                ta[ty, tx] = a[row, start + tx]
-            if start + ty < inner and col < cols:
-                tb[ty, tx] = b[start + ty, col]
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
 
-    @mutant(
+    whole_tiles_only = mutant(
         "Only whole tiles are added up: what is left over at the end of k is missing. Let `start` "
-        "run to `inner`, not to its whole tiles."
+        "run to `inner`, not to its whole tiles.",
+        of=solved,
+        edits={"range(0, inner, TILE)": "range(0, inner // TILE * TILE, TILE)"},
     )
-    @jit.kernel
-    def whole_tiles_only(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner // TILE * TILE, TILE):
-            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 0.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
 
-    @mutant("Padding with 1.0 adds numbers that are not there. What adds nothing is 0.0.")
-    @jit.kernel
-    def one_pads_with_one(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 1.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 1.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
+    one_pads_with_one = mutant(
+        "Padding with 1.0 adds numbers that are not there. What adds nothing is 0.0.",
+        of=solved,
+        edits={
+            "start + tx < inner else 0.0": "start + tx < inner else 1.0",
+            "col < cols else 0.0": "col < cols else 1.0",
+        },
+    )
 
-    @mutant("The loop along k ends with the *columns* of a, a.shape[1]; you took its rows.")
-    @jit.kernel
-    def wrong_length(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[0], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 0.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-            syncthreads()
-        if row < rows and col < cols:
-            out[row, col] = total
+    wrong_length = mutant(
+        "The loop along k ends with the *columns* of a, a.shape[1]; you took its rows.",
+        of=solved,
+        edits={"a.shape[1]": "a.shape[0]"},
+    )
 
     @mutant(
         "Right, but without tiles: every thread fetches its whole row and column. Start from your "
@@ -703,24 +481,11 @@ class Matmul(Exercise):
             if col < out.shape[1]:
                 out[row, col] = total
 
-    @alternative("the second barrier at the begin of the step")
-    @jit.kernel
-    def barrier_first(a, b, out):
-        ta = shared.array((TILE, TILE), np.float32)
-        tb = shared.array((TILE, TILE), np.float32)
-        col, row = grid(2)
-        tx, ty = threadIdx.x, threadIdx.y
-        rows, inner, cols = a.shape[0], a.shape[1], b.shape[1]
-        total = 0.0
-        for start in range(0, inner, TILE):
-            syncthreads()
-            ta[ty, tx] = a[row, start + tx] if row < rows and start + tx < inner else 0.0
-            tb[ty, tx] = b[start + ty, col] if start + ty < inner and col < cols else 0.0
-            syncthreads()
-            for k in range(TILE):
-                total += ta[ty, k] * tb[k, tx]
-        if row < rows and col < cols:
-            out[row, col] = total
+    barrier_first = alternative(
+        "the second barrier at the begin of the step",
+        of=solved,
+        edits={"ta[ty, tx] =": "syncthreads()\nta[ty, tx] =", "syncthreads()  # used": ""},
+    )
 
 
 # -- 19.3: coalescing ----------------------------------------------------------------------------
@@ -740,7 +505,7 @@ class Transpose(Exercise):
     def cases(self, rng):
         for m, n in [(1, 1), (32, 32), (5, 9), (32, 64), (33, 40), (70, 1), (1, 50), (64, 96)]:
             blocks = (ceil_div(n, SIDE), ceil_div(m, SIDE))
-            yield Case((quarters(rng, m, n),), label=f"{m}×{n}", data=blocks)
+            yield Case((quarters(rng, (m, n)),), label=f"{m}×{n}", data=blocks)
 
     def call(self, ns, case):
         (x,) = case.args
@@ -758,6 +523,20 @@ class Transpose(Exercise):
             or judge_advice(got, "uncoalesced", "bank-conflict")
             or judge_sharing(got, 2 * math.prod(case.data) * SIDE)
         )
+
+    @jit.kernel
+    def solved(x, out):
+        tile = shared.array((SIDE, SIDE + 1), np.float32)
+        tx, ty = threadIdx.x, threadIdx.y
+        col = blockIdx.x * SIDE + tx
+        row = blockIdx.y * SIDE + ty
+        if row < x.shape[0] and col < x.shape[1]:
+            tile[ty, tx] = x[row, col]
+        syncthreads()
+        col = blockIdx.y * SIDE + tx
+        row = blockIdx.x * SIDE + ty
+        if row < out.shape[0] and col < out.shape[1]:
+            out[row, col] = tile[tx, ty]
 
     @mutant(
         "Reading goes along the rows, writing goes down a column: each of the 32 lanes writes to "
@@ -779,153 +558,71 @@ class Transpose(Exercise):
         if row < out.shape[0] and col < out.shape[1]:
             out[row, col] = x[col, row]
 
-    @mutant(
+    unpadded = mutant(
         "Global memory is read and written well, but the lanes that read a column of the tile all "
-        "want the same bank. Give the tile a column to spare: (SIDE, SIDE + 1)."
+        "want the same bank. Give the tile a column to spare: (SIDE, SIDE + 1).",
+        of=solved,
+        edits={"SIDE + 1": "SIDE"},
     )
-    @jit.kernel
-    def unpadded(x, out):
-        tile = shared.array((SIDE, SIDE), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[tx, ty]
 
-    @mutant(
+    no_barrier = mutant(
         "Threads read what others have not yet put into the tile: a syncthreads() belongs between "
-        "the two halves."
+        "the two halves.",
+        of=solved,
+        edits={"syncthreads()": ""},
     )
-    @jit.kernel
-    def no_barrier(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[ty, tx] = x[row, col]
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[tx, ty]
 
-    @mutant(
+    tile_stays = mutant(
         "Inside of the tile all is exchanged, but the tile itself must go to the mirrored place: "
-        "its row of blocks is blockIdx.x now, its column blockIdx.y."
+        "its row of blocks is blockIdx.x now, its column blockIdx.y.",
+        of=solved,
+        edits={
+            "blockIdx.y * SIDE + tx": "blockIdx.x * SIDE + tx",
+            "blockIdx.x * SIDE + ty": "blockIdx.y * SIDE + ty",
+        },
     )
-    @jit.kernel
-    def tile_stays(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[tx, ty]
 
-    @mutant(
+    not_exchanged = mutant(
         "The tile goes to the right place, but inside of it nothing is exchanged: read tile[tx, "
-        "ty]."
+        "ty].",
+        of=solved,
+        edits={"tile[tx, ty]": "tile[ty, tx]"},
     )
-    @jit.kernel
-    def not_exchanged(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[ty, tx]
 
-    @mutant("The last tiles reach over the edge of x: guard the reading.")
-    @jit.kernel
-    def no_guard_at_reading(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[tx, ty]
+    no_guard_at_reading = mutant(
+        "The last tiles reach over the edge of x: guard the reading.",
+        of=solved,
+        edits={"row < x.shape[0] and col < x.shape[1]": "True"},
+    )
 
-    @mutant("The last tiles reach over the edge of out: guard the writing, with out's own shape.")
-    @jit.kernel
-    def no_guard_at_writing(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        out[row, col] = tile[tx, ty]
+    no_guard_at_writing = mutant(
+        "The last tiles reach over the edge of out: guard the writing, with out's own shape.",
+        of=solved,
+        edits={"row < out.shape[0] and col < out.shape[1]": "True"},
+    )
 
-    @mutant("The second guard must ask the shape of out: row and col are places in out now.")
-    @jit.kernel
-    def guards_by_x_twice(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            out[row, col] = tile[tx, ty]
+    guards_by_x_twice = mutant(
+        "The second guard must ask the shape of out: row and col are places in out now.",
+        of=solved,
+        edits={
+            "row < out.shape[0] and col < out.shape[1]": "row < x.shape[0] and col < x.shape[1]"
+        },
+    )
 
-    @mutant(
+    goes_home = mutant(
         "Threads outside of x leave, but in the second half they have an element of out to write, "
-        "and the others wait for them at the barrier."
+        "and the others wait for them at the barrier.",
+        of=solved,
+        edits={
+            "if row < x.shape[0] and col < x.shape[1]:": "if row >= x.shape[0] or col >= x.shape[1]:\n    return\nif True:"
+        },
     )
-    @jit.kernel
-    def goes_home(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row >= x.shape[0] or col >= x.shape[1]:
-            return
-        tile[ty, tx] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[tx, ty]
 
-    @alternative("exchanged when the tile is filled")
-    @jit.kernel
-    def exchanged_at_writing(x, out):
-        tile = shared.array((SIDE, SIDE + 1), np.float32)
-        tx, ty = threadIdx.x, threadIdx.y
-        col = blockIdx.x * SIDE + tx
-        row = blockIdx.y * SIDE + ty
-        if row < x.shape[0] and col < x.shape[1]:
-            tile[tx, ty] = x[row, col]
-        syncthreads()
-        col = blockIdx.y * SIDE + tx
-        row = blockIdx.x * SIDE + ty
-        if row < out.shape[0] and col < out.shape[1]:
-            out[row, col] = tile[ty, tx]
+    exchanged_at_writing = alternative(
+        "exchanged when the tile is filled",
+        of=solved,
+        edits={"tile[ty, tx] =": "tile[tx, ty] =", "= tile[tx, ty]": "= tile[ty, tx]"},
+    )
 
     @alternative("a tile in one dimension")
     @jit.kernel
@@ -993,6 +690,37 @@ class Softmax(Exercise):
             or judge_sharing(got, row_requests(case))
         )
 
+    @jit.kernel
+    def solved(x, out):
+        cache = shared.array(COLUMNS, np.float32)
+        largest = shared.array(THREADS, np.float32)
+        sums = shared.array(THREADS, np.float32)
+        t, row = threadIdx.x, blockIdx.x
+        m = -math.inf
+        s = 0.0
+        for col in range(t, x.shape[1], THREADS):  # fetch
+            value = x[row, col]
+            cache[col] = value
+            new = max(m, value)
+            if new > -math.inf:  # a number has come
+                s = s * math.exp(m - new) + math.exp(value - new)
+            m = new
+        largest[t] = m
+        sums[t] = s
+        syncthreads()  # all pairs are down
+        step = THREADS // 2
+        while step > 0:
+            if t < step:
+                new = max(largest[t], largest[t + step])
+                if new > -math.inf:  # one of the two has numbers
+                    mine = sums[t] * math.exp(largest[t] - new)
+                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
+                largest[t] = new
+            syncthreads()  # the round is over
+            step //= 2
+        for col in range(t, x.shape[1], THREADS):  # store
+            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
+
     @mutant(
         "exp(100) is more than float32 can hold. Subtract the largest of the row first: it changes "
         "nothing in the result, and no exponent is above 0."
@@ -1017,377 +745,90 @@ class Softmax(Exercise):
         for col in range(t, x.shape[1], THREADS):
             out[row, col] = math.exp(cache[col]) / sums[0]
 
-    @mutant(
+    old_sum_stays = mutant(
         "When a larger number comes, what was summed so far was measured from the old largest. "
-        "Rescale it: s * exp(m - new)."
+        "Rescale it: s * exp(m - new).",
+        of=solved,
+        edits={"s * math.exp(m - new)": "s"},
     )
-    @jit.kernel
-    def old_sum_stays(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
-    @mutant(
+    pairs_not_rescaled = mutant(
         "Two threads' sums are measured from two different numbers. Before adding, rescale both to "
-        "the larger: s * exp(m - new)."
+        "the larger: s * exp(m - new).",
+        of=solved,
+        edits={" * math.exp(largest[t] - new)": "", " * math.exp(largest[t + step] - new)": ""},
     )
-    @jit.kernel
-    def pairs_not_rescaled(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t]
-                    sums[t] = mine + sums[t + step]
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
-    @mutant(
+    minus_infinity_twice = mutant(
         "A thread without numbers has m = -inf, and -inf - (-inf) is nan. Rescale only where `new` "
-        "is above -inf."
+        "is above -inf.",
+        of=solved,
+        edits={
+            "new > -math.inf:  # a number has come": "True:",
+            "new > -math.inf:  # one of the two has numbers": "True:",
+        },
     )
-    @jit.kernel
-    def minus_infinity_twice(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                mine = sums[t] * math.exp(largest[t] - new)
-                sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
-    @mutant(
+    starts_at_zero = mutant(
         "The largest starts at a number that may be more than any of the row: then all exponentials "
-        "vanish, and 0 / 0 is nan. Start at -math.inf."
+        "vanish, and 0 / 0 is nan. Start at -math.inf.",
+        of=solved,
+        edits={"m = -math.inf": "m = 0.0"},
     )
-    @jit.kernel
-    def starts_at_zero(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = 0.0
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
-    @mutant(
+    reads_twice = mutant(
         "The result is right, but every number is fetched twice. Keep it in `cache` when it comes "
-        "by."
+        "by.",
+        of=solved,
+        edits={
+            "cache = shared.array(COLUMNS, np.float32)": "",
+            "cache[col] = value": "",
+            "cache[col] -": "x[row, col] -",
+        },
     )
-    @jit.kernel
-    def reads_twice(x, out):
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(x[row, col] - largest[0]) / sums[0]
 
-    @mutant(
+    no_barrier = mutant(
         "The tournament begins before all threads have put their sums down: a syncthreads() belongs "
-        "before it."
+        "before it.",
+        of=solved,
+        edits={"syncthreads()  # all pairs are down": ""},
     )
-    @jit.kernel
-    def no_barrier(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
-    @mutant("Each round reads what the round before wrote: syncthreads() inside of the loop.")
-    @jit.kernel
-    def no_barrier_between_rounds(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
+    no_barrier_between_rounds = mutant(
+        "Each round reads what the round before wrote: syncthreads() inside of the loop.",
+        of=solved,
+        edits={"syncthreads()  # the round is over": ""},
+    )
 
-    @mutant(
+    first_columns_only = mutant(
         "A row may have more columns than the block has threads: each thread takes every THREADS-th "
-        "column."
+        "column.",
+        of=solved,
+        edits={
+            "range(t, x.shape[1], THREADS):  # fetch": "range(t, min(x.shape[1], THREADS), THREADS):",
+            "range(t, x.shape[1], THREADS):  # store": "range(t, min(x.shape[1], THREADS), THREADS):",
+        },
     )
-    @jit.kernel
-    def first_columns_only(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, min(x.shape[1], THREADS), THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, min(x.shape[1], THREADS), THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
-    @mutant(
+    own_sum = mutant(
         "Each thread divides by a sum of its own. The sum of the whole row stands in sums[0], its "
-        "largest number in largest[0]."
+        "largest number in largest[0].",
+        of=solved,
+        edits={"largest[0]": "m", "sums[0]": "s"},
     )
-    @jit.kernel
-    def own_sum(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - m) / s
 
-    @mutant("These are the exponentials. Divide by the sum of the row, sums[0].")
-    @jit.kernel
-    def not_divided(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0])
+    not_divided = mutant(
+        "These are the exponentials. Divide by the sum of the row, sums[0].",
+        of=solved,
+        edits={" / sums[0]": ""},
+    )
 
-    @mutant(
+    largest_of_a_pair = mutant(
         "`largest[t]` is not updated in the tournament, so later rounds rescale from the wrong "
-        "number."
+        "number.",
+        of=solved,
+        edits={"largest[t] = new": ""},
     )
-    @jit.kernel
-    def largest_of_a_pair(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        m = -math.inf
-        s = 0.0
-        for col in range(t, x.shape[1], THREADS):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-            syncthreads()
-            step //= 2
-        for col in range(t, x.shape[1], THREADS):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
     @mutant(
         "Thread 0 does the whole row while 63 look on. Each thread takes every THREADS-th column, "
@@ -1408,41 +849,16 @@ class Softmax(Exercise):
             for col in range(x.shape[1]):
                 out[row, col] = math.exp(cache[col] - m) / s
 
-    @mutant(
+    takes_pieces = mutant(
         "Each thread takes a piece of the row, so neighbouring threads stand far apart in memory. "
-        "Deal the columns like cards: thread t takes t, t + THREADS, ..."
+        "Deal the columns like cards: thread t takes t, t + THREADS, ...",
+        of=solved,
+        edits={
+            "m = -math.inf": "piece = (x.shape[1] + THREADS - 1) // THREADS\nm = -math.inf",
+            "range(t, x.shape[1], THREADS):  # fetch": "range(t * piece, min((t + 1) * piece, x.shape[1])):",
+            "range(t, x.shape[1], THREADS):  # store": "range(t * piece, min((t + 1) * piece, x.shape[1])):",
+        },
     )
-    @jit.kernel
-    def takes_pieces(x, out):
-        cache = shared.array(COLUMNS, np.float32)
-        largest = shared.array(THREADS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        piece = (x.shape[1] + THREADS - 1) // THREADS
-        m = -math.inf
-        s = 0.0
-        for col in range(t * piece, min((t + 1) * piece, x.shape[1])):
-            value = x[row, col]
-            cache[col] = value
-            new = max(m, value)
-            if new > -math.inf:
-                s = s * math.exp(m - new) + math.exp(value - new)
-            m = new
-        largest[t] = m
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                new = max(largest[t], largest[t + step])
-                if new > -math.inf:
-                    mine = sums[t] * math.exp(largest[t] - new)
-                    sums[t] = mine + sums[t + step] * math.exp(largest[t + step] - new)
-                largest[t] = new
-            syncthreads()
-            step //= 2
-        for col in range(t * piece, min((t + 1) * piece, x.shape[1])):
-            out[row, col] = math.exp(cache[col] - largest[0]) / sums[0]
 
     @alternative("first the largest, then the sum, from the cached row")
     @jit.kernel
@@ -1553,247 +969,91 @@ class SoftmaxBackward(Exercise):
             or judge_sharing(got, row_requests(case))
         )
 
-    @mutant(
+    @jit.kernel
+    def solved(y, g, grad):
+        ys = shared.array(COLUMNS, np.float32)
+        gs = shared.array(COLUMNS, np.float32)
+        sums = shared.array(THREADS, np.float32)
+        t, row = threadIdx.x, blockIdx.x
+        s = 0.0
+        for col in range(t, y.shape[1], THREADS):  # fetch
+            ys[col] = y[row, col]
+            gs[col] = g[row, col]
+            s += ys[col] * gs[col]
+        sums[t] = s
+        syncthreads()  # all sums are down
+        step = THREADS // 2
+        while step > 0:
+            if t < step:
+                sums[t] += sums[t + step]
+            syncthreads()  # the round is over
+            step //= 2
+        for col in range(t, y.shape[1], THREADS):  # store
+            grad[row, col] = ys[col] * (gs[col] - sums[0])
+
+    diagonal_only = mutant(
         "That is the slope of each exponential alone. Each output also falls when another input "
-        "rises, since all share one sum: subtract Σ g·y."
+        "rises, since all share one sum: subtract Σ g·y.",
+        of=solved,
+        edits={"ys[col] * (gs[col] - sums[0])": "ys[col] * gs[col]"},
     )
-    @jit.kernel
-    def diagonal_only(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * gs[col]
 
-    @mutant(
+    sigmoid_rule = mutant(
         "y (1 - y) g is the rule of the sigmoid, which has one input. In a softmax the sum runs "
-        "over the row: y (g - Σ g·y)."
+        "over the row: y (g - Σ g·y).",
+        of=solved,
+        edits={"ys[col] * (gs[col] - sums[0])": "ys[col] * (1.0 - ys[col]) * gs[col]"},
     )
-    @jit.kernel
-    def sigmoid_rule(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * (1.0 - ys[col]) * gs[col]
 
-    @mutant(
-        "What is subtracted is the sum of g·y, the mean of g with the weights y, not the sum of g."
+    sum_of_g = mutant(
+        "What is subtracted is the sum of g·y, the mean of g with the weights y, not the sum of g.",
+        of=solved,
+        edits={"s += ys[col] * gs[col]": "s += gs[col]"},
     )
-    @jit.kernel
-    def sum_of_g(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * (gs[col] - sums[0])
 
-    @mutant("y (g - Σ g·y): the sum is subtracted from g itself. You subtract it from 1.")
-    @jit.kernel
-    def g_outside(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * gs[col] * (1.0 - sums[0])
+    g_outside = mutant(
+        "y (g - Σ g·y): the sum is subtracted from g itself. You subtract it from 1.",
+        of=solved,
+        edits={"(gs[col] - sums[0])": "gs[col] * (1.0 - sums[0])"},
+    )
 
-    @mutant("The factor y is missing: an output that is nearly 0 hardly moves.")
-    @jit.kernel
-    def without_y(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = gs[col] - sums[0]
+    without_y = mutant(
+        "The factor y is missing: an output that is nearly 0 hardly moves.",
+        of=solved,
+        edits={"ys[col] * (gs[col] - sums[0])": "gs[col] - sums[0]"},
+    )
 
-    @mutant("The sign is wrong: g minus the sum.")
-    @jit.kernel
-    def other_sign(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * (sums[0] - gs[col])
+    other_sign = mutant(
+        "The sign is wrong: g minus the sum.",
+        of=solved,
+        edits={"gs[col] - sums[0]": "sums[0] - gs[col]"},
+    )
 
-    @mutant("y and g have changed places: y (g - Σ g·y), with y in front.")
-    @jit.kernel
-    def roles_exchanged(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = gs[col] * (ys[col] - sums[0])
+    roles_exchanged = mutant(
+        "y and g have changed places: y (g - Σ g·y), with y in front.",
+        of=solved,
+        edits={"ys[col] * (gs[col] - sums[0])": "gs[col] * (ys[col] - sums[0])"},
+    )
 
-    @mutant(
+    no_barrier = mutant(
         "The tournament begins before all threads have put their sums down: a syncthreads() belongs "
-        "before it."
+        "before it.",
+        of=solved,
+        edits={"syncthreads()  # all sums are down": ""},
     )
-    @jit.kernel
-    def no_barrier(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * (gs[col] - sums[0])
 
-    @mutant("Each round reads what the round before wrote: syncthreads() inside of the loop.")
-    @jit.kernel
-    def no_barrier_between_rounds(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * (gs[col] - sums[0])
+    no_barrier_between_rounds = mutant(
+        "Each round reads what the round before wrote: syncthreads() inside of the loop.",
+        of=solved,
+        edits={"syncthreads()  # the round is over": ""},
+    )
 
-    @mutant(
+    own_sum = mutant(
         "Each thread subtracts a sum of its own columns only. The sum of the whole row stands in "
-        "sums[0]."
+        "sums[0].",
+        of=solved,
+        edits={"sums[0]": "s"},
     )
-    @jit.kernel
-    def own_sum(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = ys[col] * (gs[col] - s)
 
     @mutant(
         "The result is right, but y and g are fetched twice. Keep them in shared memory when they "
@@ -1817,31 +1077,15 @@ class SoftmaxBackward(Exercise):
         for col in range(t, y.shape[1], THREADS):
             grad[row, col] = y[row, col] * (g[row, col] - sums[0])
 
-    @mutant(
+    first_columns_only = mutant(
         "A row may have more columns than the block has threads: each thread takes every THREADS-th "
-        "column."
+        "column.",
+        of=solved,
+        edits={
+            "range(t, y.shape[1], THREADS):  # fetch": "range(t, min(y.shape[1], THREADS), THREADS):",
+            "range(t, y.shape[1], THREADS):  # store": "range(t, min(y.shape[1], THREADS), THREADS):",
+        },
     )
-    @jit.kernel
-    def first_columns_only(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, min(y.shape[1], THREADS), THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col]
-            s += ys[col] * gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, min(y.shape[1], THREADS), THREADS):
-            grad[row, col] = ys[col] * (gs[col] - sums[0])
 
     @mutant(
         "Thread 0 does the whole row while 63 look on. Each thread takes every THREADS-th column, "
@@ -1881,28 +1125,15 @@ class SoftmaxBackward(Exercise):
         for col in range(t, y.shape[1], THREADS):
             grad[row, col] = ys[col] * (gs[col] - s)
 
-    @alternative("y·g is kept instead of g")
-    @jit.kernel
-    def products_kept(y, g, grad):
-        ys = shared.array(COLUMNS, np.float32)
-        gs = shared.array(COLUMNS, np.float32)
-        sums = shared.array(THREADS, np.float32)
-        t, row = threadIdx.x, blockIdx.x
-        s = 0.0
-        for col in range(t, y.shape[1], THREADS):
-            ys[col] = y[row, col]
-            gs[col] = g[row, col] * ys[col]
-            s += gs[col]
-        sums[t] = s
-        syncthreads()
-        step = THREADS // 2
-        while step > 0:
-            if t < step:
-                sums[t] += sums[t + step]
-            syncthreads()
-            step //= 2
-        for col in range(t, y.shape[1], THREADS):
-            grad[row, col] = gs[col] - ys[col] * sums[0]
+    products_kept = alternative(
+        "y·g is kept instead of g",
+        of=solved,
+        edits={
+            "gs[col] = g[row, col]": "gs[col] = g[row, col] * ys[col]",
+            "s += ys[col] * gs[col]": "s += gs[col]",
+            "ys[col] * (gs[col] - sums[0])": "gs[col] - ys[col] * sums[0]",
+        },
+    )
 
     @alternative("within the two warps by shuffles")
     @jit.kernel
@@ -1990,7 +1221,7 @@ def milestone(ns):
 
 
 def wrong_with_loads(ns, rng):
-    a, b = quarters(rng, 64, 64), quarters(rng, 64, 64)
+    a, b = quarters(rng, (64, 64)), quarters(rng, (64, 64))
     for name in ("matmul_tiles", "matmul"):
         out = np.zeros((64, 64), np.float32)
         run = launch(ns[name], (4, 4), (TILE, TILE), a, b, out)
@@ -2010,7 +1241,7 @@ def wrong_with_loads(ns, rng):
 
 def wrong_with_gradients(ns, rng, m, k, n):
     """Compare softmax(a @ b), and the gradients of its sum with weights, with formulas in NumPy."""
-    a, b, weights = quarters(rng, m, k), quarters(rng, k, n), quarters(rng, m, n)
+    a, b, weights = quarters(rng, (m, k)), quarters(rng, (k, n)), quarters(rng, (m, n))
     leaves = [tl.tensor(x, requires_grad=True) for x in (a, b)]
     with jit.watch() as launches:
         p = ns["FusedSoftmax"].apply(ns["TiledMatmul"].apply(*leaves))

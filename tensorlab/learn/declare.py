@@ -32,10 +32,11 @@ import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 
+from tensorlab.learn.editing import edited
 from tensorlab.learn.values import element_count
 
 if TYPE_CHECKING:
@@ -149,6 +150,9 @@ class _Variant:
     def __post_init__(self) -> None:
         self.label = getattr(self.body, "__name__", type(self.body).__name__)
 
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.label = name  # an edited body has the name of what it was made from
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the body: inside its exercise a variant behaves as a static method."""
         return self.body(*args, **kwargs)
@@ -179,11 +183,30 @@ class Alternative(_Variant):
     """Another right way to write it, described in `text`. Made by `alternative`."""
 
 
-def mutant(hint: str, *, names: str | None = None, bundle: bool = False) -> Callable[[Any], Mutant]:
+@overload
+def mutant(
+    hint: str, *, names: str | None = None, bundle: bool = False
+) -> Callable[[Any], Mutant]: ...
+@overload
+def mutant(hint: str, *, of: Any, edits: Mapping[str, str], names: str | None = None) -> Mutant: ...
+def mutant(
+    hint: str,
+    *,
+    of: Any = None,
+    edits: Mapping[str, str] | None = None,
+    names: str | None = None,
+    bundle: bool = False,
+) -> Mutant | Callable[[Any], Mutant]:
     """Declare a mistake that people really make, and the sentence that helps.
+
+    It is a function or class, which this decorates; or, where it differs from a longer one by a
+    line or two, ``slip = mutant("...", of=solved, edits={"i < n": "i <= n"})``.
 
     Args:
         hint: shown to a learner whose code behaves like this mutant.
+        of: the function or kernel that the mutant is made from.
+        edits: pieces of its text and what stands there instead; see
+            `tensorlab.learn.editing.edited`.
         names: the name that the decorated function or class stands for; by default the first
             of the exercise's names.
         bundle: the decorated function is no body itself but returns a dict of
@@ -191,15 +214,41 @@ def mutant(hint: str, *, names: str | None = None, bundle: bool = False) -> Call
             the reference solution's namespace (a dict) to build on.
     """
     _need_text("mutant", hint)
+    if of is not None or edits is not None:
+        return Mutant(hint, _edited("mutant", of, edits), names)
     return lambda body: Mutant(hint, body, names, bundle)
 
 
+@overload
 def alternative(
     description: str, *, names: str | None = None, bundle: bool = False
-) -> Callable[[Any], Alternative]:
+) -> Callable[[Any], Alternative]: ...
+@overload
+def alternative(
+    description: str, *, of: Any, edits: Mapping[str, str], names: str | None = None
+) -> Alternative: ...
+def alternative(
+    description: str,
+    *,
+    of: Any = None,
+    edits: Mapping[str, str] | None = None,
+    names: str | None = None,
+    bundle: bool = False,
+) -> Alternative | Callable[[Any], Alternative]:
     """Declare another right way to solve the exercise: it must pass. Arguments as `mutant`."""
     _need_text("alternative", description)
+    if of is not None or edits is not None:
+        return Alternative(description, _edited("alternative", of, edits), names)
     return lambda body: Alternative(description, body, names, bundle)
+
+
+def _edited(what: str, of: Any, edits: Mapping[str, str] | None) -> Any:
+    if of is None or not edits:
+        raise TypeError(
+            f"an edited {what} needs both what it is made of and what is changed: "
+            f'{what}("...", of=solved, edits={{"old": "new"}})'
+        )
+    return edited(of, edits)
 
 
 def _need_text(what: str, text: object) -> None:

@@ -26,7 +26,38 @@ import numpy as np
 from tensorlab.cuda import jit
 from tensorlab.learn.declare import Answer, Failure
 
-__all__ = ["KernelRun", "judge_advice", "judge_sharing", "judge_traffic", "judge_values", "launch"]
+__all__ = [
+    "KernelRun",
+    "blocks_for",
+    "ceil_div",
+    "judge_advice",
+    "judge_sharing",
+    "judge_traffic",
+    "judge_values",
+    "launch",
+    "quarters",
+]
+
+
+def ceil_div(count: int, size: int) -> int:
+    """How many pieces of a size cover so many: count ÷ size, rounded up.
+
+    >>> ceil_div(33, 32)
+    2
+    """
+    return -(-count // size)
+
+
+def blocks_for(count: int, threads: int) -> int:
+    """As few blocks as there must be, and one even where there is nothing to do."""
+    return max(1, ceil_div(count, threads))
+
+
+def quarters(
+    rng: np.random.Generator, shape: int | tuple[int, ...], dtype: Any = np.float32
+) -> np.ndarray[Any, Any]:
+    """Multiples of ¼ between -2 and 2: their products, and sums of these, are exact."""
+    return (rng.integers(-8, 9, shape) / 4).astype(dtype)
 
 
 @dataclass(frozen=True)
