@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ BROWSER_ARGUMENTS = [
     "--no-first-run",
 ]
 _scratch = pytest.StashKey[Path]()
+_failed = pytest.StashKey[bool]()
 _numbers = itertools.count()
 
 
@@ -76,6 +77,20 @@ def _why_no_gpu() -> str:
 
     _, missing = _gpu.find()
     return "" if missing is None else f"no GPU: {missing.reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report = yield
+    if report.failed:
+        item.stash[_failed] = True
+    return report
+
+
+@pytest.fixture
+def has_failed(request: pytest.FixtureRequest) -> Callable[[], bool]:
+    """`has_failed()`: asked when the test is over, to give the next one something new to work on."""
+    return lambda: request.node.stash.get(_failed, False)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import importlib.metadata
 import os
 import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 30
+TIMEOUT = 100  # seconds for one answer of a kernel, on a machine that is busy with other tests
 KERNELS_VARIABLE = "TENSORLAB_TEST_KERNELS"
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -67,8 +66,6 @@ class Ran:
 class Kernel:
     """A kernel with the blocking client."""
 
-    alive = True
-
     def __init__(self, live: str = "1", version: str = "") -> None:
         """version: of ipykernel; by default the installed one."""
         from jupyter_client.manager import KernelManager
@@ -83,6 +80,10 @@ class Kernel:
         self.client.start_channels()
         self.client.wait_for_ready(timeout=TIMEOUT)
         self._subshell = self._new_subshell()
+
+    def interrupt(self) -> None:
+        """As the Stop button of JupyterLab does."""
+        os.kill(self.pid, signal.SIGINT)
 
     def send(self, model: str, content: dict[str, Any]) -> None:
         """Send a widget's own message, on the way that JupyterLab takes: a subshell, where there are any."""
@@ -100,18 +101,18 @@ class Kernel:
         self.client.control_channel.send(request)
         return self.client.get_control_msg(timeout=TIMEOUT)["content"]["subshell_id"]
 
-    def listen(self, seconds: float, meanwhile: Callable[[dict], object]) -> None:
+    def listen(self, meanwhile: Callable[[dict], object]) -> None:
         """No cell runs: give `meanwhile` what comes, until it answers True."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             try:
                 if meanwhile(self.client.get_iopub_msg(timeout=0.1)):
                     return
             except queue.Empty:
                 continue
-        raise AssertionError(f"it did not come within {seconds} seconds")
+        raise AssertionError(f"it did not come within {TIMEOUT} seconds")
 
-    def run(self, code: str, meanwhile: Callable[[dict], None] | None = None) -> Ran:
+    def run(self, code: str, meanwhile: Callable[[dict], object] | None = None) -> Ran:
         """Execute; `meanwhile` sees each message as it comes."""
         ran, request = Ran(), self.client.execute(code)
         end = time.monotonic() + TIMEOUT
@@ -127,9 +128,7 @@ class Kernel:
             if idle and message["parent_header"].get("msg_id") == request:
                 break
         else:
-            self.close()  # the tests that follow get a new one
-            self.alive = False
-            raise AssertionError(f"the cell did not end: {ran.messages[-1]}")
+            raise AssertionError(f"the cell did not end: {ran.messages[-1:]}")
         while ran.reply.get("parent_header", {}).get("msg_id") != request:
             ran.reply = self.client.get_shell_msg(timeout=TIMEOUT)
         return ran
@@ -148,14 +147,13 @@ class Kernels:
 
     def get(self, live: str, version: str = "") -> Kernel:
         key = live, version
-        if key not in self._started or not self._started[key].alive:
+        if key not in self._started:
             self._started[key] = Kernel(live, version)
         return self._started[key]
 
     def close(self) -> None:
-        for kernel in self._started.values():
-            if kernel.alive:
-                kernel.close()
+        while self._started:
+            self._started.popitem()[1].close()
 
 
 def _folders_of(version: str) -> list[str]:
@@ -175,7 +173,7 @@ def _folders_of(version: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def kernels() -> Iterator[Kernels]:
+def _kernels() -> Iterator[Kernels]:
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     pytest.importorskip("anywidget", reason="anywidget is not installed")
     started = Kernels()
@@ -184,23 +182,29 @@ def kernels() -> Iterator[Kernels]:
 
 
 @pytest.fixture
-def interrupt_after() -> Callable[..., Callable[[dict], None]]:
-    return _interrupt_after
+def kernels(_kernels: Kernels, has_failed: Callable[[], bool]) -> Iterator[Kernels]:
+    """The kernels of the test file; new ones after a test that failed, whatever it has left in them."""
+    yield _kernels
+    if has_failed():
+        _kernels.close()
 
 
-def _interrupt_after(kernel: Kernel, *delays: float) -> Callable[[dict], None]:
-    """Interrupt some time after the cell has begun, as the Stop button of JupyterLab does."""
-    begun = False
+@pytest.fixture
+def interrupt_when() -> Callable[..., Callable[[dict], None]]:
+    """`interrupt_when(kernel, *words)`: interrupt when the cell prints the first of these words to
+    `sys.stderr`, and again when it prints the next. It does not wait: the interrupt comes in the middle
+    of whatever the cell does then, as the Stop button's does."""
+    return _interrupt_when
 
-    def press() -> None:
-        for delay in delays:
-            time.sleep(delay)
-            os.kill(kernel.pid, signal.SIGINT)
+
+def _interrupt_when(kernel: Kernel, *words: str) -> Callable[[dict], None]:
+    left = list(words)
 
     def meanwhile(message: dict) -> None:
-        nonlocal begun
-        if message["msg_type"] == "execute_input" and not begun:
-            begun = True
-            threading.Thread(target=press, daemon=True).start()
+        content = message["content"]
+        said = content["text"] if message["msg_type"] == "stream" else ""
+        if left and content.get("name") == "stderr" and left[0] in said:
+            left.pop(0)
+            kernel.interrupt()
 
     return meanwhile

@@ -201,9 +201,9 @@ def test_off_the_main_thread_only_stop_ends_it(handler: object) -> None:
 
     thread = threading.Thread(target=train)
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     bar.stop()
-    thread.join(5)
+    thread.join(60)
     assert not thread.is_alive()
     assert bar.stopped
     assert all(seen)

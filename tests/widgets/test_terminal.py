@@ -92,7 +92,7 @@ def test_not_live_prints_the_final_form_only(monkeypatch: pytest.MonkeyPatch) ->
 SCRIPT = """
 import time
 from tensorlab_widgets import progress
-bar = progress(range(2_000), label="steps")
+bar = progress(range(100_000), label="steps")
 for i in bar:
     bar.set(loss=1 / (i + 1))
     time.sleep(0.01)
@@ -113,7 +113,7 @@ def test_ctrl_c_in_a_real_terminal() -> None:
         output = _read(ours, until=b"loss")
         process.send_signal(signal.SIGINT)
         output += _read(ours)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
@@ -124,7 +124,7 @@ def test_ctrl_c_in_a_real_terminal() -> None:
     assert "Traceback" not in text
 
 
-def _read(terminal: int, until: bytes | None = None, seconds: float = 20) -> bytes:
+def _read(terminal: int, until: bytes | None = None, seconds: float = 100) -> bytes:
     """What appears on the screen, until something does or the program has ended."""
     output, end = b"", time.monotonic() + seconds
     while time.monotonic() < end and (until is None or until not in output):

@@ -26,14 +26,18 @@ def kernel(request: pytest.FixtureRequest, kernels: Any) -> Any:
     return kernel
 
 
-def test_an_interrupted_training_is_whole_and_goes_on(kernel: Any, interrupt_after: Any) -> None:
+def test_an_interrupted_training_is_whole_and_goes_on(kernel: Any, interrupt_when: Any) -> None:
     ran = kernel.run(
+        "import sys\n"
+        "def after_epoch():\n"
+        "    saved.append(snapshot(model, optimizer, history))\n"
+        "    if len(saved) == 3: print('training', file=sys.stderr)\n"
         "model, optimizer = start(seed=0)\n"
         "history, saved = [], [snapshot(model, optimizer, [])]\n"
         "bar = fit(model, optimizer, train_data, 10_000, history,\n"
-        "          after_epoch=lambda: saved.append(snapshot(model, optimizer, history)))\n"
+        "          after_epoch=after_epoch)\n"
         "print('after the loop', bar.stopped, len(history) == bar.n == len(saved) - 1)",
-        interrupt_after(kernel, 1.5),
+        interrupt_when(kernel, "training"),
     )
     assert ran.reply["content"]["status"] == "ok"
     assert ran.stdout == "after the loop True True\n"
