@@ -13,7 +13,7 @@ from __future__ import annotations
 __all__ = ["ARGUMENTS", "BANNED", "FULL", "FULL_WITHIN", "LOWER", "NEUTRAL_WITHIN", "VOLUMES"]
 
 _LOWER = {
-    "addmm", "baddbmm", "bmm", "convolution", "linear", "matmul", "mm", "prelu_kernel",
+    "addmm", "baddbmm", "bmm", "convolution", "linear", "linear_gelu", "linear_relu", "matmul", "mm", "prelu_kernel",
     "scaled_dot_product_attention",
 }  # fmt: skip
 #: Computed in the dtype of autocast, by type of device.

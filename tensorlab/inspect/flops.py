@@ -136,8 +136,15 @@ def _added_product(node: Node) -> int | None:
 def _linear(node: Node) -> int | None:
     first, weight = input_shape(node, 0), input_shape(node, 1)
     inner = first[-1] if first else weight[-1] if weight else None
-    biased = len(node.parents) > 2 and input_shape(node, 2) is not None
+    biased = len(node.parents) > 2 and bool(input_shape(node, 2))
     return None if inner is None else (2 * inner + biased) * prod(node.shapes[0])
+
+
+def _activated(node: Node) -> int | None:
+    """A linear layer and the function behind it."""
+    product = _linear(node)
+    each = 4 if node.op is not None and node.op.name == "linear_gelu" else 1
+    return None if product is None else product + each * prod(node.shapes[0])
 
 
 def _convolution(node: Node) -> int | None:
@@ -209,6 +216,7 @@ _SPECIAL: dict[str, Callable[[Node], int | None]] = {
     "outer": lambda node: prod(node.shapes[0]),
     **dict.fromkeys(("addmm", "baddbmm"), _added_product),
     "linear": _linear,
+    **dict.fromkeys(("linear_relu", "linear_gelu"), _activated),
     "convolution": _convolution,
     "avg_pool": _average_pool,
     **dict.fromkeys(_RECURRENT, _recurrence),

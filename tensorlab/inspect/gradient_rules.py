@@ -33,6 +33,7 @@ _NORM = (
     "input: weight · g, less its mean and its part along the normalised input, divided by the standard "
     "deviation; weight: Σ g · normalised input; bias: Σ g"
 )
+_ACTIVATED = "weight: dzᵀ @ input; bias: Σ dz over the rows"
 _FORWARD_TRANSFORM = "input: the inverse transform of g, scaled to be the adjoint"
 _INVERSE_TRANSFORM = "input: the forward transform of g, scaled to be the adjoint"
 
@@ -251,6 +252,8 @@ WORDS: dict[str, str] = {
     "addmm": "input: beta · g; mat1: alpha · g @ mat2ᵀ; mat2: alpha · mat1ᵀ @ g",
     "baddbmm": "input: beta · g; batch1: alpha · g @ batch2ᵀ; batch2: alpha · batch1ᵀ @ g",
     "linear": "input: g @ weight; weight: gᵀ @ input; bias: Σ g over the rows",
+    "linear_relu": f"input: dz @ weight, with dz = g where out > 0, else 0; {_ACTIVATED}",
+    "linear_gelu": f"input: dz @ weight, with dz = g · (Φ(x) + x · φ(x)) and x = product + bias; {_ACTIVATED}",
     "scaled_dot_product_attention": (
         "value: Pᵀ @ g, with the attention weights P; query: scale · dS @ key; key: scale · dSᵀ @ query, "
         "with dS = P · (gP − Σ gP · P) and gP = g @ valueᵀ; mask: dS"

@@ -276,8 +276,11 @@ def test_values_of_nodes() -> None:
 
 
 def test_flops_of_known_operations() -> None:
+    from tensorlab.ops.linear_activation import linear_relu
+
     cases = {
         "linear": (lambda: F.linear(tl.ones(5, 4), w(3, 4)), 5 * 3 * 2 * 4),
+        "joined": (lambda: linear_relu(tl.ones(5, 4), w(3, 4)), 5 * 3 * (2 * 4 + 1)),
         "matmul": (lambda: tl.ones(2, 5, 4) @ w(4, 3), 2 * 5 * 3 * 2 * 4),
         "vector": (lambda: w(4) @ tl.ones(4, 3), 3 * 2 * 4),
         "convolution": (lambda: F.conv2d(tl.ones(2, 4, 6, 6), w(8, 2, 3, 3), groups=2), 2 * 8 * 16 * 2 * 18),

@@ -28,6 +28,9 @@ KERNELS = {
     "fused_rms_norm": "norm.rms_norm",
     "gelu": "chains.gelu",
     "gru_sequence": "recurrent.gru_sequence",
+    "linear": "linear.linear",
+    "linear_gelu": "linear.linear_gelu",
+    "linear_relu": "linear.linear_relu",
     "log_softmax": "softmax.log_softmax",
     "lstm_sequence": "recurrent.lstm_sequence",
     "native_batch_norm": "norm.plane_norm",
@@ -37,6 +40,7 @@ KERNELS = {
     "scaled_dot_product_attention": "attention.attention",
     "scaled_dot_product_attention_backward": "attention.attention_backward",
     "softmax": "softmax.softmax",
+    "sum_to": "linear.sum_to",
 }
 #: The fast path of the gradient rule by each input; None is the joint rule of all inputs.
 GRADIENTS = {
@@ -46,6 +50,8 @@ GRADIENTS = {
     ("fused_rms_norm", None): "norm.rms_norm_backward",
     ("gelu", "input"): "chains.gelu_backward",
     ("gru_sequence", None): "recurrent.gru_backward",
+    ("linear_gelu", None): "linear.linear_gelu_backward",
+    ("linear_relu", None): "linear.linear_relu_backward",
     ("log_softmax", "input"): "softmax.log_softmax_backward",
     ("lstm_sequence", None): "recurrent.lstm_backward",
     ("native_batch_norm", None): "norm.plane_norm_backward",

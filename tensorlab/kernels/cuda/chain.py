@@ -94,12 +94,13 @@ def text(value: Any) -> str:
     return value.name if isinstance(value, Value) else f"(A){value!r}"
 
 
-def _function(name: str) -> Callable[[Value], Value]:
+def function(name: str) -> Callable[[Value], Value]:
+    """A function of CUDA's, or of `activation.cuh`, by its name there."""
     return lambda x: x._new(f"{name}({x.name})")
 
 
-exp, expm1, log1p, tanh, erf = map(_function, ("exp", "expm1", "log1p", "tanh", "erf"))
-sqrt, magnitude = map(_function, ("sqrt", "abs"))
+exp, expm1, log1p, tanh = map(function, ("exp", "expm1", "log1p", "tanh"))
+magnitude = function("abs")
 
 
 def where(condition: Value, x: Any, y: Any) -> Value:
@@ -112,19 +113,19 @@ class Chain:
 
     Args:
         name: of the kernel; no two chains may have the same.
-        function: of `Value`s: one for each of `arrays`, then one for each of `numbers`. It returns one.
+        formula: of `Value`s: one for each of `arrays`, then one for each of `numbers`. It returns one.
         arrays: the names of the arrays, all of one shape and dtype, with blanks between.
         numbers: those of numbers that are given in each call.
     """
 
     def __init__(
-        self, name: str, function: Callable[..., Value], arrays: str, numbers: str = ""
+        self, name: str, formula: Callable[..., Value], arrays: str, numbers: str = ""
     ) -> None:
         self.name = name
         self.arrays, self.numbers = arrays.split(), numbers.split()
         lines: dict[str, str] = {}
         values = [Value(lines, n) for n in (*self.arrays, *self.numbers)]
-        result = function(*values)
+        result = formula(*values)
         self.text = self._kernel(lines, result.name)
         CHAINS[name] = self.text
 

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tensorlab.kernels.activations import accepts
 from tensorlab.kernels.cuda.chain import (
     Chain,
     Value,
-    erf,
     exp,
     expm1,
+    function,
     log1p,
     magnitude,
     tanh,
     where,
 )
 from tensorlab.kernels.cuda.launch import suits, wide_variants
-
-_SQRT_HALF = math.sqrt(0.5)
-_SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
-_GAUSSIAN = 1 / math.sqrt(2 * math.pi)
 
 
 def _sigmoid(x: Value) -> Value:
@@ -43,20 +38,6 @@ def _mish_backward(g: Value, x: Value) -> Value:
     return g * (t + x * _sigmoid(x) * (1 - t * t))
 
 
-def _gelu_backward(g: Value, x: Value) -> Value:
-    return g * ((erf(x * _SQRT_HALF) + 1) * 0.5 + x * (exp(x * x * -0.5) * _GAUSSIAN))
-
-
-def _tanh_of_gelu(x: Value) -> Value:
-    return tanh((x + x * x * x * 0.044715) * _SQRT_2_OVER_PI)
-
-
-def _gelu_tanh_backward(g: Value, x: Value) -> Value:
-    t = _tanh_of_gelu(x)
-    slope = (x * x * (3 * 0.044715) + 1) * _SQRT_2_OVER_PI
-    return g * ((t + 1) * 0.5 + x * (1 - t * t) * slope * 0.5)
-
-
 def _elu(x: Value, alpha: Value, scale: Value, input_scale: Value) -> Value:
     return where(x > 0, scale * x, scale * alpha * expm1(x * input_scale))
 
@@ -67,7 +48,7 @@ def _elu_backward(g: Value, x: Value, alpha: Value, scale: Value, input_scale: V
 
 #: Forward of x and the operation's numbers; backward of g, of what is kept, and of the numbers.
 _CHAINS = {
-    "relu": (lambda x: where(x <= 0, 0, x), lambda g, out: where(out > 0, g, 0 * g), ""),
+    "relu": (function("ReLU::of"), lambda g, out: g * function("ReLU::slope")(out), ""),
     "sigmoid": (_sigmoid, lambda g, out: g * (out * (1 - out)), ""),
     "silu": (lambda x: x * _sigmoid(x), _silu_backward, ""),
     "mish": (lambda x: x * tanh(_softplus(x)), _mish_backward, ""),
@@ -98,8 +79,8 @@ _CHAINS = {
         lambda g, x: where(x <= -3, 0, where(x < 3, g * (x / 3.0 + 0.5), g)),
         "",
     ),
-    "gelu": (lambda x: x * (erf(x * _SQRT_HALF) + 1) * 0.5, _gelu_backward, ""),
-    "gelu_tanh": (lambda x: x * (_tanh_of_gelu(x) + 1) * 0.5, _gelu_tanh_backward, ""),
+    "gelu": (function("GELU::of"), lambda g, x: g * function("GELU::slope")(x), ""),
+    "gelu_tanh": (function("GELUTanh::of"), lambda g, x: g * function("GELUTanh::slope")(x), ""),
 }  # fmt: skip
 
 FORWARD = {n: Chain(n, f, "x", numbers) for n, (f, _, numbers) in _CHAINS.items()}

@@ -252,7 +252,7 @@ def source(file: str) -> str:
     """
     if file.startswith("chains"):
         wanted = [file[7:]] if file[7:] else CHAINS
-        return "\n".join([*_lines("common.cuh", set()), *(CHAINS[name] for name in wanted)])
+        return "\n".join([*_lines("activation.cuh", set()), *(CHAINS[name] for name in wanted)])
     return "\n".join(_lines(f"{file}.cu", set())) + "\n"
 
 

@@ -200,6 +200,14 @@ class Hooks:
         )
         return self.register_full_backward_hook(hook)
 
+    def _is_hooked(self) -> bool:
+        """Whether a call runs hooks, the module's own or those of all modules, besides `forward`."""
+        hooks = (
+            self._forward_hooks, self._forward_pre_hooks, self._backward_hooks, self._backward_pre_hooks,
+            global_forward_hooks, global_forward_pre_hooks, global_backward_hooks, global_backward_pre_hooks,
+        )  # fmt: skip
+        return any(hooks)
+
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run `forward` with all hooks, the slow path of `Module.__call__`."""
         called: set[int] = set()

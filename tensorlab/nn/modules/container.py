@@ -8,6 +8,7 @@ from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Va
 from itertools import chain
 from typing import Any, TypeVar
 
+from tensorlab.nn.modules._activated import in_a_row, joins
 from tensorlab.nn.modules._pairs import pairs_of
 from tensorlab.nn.modules.module import Module, indent
 from tensorlab.nn.modules.parameter_container import ParameterDict, ParameterList
@@ -100,6 +101,8 @@ class Sequential(_Numbered):
                 self.add_module(str(i), module)
 
     def forward(self, input: Any) -> Any:
+        if joins(input):
+            return in_a_row(self._modules.values(), input)
         for module in self._modules.values():
             input = module(input)
         return input

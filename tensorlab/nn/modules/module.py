@@ -125,7 +125,7 @@ class Module(Traversal, Conversion, StateDict, Hooks):
     forward: Callable[..., Any] = _forward_unimplemented
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (
+        if (  # as `_is_hooked`, without a call: every layer comes here
             self._forward_hooks
             or self._forward_pre_hooks
             or self._backward_hooks

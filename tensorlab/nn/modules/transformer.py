@@ -12,6 +12,7 @@ from tensorlab._tensor import Tensor
 from tensorlab.nn import functional as F
 from tensorlab.nn import init
 from tensorlab.nn.functional.attention import canonical_mask
+from tensorlab.nn.modules._activated import activated
 from tensorlab.nn.modules.activation import GELU, ReLU
 from tensorlab.nn.modules.attention import MultiheadAttention
 from tensorlab.nn.modules.container import ModuleList
@@ -68,7 +69,7 @@ class _Layer(Module):
     activation: Callable[[Tensor], Tensor]
 
     def _network(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+        return self.linear2(self.dropout(activated(self.linear1, self.activation, x)))
 
 
 def _attended(

@@ -54,7 +54,7 @@ class Convolutional(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(),
             nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.GroupNorm(4, 16), nn.SiLU(),
-            nn.Conv2d(16, 16, 1, groups=2), nn.Flatten(), nn.Linear(16 * 16, 10),
+            nn.Conv2d(16, 16, 1, groups=2), nn.Flatten(), nn.Linear(16 * 16, 20), nn.ReLU(), nn.Linear(20, 10),
         )  # fmt: skip
 
     def forward(self, images: Any) -> Any:
@@ -99,8 +99,8 @@ def _train(make: Callable[[], Any], seed: int, loss: Any) -> tuple[list[float], 
 @pytest.mark.parametrize(
     ("make", "wanted"),
     [
-        (Transformer, {"embedding_rows", "norm_rows_backward", "attention_by_key", "gelu_backward"}),
-        (Convolutional, {"convolution", "plane_norm", "plane_norm_backward", "relu", "silu_backward"}),
+        (Transformer, {"embedding_rows", "norm_rows_backward", "attention_by_key", "bias_activation"}),
+        (Convolutional, {"convolution", "plane_norm_backward", "bias_activation_backward", "silu_backward"}),
         (Recurrent, {"lstm_step_backward", "gru_step", "gru_step_backward", "softmax_rows"}),
     ],
     ids=lambda v: getattr(v, "__name__", ""),
