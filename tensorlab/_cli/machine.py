@@ -12,12 +12,13 @@ import importlib.util
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from tensorlab.kernels import enabled
-from tensorlab.kernels.threads import run_parts, split
+from tensorlab.kernels.threads import split
 
 __all__ = ["bandwidth", "clock", "limit", "peak_flops", "processor", "use_processor_time"]
 
@@ -63,10 +64,12 @@ def peak_flops(threads: int) -> float | None:
         return None
     from tensorlab.kernels.cpu.native.peak import FLOPS_EACH, multiply_add
 
-    def work(rounds: int) -> None:
-        run_parts(lambda i: multiply_add(rounds, 0.5, 1.0), [(i,) for i in range(threads)])
+    with ThreadPoolExecutor(threads) as pool:
 
-    return _best(work) * FLOPS_EACH * threads
+        def work(rounds: int) -> None:
+            list(pool.map(multiply_add, [rounds] * threads, [0.5] * threads, [1.0] * threads))
+
+        return _best(work) * FLOPS_EACH * threads
 
 
 def bandwidth(threads: int, size: float) -> float:
@@ -82,14 +85,16 @@ def _copied(threads: int, size: int) -> float:
     target = np.empty_like(source)
     parts = split(len(source), threads, 16)
 
-    def part(first: int, last: int, rounds: int) -> None:
+    def part(rounds: int, first: int, last: int) -> None:
         for _ in range(rounds):
             np.copyto(target[first:last], source[first:last])
 
-    def work(rounds: int) -> None:
-        run_parts(part, [(*edges, rounds) for edges in parts])
+    with ThreadPoolExecutor(threads) as pool:
 
-    return _best(work) * size
+        def work(rounds: int) -> None:
+            list(pool.map(part, [rounds] * len(parts), *parts.T.tolist()))
+
+        return _best(work) * size
 
 
 def _best(work: Callable[[int], None]) -> float:

@@ -1,31 +1,23 @@
-"""Threads for kernels: how many, and the workers that run the parts of one computation.
+"""Threads for kernels: how many, and the parts into which a computation is cut for them.
 
-Kernels are compiled code that lets go of Python's lock, so ordinary Python threads run them side by
-side. A computation is cut into parts beforehand, one for each thread; the calling thread does the first
-itself. Parts depend on sizes and the number of threads alone, so results are the same from run to run.
-
-Nothing here survives a fork: a child starts with no workers and makes its own when it needs them.
-When the workers are busy for another thread, a computation runs its parts one after another: there are
-never more running threads than the number asked for, whatever notebooks, loaders or servers do.
+Parts depend on sizes and the number of threads alone, so results are the same from run to run. Who runs
+them is in `cpu.native.team`.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
-import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import SimpleQueue
-from typing import Any
+
+import numpy as np
 
 from tensorlab.kernels.blas import limit_threads
 
 #: Below this many arithmetic operations, waking a second thread costs more than it saves.
 WORTH_A_THREAD = 1_000_000
-
-Part = tuple[int, int]
 
 
 def _allowed() -> int:
@@ -82,54 +74,7 @@ def _granted(group: Path) -> float | None:
         return None
 
 
-class _Workers:
-    """Threads that wait for parts. One computation at a time has them."""
-
-    def __init__(self) -> None:
-        self.free = threading.Lock()
-        self.inboxes: list[SimpleQueue[Any]] = []
-        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
-
-    def ensure(self, count: int) -> None:
-        while len(self.inboxes) < count:
-            inbox: SimpleQueue[Any] = SimpleQueue()
-            name = f"tensorlab-kernels-{len(self.inboxes) + 1}"
-            threading.Thread(target=_serve, args=(inbox, self.done), name=name, daemon=True).start()
-            self.inboxes.append(inbox)
-
-    def retire(self) -> None:
-        """End the threads, each when it is done with its part."""
-        for inbox in self.inboxes:
-            inbox.put(None)
-
-
-def _serve(inbox: SimpleQueue[Any], done: SimpleQueue[BaseException | None]) -> None:
-    while True:
-        task = inbox.get()
-        if task is None:
-            return
-        function, part = task
-        try:
-            function(*part)
-        except BaseException as error:
-            done.put(error)
-        else:
-            done.put(None)
-        # What the part held must not live on while this thread waits.
-        del task, function, part
-
-
-_workers = _Workers()
 _count: int | None = None
-
-
-def _forget_workers() -> None:
-    global _workers
-    _workers = _Workers()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)
 
 
 def get_num_threads() -> int:
@@ -175,47 +120,48 @@ def thread_count(operations: int) -> int:
     return 1 if operations < WORTH_A_THREAD else get_num_threads()
 
 
-def split(total: int, parts: int, unit: int = 1) -> list[Part]:
-    """0…total in at most `parts` nearly equal ranges that begin at multiples of `unit`.
-
-    >>> split(10, 2, 4)
-    [(0, 4), (4, 10)]
-    """
+def _edges(total: int, parts: int, unit: int) -> list[int]:
     units = -(-total // unit)
     parts = max(1, min(parts, units))
-    edges = [units * i // parts * unit for i in range(parts)] + [total]
-    return list(itertools.pairwise(edges))
+    return [units * i // parts * unit for i in range(parts)] + [total]
 
 
-def run_parts(function: Callable[..., None], parts: Sequence[tuple[Any, ...]]) -> None:
-    """Call `function(*part)` for every part, side by side; returns when all are done.
+def _table(rows: list[tuple[int, ...]]) -> np.ndarray:
+    """The parts of a computation as kernels take them, to be kept and given to many."""
+    table = np.array(rows, np.int64)
+    table.flags.writeable = False
+    return table
 
-    An exception in a part is raised here, after the other parts have ended.
+
+@functools.lru_cache(maxsize=4096)
+def split(total: int, parts: int, unit: int = 1) -> np.ndarray:
+    """0…total in at most `parts` nearly equal ranges that begin at multiples of `unit`: (parts, 2).
+
+    >>> split(10, 2, 4).tolist()
+    [[0, 4], [4, 10]]
     """
-    workers = _workers
-    if len(parts) == 1 or workers.free.locked():
-        for part in parts:
-            function(*part)
-        return
-    error: BaseException | None = None
-    sent = 0
-    with workers.free:  # let go wherever Ctrl-C comes
-        try:
-            try:
-                workers.ensure(len(parts) - 1)
-                for inbox, part in zip(workers.inboxes, parts[1:], strict=False):
-                    inbox.put((function, part))
-                    sent += 1
-                function(*parts[0])
-            finally:
-                # Also when the first part failed: the others still write to the caller's arrays.
-                for _ in range(sent):
-                    error = workers.done.get() or error
-        except BaseException as failure:
-            if not isinstance(failure, Exception):
-                # Ctrl-C comes also while waiting: what these workers are still at is not known.
-                _forget_workers()
-                workers.retire()
-            raise
-    if error is not None:
-        raise error
+    return _table(list(itertools.pairwise(_edges(total, parts, unit))))
+
+
+@functools.lru_cache(maxsize=4096)
+def numbered(total: int, parts: int, unit: int = 1) -> np.ndarray:
+    """The same, each with its number in front: (parts, 3).
+
+    >>> numbered(10, 2, 4).tolist()
+    [[0, 0, 4], [1, 4, 10]]
+    """
+    return _table([(i, *part) for i, part in enumerate(split(total, parts, unit).tolist())])
+
+
+@functools.lru_cache(maxsize=4096)
+def blocks(
+    height: int, width: int, down: int, across: int, unit_down: int = 1, unit_across: int = 1
+) -> np.ndarray:
+    """A matrix in at most down × across nearly equal blocks (top, bottom, left, right): (parts, 4).
+
+    >>> blocks(4, 6, 1, 2).tolist()
+    [[0, 4, 0, 3], [0, 4, 3, 6]]
+    """
+    rows = itertools.pairwise(_edges(height, down, unit_down))
+    columns = list(itertools.pairwise(_edges(width, across, unit_across)))
+    return _table([(*row, *column) for row in rows for column in columns])

@@ -335,16 +335,22 @@ def broken(monkeypatch):
     for kernel in (straight._leaky_relu, straight._leaky_relu_back):
         monkeypatch.setattr(kernel, "_can_compile", True)
         monkeypatch.setattr(kernel, "failure", TypeError("no such instruction"))
-        monkeypatch.setitem(straight._FORWARD, "leaky_relu", fails(straight._leaky_relu))
-        monkeypatch.setitem(straight._BACKWARD, "leaky_relu", fails(straight._leaky_relu_back))
+        monkeypatch.setitem(straight._FORWARD, "leaky_relu", Failing(straight._leaky_relu))
+        monkeypatch.setitem(straight._BACKWARD, "leaky_relu", Failing(straight._leaky_relu_back))
 
 
-def fails(kernel):
-    def call(*given):
-        kernel.ready()
+class Failing:
+    """A kernel that is compiled already, as if it were not yet, and could not be."""
+
+    def __init__(self, kernel):
+        self.kernel, self.limits, self.cut = kernel, kernel.limits, kernel.cut
+
+    def ready(self):
+        self.kernel.ready()
         raise AssertionError("it was to fail")
 
-    return call
+    def __call__(self, *given):
+        self.ready()
 
 
 def test_the_generic_path_goes_on_and_a_warning_says_so_once(broken, monkeypatch):
@@ -370,7 +376,7 @@ def test_an_optimizer_goes_on_without_its_kernel(monkeypatch):
     kernel = optim.kernel("sgd")
     monkeypatch.setattr(kernel, "_can_compile", True)
     monkeypatch.setattr(kernel, "failure", TypeError("no such instruction"))
-    monkeypatch.setattr(optim, "kernel", lambda name: fails(kernel))
+    monkeypatch.setattr(optim, "kernel", lambda name: Failing(kernel))
     with pytest.warns(RuntimeWarning, match="optim._sgd"):
         tl.optim.SGD([p], lr=0.5).step()
     assert p.detach().eq(0.5).all()

@@ -108,4 +108,4 @@ def test_the_same_bits(module, work, count, use_threads):
 def test_every_family_is_among_them():
     from tensorlab.kernels.cpu import warm
 
-    assert {*warm.names()} - {"each", "peak"} == {module for module, _ in WORK}
+    assert {*warm.names()} - {"each", "peak", "team"} == {module for module, _ in WORK}

@@ -1,11 +1,10 @@
-"""Threads for kernels: how many, their parts, their failures, forks, and several callers at once."""
+"""Threads for kernels: how many, and the parts of a computation."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -123,78 +122,26 @@ def test_parts_cover_everything_once(total, parts, unit):
     assert len(ranges) <= parts
     assert [i for first, last in ranges for i in range(first, last)] == list(range(total))
     assert all(first % unit == 0 for first, _ in ranges)
+    counted = threads.numbered(total, parts, unit)
+    np.testing.assert_array_equal(counted[:, 0], np.arange(len(ranges)))
+    np.testing.assert_array_equal(counted[:, 1:], ranges)
 
 
-def test_parts_run_in_threads_of_their_own():
-    names = {}
-    both = threading.Barrier(2, timeout=20)
-
-    def part(i):
-        both.wait()
-        names[i] = threading.current_thread().name
-
-    threads.run_parts(part, [(0,), (1,)])
-    assert names[0] == threading.current_thread().name != names[1]
-
-
-@pytest.mark.parametrize("where", [0, 1])
-def test_an_exception_in_a_part_is_raised_after_the_others_ended(where):
-    ended = []
-
-    def part(i):
-        if i == where:
-            raise KeyError("of a part")
-        ended.append(i)
-
-    with pytest.raises(KeyError, match="of a part"):
-        threads.run_parts(part, [(0,), (1,)])
-    assert ended == [1 - where]
-    threads.run_parts(ended.append, [(5,), (6,)])
-    assert sorted(ended[1:]) == [5, 6], "and the workers go on"
+@pytest.mark.parametrize(("down", "across"), [(1, 1), (2, 1), (1, 3), (3, 2), (9, 9)])
+def test_blocks_cover_everything_once(down, across):
+    seen = np.zeros((7, 10), int)
+    parts = threads.blocks(7, 10, down, across, 1, 4)
+    for top, bottom, left, right in parts:
+        seen[top:bottom, left:right] += 1
+        assert left % 4 == 0
+    assert (seen == 1).all()
+    assert len(parts) <= down * across
 
 
-def test_several_callers_at_once():
-    """One has the workers, the others do their parts themselves; all results are right."""
-    totals = [0] * 6
-
-    def caller(n):
-        for _ in range(200):
-            found = [0, 0]
-
-            def part(i, found=found):
-                found[i] = n + i
-
-            threads.run_parts(part, [(0,), (1,)])
-            totals[n] += sum(found)
-
-    callers = [threading.Thread(target=caller, args=(n,)) for n in range(6)]
-    for c in callers:
-        c.start()
-    for c in callers:
-        c.join(timeout=60)
-    assert totals == [200 * (2 * n + 1) for n in range(6)]
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
-def test_a_forked_child_makes_workers_of_its_own():
-    code = """
-import os, sys
-from tensorlab.kernels import threads
-found = []
-threads.run_parts(found.append, [(1,), (2,)])
-child = os.fork()
-if child == 0:
-    more = []
-    threads.run_parts(more.append, [(3,), (4,)])
-    os._exit(0 if sorted(more) == [3, 4] else 1)
-_, status = os.waitpid(child, 0)
-threads.run_parts(found.append, [(5,), (6,)])
-sys.exit(os.waitstatus_to_exitcode(status) or sorted(found) != [1, 2, 5, 6])
-"""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], timeout=60, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+def test_parts_are_made_once_and_cannot_be_changed():
+    assert threads.split(10, 2) is threads.split(10, 2)
+    with pytest.raises(ValueError, match="read-only"):
+        threads.split(10, 2)[0, 0] = 1
 
 
 def run(code, **environment):

@@ -30,6 +30,7 @@ def warm() -> Iterator[tuple[str, list[Exception]]]:
     A module that makes kernels only when each is asked for has a function `warm` that asks for all.
     """
     from tensorlab.kernels.cpu.native.compile import KERNELS
+    from tensorlab.kernels.cpu.native.team import entry_of
 
     for name in names():
         try:
@@ -43,6 +44,8 @@ def warm() -> Iterator[tuple[str, list[Exception]]]:
             if kernel.module == name:
                 try:
                     kernel.ready()
+                    if kernel.runs_in_parts:
+                        entry_of(kernel)
                 except KernelUnavailable as error:
                     failures.append(error)
         yield name, failures

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.each import each
+from tensorlab.kernels.cpu.native.each import each, elementwise
 from tensorlab.kernels.cpu.native.maths import normal, tanh
 
 _f = np.float32
@@ -17,21 +16,21 @@ _ONE_IN = "void(float32[::1], float32[::1])"
 _TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _gelu(x, out):
     for i in range(len(out)):
         below, _ = normal(x[i])
         out[i] = x[i] * below
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _gelu_backward(g, x, out):
     for i in range(len(out)):
         below, density = normal(x[i])
         out[i] = g[i] * (below + x[i] * density)
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _tanh_gelu(x, out):
     for i in range(len(out)):
         v = x[i]
@@ -39,7 +38,7 @@ def _tanh_gelu(x, out):
         out[i] = v * (t + _ONE) * _HALF
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _tanh_gelu_backward(g, x, out):
     for i in range(len(out)):
         v = x[i]
@@ -48,13 +47,13 @@ def _tanh_gelu_backward(g, x, out):
         out[i] = g[i] * ((t + _ONE) * _HALF + v * (_ONE - t * t) * slope * _HALF)
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _relu(x, out):
     for i in range(len(out)):
         out[i] = _ZERO if x[i] < _ZERO else x[i]  # nan and -0.0 stay
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _relu_backward(g, y, out):
     for i in range(len(out)):
         out[i] = g[i] if y[i] > _ZERO else g[i] * _ZERO

@@ -7,14 +7,16 @@ import functools
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 Ints = tuple[int, ...]
 
 
 @compiled(
     "void(float32[:, :, :, ::1], float32[:, :, :, ::1], int64[:, :, :, ::1], int64[:, ::1], int64[:, ::1],"
-    " int64[:, ::1], int64, int64)"
+    " int64[:, ::1], int64, int64)",
+    limits=2,
 )
 def largest(x, out, places, depths, heights, widths, first, last):
     """The largest of every part of volumes first…last and where it is; the first of equals, or the first nan.
@@ -55,8 +57,6 @@ def largest_parts(x: np.ndarray, size: Ints) -> tuple[np.ndarray, np.ndarray]:
     out = np.empty((len(volumes), *none, *size), np.float32)
     places = np.empty(out.shape, np.int64)
     cuts = [_cuts(n, m) for n, m in zip((*none, *whole), (*none, *size), strict=True)]
-    run_parts(
-        lambda first, last: largest(volumes, out, places, *cuts, first, last),
-        split(len(volumes), thread_count(2 * x.size)),
-    )
+    parts = split(len(volumes), thread_count(2 * x.size))
+    run_parts(largest, parts, volumes, out, places, *cuts)
     return out.reshape(*lead, *size), places.reshape(*lead, *size)

@@ -18,8 +18,9 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.gemm import multiply_panels, pack_columns, pack_rows
 from tensorlab.kernels.cpu.native.maths import dot, exp, largest, total
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import split, thread_count
 
 WIDTH = LANES * VECTORS
 BLOCK = 64  # queries
@@ -50,7 +51,8 @@ def _finish_scores(scores, first, count, keys, seen, mask, batch, head, causal, 
 
 @compiled(
     f"void({_HEADS}, {_HEADS}, {_HEADS}, {_SCORES}, {_SCORES}, boolean, float32, {_HEADS}, float64[:, :, ::1],"
-    " int64, int64)"
+    " int64, int64)",
+    limits=2,
 )
 def _forward(query, key, value, mask, dropout, causal, scale, out, normaliser, first, last):
     """The heads first…last, counted through all batches."""
@@ -102,7 +104,8 @@ def _forward(query, key, value, mask, dropout, causal, scale, out, normaliser, f
 
 @compiled(
     f"void({_HEADS}, float64[:, :, ::1], {_HEADS}, {_HEADS}, {_HEADS}, {_HEADS}, float64[:, :, ::1],"
-    f" {_SCORES}, {_SCORES}, boolean, float32, {_HEADS}, {_HEADS}, {_HEADS}, int64, int64)"
+    f" {_SCORES}, {_SCORES}, boolean, float32, {_HEADS}, {_HEADS}, {_HEADS}, int64, int64)",
+    limits=2,
 )
 def _backward(
     g, by_normaliser, query, key, value, output, normaliser, mask, dropout, causal, scale, by_query, by_key, by_value,
@@ -199,10 +202,6 @@ def _three(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x if x.ndim == 3 else x[None])
 
 
-def _each(part: Any, heads: int, work: int) -> None:
-    run_parts(part, split(heads, thread_count(work)))
-
-
 def attention(
     query: np.ndarray,
     key: np.ndarray,
@@ -219,12 +218,8 @@ def attention(
     sums = normaliser if normaliser.ndim == 3 else normaliser[None]
     given = _scores(mask), _scores(dropout)
     number = np.float32(scale)
-
-    def part(first: int, last: int) -> None:
-        _forward(q, k, v, *given, causal, number, result, sums, first, last)
-
-    work = 4 * query.size * key.shape[-2]
-    _each(part, q.shape[0] * q.shape[1], work)
+    parts = split(q.shape[0] * q.shape[1], thread_count(4 * query.size * key.shape[-2]))
+    run_parts(_forward, parts, q, k, v, *given, causal, number, result, sums)
     return out, normaliser
 
 
@@ -239,10 +234,6 @@ def attention_backward(
     along, sums, grad = _three(by_normaliser), _three(normaliser), _four(g)
     given = _scores(mask), _scores(dropout)
     number = np.float32(scale)
-
-    def part(first: int, last: int) -> None:
-        _backward(grad, along, *arrays, sums, *given, causal, number, *results, first, last)
-
-    work = 10 * query.size * key.shape[-2]
-    _each(part, arrays[0].shape[0] * arrays[0].shape[1], work)
+    parts = split(grad.shape[0] * grad.shape[1], thread_count(10 * query.size * key.shape[-2]))
+    run_parts(_backward, parts, grad, along, *arrays, sums, *given, causal, number, *results)
     return found  # type: ignore[return-value]

@@ -171,7 +171,7 @@ class Kept:
     full disk, and its place can be set for all functions of a process only.
     """
 
-    def __init__(self, function: Any, signature: str) -> None:
+    def __init__(self, function: Any, signature: Any) -> None:
         code = function.__code__
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
         what = _CHECKSUM(f"{function.__qualname__} {signature} {cells}".encode() + code.co_code)

@@ -61,13 +61,23 @@ class Kernel(CPUDispatcher):
         KernelUnavailable: it does not compile here; where kernels are called, the generic path goes on.
     """
 
-    def __init__(self, function: Callable[..., Any], signature: str) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        signature: Any,
+        limits: int = 0,
+        cut: int | None = None,
+    ) -> None:
         super().__init__(function, targetoptions=dict(_OPTIONS))
-        self.signature = signature
+        self.signature, self.limits, self.cut = signature, limits, cut
         self.module = function.__module__.rpartition(".")[2]
         self.name = f"{self.module}.{function.__name__}"
         self.failure: Exception | None = None
         self._cache = Kept(function, signature)
+
+    @property
+    def runs_in_parts(self) -> bool:
+        return self.limits > 0 or self.cut is not None
 
     def ready(self) -> None:
         """Compile it, or load it from disk, if that has not been done."""
@@ -100,11 +110,20 @@ class Kernel(CPUDispatcher):
         return super().get_call_template(args, kws)
 
 
-def compiled(signature: str) -> Callable[[Callable[..., Any]], Any]:
-    """Make a function a `Kernel` of this signature."""
+def compiled(
+    signature: str, *, limits: int = 0, cut: int | None = None
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a `Kernel` of this signature.
+
+    The other arguments say how `team.run_parts` tells it which part of a computation to do.
+
+    Args:
+        limits: so many integers, its last arguments, are numbers of the part: where it begins and ends, say.
+        cut: from this argument on, it gets of its flat arrays what is between the two numbers of the part.
+    """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        kernel = Kernel(function, signature)
+        kernel = Kernel(function, signature, limits, cut)
         KERNELS.append(kernel)
         return kernel
 

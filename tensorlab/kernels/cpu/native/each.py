@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
+
+__all__ = ["each", "elementwise"]
+
+
+def elementwise(signature: str) -> Callable[[Callable[..., Any]], Any]:
+    """Make a function a kernel for `each`: all its arrays are flat, and what it writes is the last of them."""
+    return compiled(signature, cut=0)
 
 
 def each(kernel: Any, work: int, *arrays: np.ndarray, numbers: tuple[Any, ...] = ()) -> np.ndarray:
     """`kernel(*arrays, out, *numbers)` on flat pieces; `work` is its operations for each element."""
     out = np.empty(arrays[0].shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
-    threads = thread_count(work * out.size)
-    if threads == 1:
-        kernel(*flat, *numbers)
-        return out
     # Whole cache lines to each thread.
-    run_parts(
-        lambda first, last: kernel(*(a[first:last] for a in flat), *numbers),
-        split(out.size, threads, 16),
-    )
+    run_parts(kernel, split(out.size, thread_count(work * out.size), 16), *flat, *numbers)
     return out

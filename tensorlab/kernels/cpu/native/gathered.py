@@ -37,6 +37,7 @@ from tensorlab.kernels.cpu.native.gathered_tables import (
     sums_of,
 )
 from tensorlab.kernels.cpu.native.tables import Ints, images_of, round_up
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import (
     LANES,
     ROWS,
@@ -46,7 +47,7 @@ from tensorlab.kernels.cpu.native.tile import (
     tile,
     transpose_block,
 )
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import numbered, split, thread_count
 
 WIDTH = LANES * VECTORS
 DEPTH = 256  # of a block, in k: what is read of both operands before a tile is put away
@@ -166,7 +167,8 @@ _TABLES = "int64[::1], int64[::1], int64[:, ::1], int64[::1], int64[::1], int64[
 
 
 @compiled(
-    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], {_TABLES}, int64, int64)"
+    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[:, ::1], {_TABLES}, int64, int64)",
+    limits=2,
 )
 def correlate(
     x, out, plus, panels, starts, to, segments, edges, where, taps, rows_to, images, step, most, first, last
@@ -216,14 +218,16 @@ def correlate(
 
 
 @compiled(
-    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], int64, int64, int64[::1], {_TABLES}, int64,"
-    " int64, int64, int64, int64, int64)"
+    f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64[::1], {_TABLES},"
+    " int64, int64, int64, int64, int64, int64, int64)",
+    limits=7,
 )
 def add_products(
-    x, y, sums, wide, per_channel, sums_to, starts, to, segments, edges, where, taps, rows_to, images, step,
-    most, first, last, first_group, last_group, top, bottom,
+    x, y, all_sums, wide, per_channel, sums_to, starts, to, segments, edges, where, taps, rows_to, images, step,
+    most, number, first, last, first_group, last_group, top, bottom,
 ):  # fmt: skip
     """sums[g, k · wide + o] += Σₚ x[startₚ + where[k]] · y[o, p] over blocks, for some groups and taps."""
+    sums = all_sums[number]
     groups = len(sums)
     within, per_group = x.shape[1] // groups, y.shape[1] // groups
     pixels = y.shape[2]
@@ -279,14 +283,7 @@ def _correlate(
     x: np.ndarray, out: np.ndarray, plus: np.ndarray, panels: np.ndarray, tables: Tables, work: int
 ) -> None:
     blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
-    threads = thread_count(work)
-    if threads == 1:
-        correlate(x, out, plus, panels, *tables, 0, blocks)
-    else:
-        run_parts(
-            lambda first, last: correlate(x, out, plus, panels, *tables, first, last),
-            split(blocks, threads),
-        )
+    run_parts(correlate, split(blocks, thread_count(work)), x, out, plus, panels, *tables)
 
 
 def forward(
@@ -357,18 +354,15 @@ def by_weight(
     sums_to = sums_of(depth, wide)
     rows = len(sums_to)
     if groups >= threads > 1:
-        parts = [(0, 0, blocks, *part, 0, rows) for part in split(groups, threads)]
+        found = [(0, 0, blocks, *part, 0, rows) for part in split(groups, threads)]
     elif depth * threads > blocks * PIXELS:
-        parts = [(0, 0, blocks, 0, groups, *part) for part in split(rows, threads, ROWS)]
+        found = [(0, 0, blocks, 0, groups, *part) for part in split(rows, threads, ROWS)]
     else:
-        parts = [(i, *part, 0, groups, 0, rows) for i, part in enumerate(split(blocks, threads))]
-    sums = np.zeros((1 + parts[-1][0], groups, (depth + 1) * wide), np.float32)
+        found = [(*part, 0, groups, 0, rows) for part in numbered(blocks, threads)]
+    parts = np.array(found)
+    sums = np.zeros((1 + parts[-1, 0], groups, (depth + 1) * wide), np.float32)
     images, planes = images_of(x), np.ascontiguousarray(y).reshape(*y.shape[:2], -1)
-
-    def part(number: int, *limits: int) -> None:
-        add_products(images, planes, sums[number], wide, area, sums_to, *tables, *limits)
-
-    run_parts(part, parts)
+    run_parts(add_products, parts, images, planes, sums, wide, area, sums_to, *tables)
     total = sums[0]
     for more in sums[1:]:
         total += more

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import (
     LANES,
     ROWS,
@@ -25,7 +26,7 @@ from tensorlab.kernels.cpu.native.tile import (
     tile,
     transpose_block,
 )
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import blocks, split, thread_count
 
 __all__ = ["matmul", "matmul_batch"]
 
@@ -182,7 +183,8 @@ def multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room):
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64)"
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64)",
+    limits=4,
 )
 def multiply(a, b, c, bias, top, bottom, left, right):
     """`multiply_block` with rooms of its own."""
@@ -192,7 +194,9 @@ def multiply(a, b, c, bias, top, bottom, left, right):
     multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room)
 
 
-@compiled("void(float32[:, :, :, :], float32[:, :, :, :], float32[:, :, ::1], int64, int64)")
+@compiled(
+    "void(float32[:, :, :, :], float32[:, :, :, :], float32[:, :, ::1], int64, int64)", limits=2
+)
 def multiply_many(a, b, c, first, last):
     """c[i] = a[i] · b[i] for i from first to last, counted over both leading dimensions of a and b."""
     inner, depth = a.shape[1], min(DEPTH, a.shape[3])
@@ -213,10 +217,8 @@ def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if k == 0:
         out[...] = 0
     elif out.size:
-        run_parts(
-            lambda first, last: multiply_many(a, b, out, first, last),
-            split(count, thread_count(2 * count * m * n * k)),
-        )
+        parts = split(count, thread_count(2 * count * m * n * k))
+        run_parts(multiply_many, parts, a, b, out)
     return out.reshape(*a.shape[:2], m, n)
 
 
@@ -236,16 +238,6 @@ def matmul(
         return out
     plus = _NO_BIAS if bias is None else np.ascontiguousarray(bias)
     threads = thread_count(2 * m * n * k)
-    if threads == 1:
-        multiply(a, b, out, plus, 0, m, 0, n)
-    elif m >= n:
-        run_parts(
-            lambda first, last: multiply(a, b, out, plus, first, last, 0, n),
-            split(m, threads, ROWS),
-        )
-    else:
-        run_parts(
-            lambda first, last: multiply(a, b, out, plus, 0, m, first, last),
-            split(n, threads, WIDTH),
-        )
+    down, across = (threads, 1) if m >= n else (1, threads)
+    run_parts(multiply, blocks(m, n, down, across, ROWS, WIDTH), a, b, out, plus)
     return out

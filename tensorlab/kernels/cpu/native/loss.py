@@ -6,14 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.each import each
-from tensorlab.kernels.cpu.native.maths import exp, log1p, sigmoid, total
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.each import each, elementwise
+from tensorlab.kernels.cpu.native.maths import exp, log1p, sigmoid
+from tensorlab.kernels.cpu.native.reduce import add_sum
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import numbered, split, thread_count
 
 _ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
-#: Losses that are computed before they are added, and those added in float32, as the cache has them.
-CHUNK, BLOCK = 65_536, 2_048
+#: Losses that a thread computes before it adds them, as its cache has them.
+CHUNK = 65_536
 
 _VALUES = "void(float32[::1], float32[::1], float32[::1])"
 _VALUES_WITH = "void(float32[::1], float32[::1], float32[::1], float32)"
@@ -21,34 +22,26 @@ _SLOPES = "void(float32[::1], float32[::1], float32[::1], float32)"
 _SLOPES_WITH = "void(float32[::1], float32[::1], float32[::1], float32, float32)"
 
 
-@compiled("float64(float32[::1])")
-def _sum(values):
-    found = 0.0
-    for start in range(0, len(values), BLOCK):
-        found += total(values[start : start + BLOCK])
-    return found
-
-
-@compiled(_VALUES)
+@elementwise(_VALUES)
 def _mse(x, y, out):
     for i in range(len(out)):
         away = x[i] - y[i]
         out[i] = away * away
 
 
-@compiled(_SLOPES)
+@elementwise(_SLOPES)
 def _mse_slope(x, y, out, g):
     for i in range(len(out)):
         out[i] = g * (_TWO * (x[i] - y[i]))
 
 
-@compiled(_VALUES)
+@elementwise(_VALUES)
 def _l1(x, y, out):
     for i in range(len(out)):
         out[i] = abs(x[i] - y[i])
 
 
-@compiled(_SLOPES)
+@elementwise(_SLOPES)
 def _l1_slope(x, y, out, g):
     for i in range(len(out)):
         away = x[i] - y[i]
@@ -56,7 +49,7 @@ def _l1_slope(x, y, out, g):
         out[i] = g * sign
 
 
-@compiled(_VALUES_WITH)
+@elementwise(_VALUES_WITH)
 def _smooth_l1(x, y, out, beta):
     factor = _HALF / beta if beta > _ZERO else _ZERO
     for i in range(len(out)):
@@ -64,7 +57,7 @@ def _smooth_l1(x, y, out, beta):
         out[i] = size * size * factor if size < beta else size - _HALF * beta
 
 
-@compiled(_SLOPES_WITH)
+@elementwise(_SLOPES_WITH)
 def _smooth_l1_slope(x, y, out, g, beta):
     for i in range(len(out)):
         away = x[i] - y[i]
@@ -72,14 +65,14 @@ def _smooth_l1_slope(x, y, out, g, beta):
         out[i] = g * (away / beta if abs(away) < beta else sign)
 
 
-@compiled(_VALUES_WITH)
+@elementwise(_VALUES_WITH)
 def _huber(x, y, out, delta):
     for i in range(len(out)):
         size = abs(x[i] - y[i])
         out[i] = size * size * _HALF if size <= delta else (size - _HALF * delta) * delta
 
 
-@compiled(_SLOPES_WITH)
+@elementwise(_SLOPES_WITH)
 def _huber_slope(x, y, out, g, delta):
     for i in range(len(out)):
         away = x[i] - y[i]
@@ -88,27 +81,27 @@ def _huber_slope(x, y, out, g, delta):
         out[i] = g * far
 
 
-@compiled(_VALUES)
+@elementwise(_VALUES)
 def _with_logits(x, y, out):
     for i in range(len(out)):
         v = x[i]
         out[i] = (_ONE - y[i]) * v + ((_ZERO if v > _ZERO else -v) + log1p(exp(-abs(v))))
 
 
-@compiled(_SLOPES)
+@elementwise(_SLOPES)
 def _with_logits_slope(x, y, out, g):
     for i in range(len(out)):
         out[i] = g * (sigmoid(x[i]) - y[i])
 
 
-@compiled(_VALUES)
+@elementwise(_VALUES)
 def _soft_margin(x, y, out):
     for i in range(len(out)):
         v = x[i] * y[i]
         out[i] = (_ZERO if v > _ZERO else -v) + log1p(exp(-abs(v)))
 
 
-@compiled(_SLOPES)
+@elementwise(_SLOPES)
 def _soft_margin_slope(x, y, out, g):
     for i in range(len(out)):
         out[i] = g * (-y[i] * sigmoid(-x[i] * y[i]))
@@ -129,18 +122,13 @@ def loss(name: str, x: np.ndarray, y: np.ndarray, how: str, *numbers: float) -> 
     if how == "none":
         return each(kernel, work, x, y, numbers=numbers)
     a, b = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1)
-    parts = split(x.size, thread_count(work * x.size), 16)
-    sums = np.zeros(len(parts))
-
-    def part(number: int, first: int, last: int) -> None:
-        room = np.empty(min(CHUNK, last - first), np.float32)
-        for start in range(first, last, CHUNK):
-            end = min(start + CHUNK, last)
-            values = room[: end - start]
-            kernel(a[start:end], b[start:end], values, *numbers)
-            sums[number] += _sum(values)
-
-    run_parts(part, [(number, *p) for number, p in enumerate(parts)])
+    threads = thread_count(work * x.size)
+    room, sums = np.empty(min(CHUNK * threads, x.size), np.float32), np.zeros(threads)
+    for start in range(0, x.size, CHUNK * threads):
+        here, there = a[start : start + len(room)], b[start : start + len(room)]
+        values = room[: len(here)]
+        run_parts(kernel, split(len(here), threads, 16), here, there, values, *numbers)
+        run_parts(add_sum, numbered(len(here), threads, 16), values, sums)
     whole = sums.sum()
     return np.asarray(whole / x.size if how == "mean" else whole, np.float32)
 

@@ -16,13 +16,15 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import centred_dot, centred_square, total
-from tensorlab.kernels.threads import Part, run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import numbered, split, thread_count
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 @compiled(
-    "void(float32[:, ::1], float32[::1], float32[::1], float32, boolean, float32[:, ::1], int64, int64)"
+    "void(float32[:, ::1], float32[::1], float32[::1], float32, boolean, float32[:, ::1], int64, int64)",
+    limits=2,
 )
 def _rows(x, weight, bias, eps, centre, out, first, last):
     n = x.shape[1]
@@ -35,11 +37,13 @@ def _rows(x, weight, bias, eps, centre, out, first, last):
 
 
 @compiled(
-    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32, boolean, float32[:, ::1], float32[::1],"
-    " float32[::1], int64, int64)"
+    "void(float32[:, ::1], float32[:, ::1], float32[::1], float32, boolean, float32[:, ::1], float32[:, ::1],"
+    " float32[:, ::1], int64, int64, int64)",
+    limits=3,
 )
-def _rows_back(g, x, weight, eps, centre, out, by_weight, by_bias, first, last):
+def _rows_back(g, x, weight, eps, centre, out, by_weights, by_biases, number, first, last):
     n = x.shape[1]
+    by_weight, by_bias = by_weights[number], by_biases[number]
     count = np.float32(n)
     h = np.empty(n, np.float32)
     for r in range(first, last):
@@ -57,7 +61,9 @@ def _rows_back(g, x, weight, eps, centre, out, by_weight, by_bias, first, last):
             by_bias[j] += s
 
 
-@compiled("void(float32[:, ::1], int64, int64, int64, float32[::1], float32[::1], int64, int64)")
+@compiled(
+    "void(float32[:, ::1], int64, int64, int64, float32[::1], float32[::1], int64, int64)", limits=2
+)
 def _moments(x, apart, stride, count, mean, variance, first, last):
     """Mean and variance of groups: `count` rows, `stride` apart, that of the next group `apart`."""
     n = count * x.shape[1]
@@ -74,7 +80,8 @@ def _moments(x, apart, stride, count, mean, variance, first, last):
 
 @compiled(
     "void(float32[:, ::1], int64, int64, int64, float32[::1], float32[::1], float32[::1], float32[::1], float32,"
-    " boolean, float32[:, ::1], int64, int64)"
+    " boolean, float32[:, ::1], int64, int64)",
+    limits=2,
 )
 def _pieces(x, apart, stride, count, mean, variance, weight, bias, eps, known, out, first, last):
     channels = len(weight)
@@ -93,7 +100,8 @@ def _pieces(x, apart, stride, count, mean, variance, weight, bias, eps, known, o
 
 @compiled(
     "void(float32[:, ::1], float32[:, ::1], int64, int64, int64, float32[::1], float32[::1], float32[::1],"
-    " float32, boolean, float32[:, ::1], float32[::1], float32[::1], int64, int64)"
+    " float32, boolean, float32[:, ::1], float32[::1], float32[::1], int64, int64)",
+    limits=2,
 )
 def _pieces_back(
     g, x, apart, stride, count, mean, variance, weight, eps, known, out, dots, sums, first, last
@@ -122,7 +130,7 @@ def _pieces_back(
                 result[j] = (slope[j] * factor - (row[j] - middle) * by_unit - less) * scale
 
 
-@compiled("void(float32[:, ::1], float32[::1], float32[::1], int64, int64)")
+@compiled("void(float32[:, ::1], float32[::1], float32[::1], int64, int64)", limits=2)
 def _column_moments(x, mean, variance, first, last):
     """Mean and variance of the columns first…last."""
     n = float(len(x))
@@ -146,7 +154,8 @@ def _column_moments(x, mean, variance, first, last):
 
 @compiled(
     "void(float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], float32, float32[:, ::1],"
-    " int64, int64)"
+    " int64, int64)",
+    limits=2,
 )
 def _columns(x, mean, variance, weight, bias, eps, out, first, last):
     middle, plus = mean[first:last], bias[first:last]
@@ -161,7 +170,8 @@ def _columns(x, mean, variance, weight, bias, eps, out, first, last):
 
 @compiled(
     "void(float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32[::1], float32, float32[:, ::1],"
-    " float32[::1], float32[::1], int64, int64)"
+    " float32[::1], float32[::1], int64, int64)",
+    limits=2,
 )
 def _columns_back(g, x, mean, variance, weight, eps, out, dots, sums, first, last):
     """The gradient by x; for each column, in `dots`, Σ g · x̂, and in `sums` Σ g."""
@@ -218,11 +228,8 @@ def rows(x: np.ndarray, n: int, weight: Any, bias: Any, eps: float, centre: bool
     matrix = np.ascontiguousarray(x).reshape(-1, n)
     out = np.empty(matrix.shape, np.float32)
     w, b = _or_all(weight, n, 1), _or_all(bias, n, -0.0)  # adding -0.0 changes no number
-
-    def part(first: int, last: int) -> None:
-        _rows(matrix, w, b, eps, centre, out, first, last)
-
-    run_parts(part, split(len(matrix), thread_count(8 * x.size)))
+    parts = split(len(matrix), thread_count(8 * x.size))
+    run_parts(_rows, parts, matrix, w, b, eps, centre, out)
     return out.reshape(x.shape)
 
 
@@ -233,15 +240,9 @@ def rows_backward(
     slope, matrix = np.ascontiguousarray(g).reshape(-1, n), np.ascontiguousarray(x).reshape(-1, n)
     out = np.empty(matrix.shape, np.float32)
     w = _or_all(weight, n, 1)
-    parts = split(len(matrix), thread_count(16 * x.size))
+    parts = numbered(len(matrix), thread_count(16 * x.size))
     by_weight, by_bias = np.zeros((2, len(parts), n), np.float32)
-
-    def part(number: int, first: int, last: int) -> None:
-        _rows_back(
-            slope, matrix, w, eps, centre, out, by_weight[number], by_bias[number], first, last
-        )
-
-    run_parts(part, [(number, *p) for number, p in enumerate(parts)])
+    run_parts(_rows_back, parts, slope, matrix, w, eps, centre, out, by_weight, by_bias)
     if len(parts) == 1:
         return out.reshape(x.shape), by_weight[0], by_bias[0]
     return out.reshape(x.shape), by_weight.sum(axis=0), by_bias.sum(axis=0)
@@ -252,7 +253,7 @@ def _as_pieces(x: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(x).reshape(x.shape[0] * x.shape[1], -1)
 
 
-def _parts(how: Groups, work: int) -> list[Part]:
+def _parts(how: Groups, work: int) -> np.ndarray:
     return split(how.groups, thread_count(work))
 
 
@@ -267,10 +268,7 @@ def moments(x: np.ndarray, how: Groups) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of each group, each (groups, 1)."""
     matrix = _as_pieces(x)
     mean, variance = np.empty((2, how.groups), np.float32)
-    run_parts(
-        lambda first, last: _moments(matrix, *how[1:], mean, variance, first, last),
-        _parts(how, 4 * x.size),
-    )
+    run_parts(_moments, _parts(how, 4 * x.size), matrix, *how[1:], mean, variance)
     return mean[:, None], variance[:, None]
 
 
@@ -283,11 +281,8 @@ def pieces(
     mean, variance = _statistics(how, known)
     w, b = _or_all(weight, x.shape[1], 1), _or_all(bias, x.shape[1], -0.0)
     done = known is not None
-
-    def part(first: int, last: int) -> None:
-        _pieces(matrix, *how[1:], mean, variance, w, b, eps, done, out, first, last)
-
-    run_parts(part, _parts(how, 4 * x.size))
+    given = (matrix, *how[1:], mean, variance, w, b, eps, done, out)
+    run_parts(_pieces, _parts(how, 4 * x.size), *given)
     return out.reshape(x.shape)
 
 
@@ -301,18 +296,13 @@ def pieces_backward(
     w = _or_all(weight, x.shape[1], 1)
     done = known is not None
     dots, sums = np.empty((2, len(matrix)), np.float32)
-
-    def part(first: int, last: int) -> None:
-        _pieces_back(
-            slope, matrix, *how[1:], mean, variance, w, eps, done, out, dots, sums, first, last
-        )
-
-    run_parts(part, _parts(how, 10 * x.size))
+    given = (slope, matrix, *how[1:], mean, variance, w, eps, done, out, dots, sums)
+    run_parts(_pieces_back, _parts(how, 10 * x.size), *given)
     by_weight, by_bias = (s.reshape(x.shape[:2]).sum(axis=0) for s in (dots, sums))
     return out.reshape(x.shape), by_weight, by_bias
 
 
-def _column_parts(x: np.ndarray, work: int) -> list[Part]:
+def _column_parts(x: np.ndarray, work: int) -> np.ndarray:
     return split(x.shape[1], thread_count(work * x.size), 16)
 
 
@@ -320,10 +310,7 @@ def column_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of each column of (N, C), each (C, 1)."""
     matrix = np.ascontiguousarray(x)
     mean, variance = np.empty((2, x.shape[1]), np.float32)
-    run_parts(
-        lambda first, last: _column_moments(matrix, mean, variance, first, last),
-        _column_parts(x, 4),
-    )
+    run_parts(_column_moments, _column_parts(x, 4), matrix, mean, variance)
     return mean[:, None], variance[:, None]
 
 
@@ -333,11 +320,7 @@ def columns(x: np.ndarray, weight: Any, bias: Any, eps: float, known: Any) -> np
     out = np.empty(x.shape, np.float32)
     mean, variance = (np.ascontiguousarray(m).reshape(-1) for m in known or column_moments(x))
     w, b = _or_all(weight, x.shape[1], 1), _or_all(bias, x.shape[1], -0.0)
-
-    def part(first: int, last: int) -> None:
-        _columns(matrix, mean, variance, w, b, eps, out, first, last)
-
-    run_parts(part, _column_parts(x, 4))
+    run_parts(_columns, _column_parts(x, 4), matrix, mean, variance, w, b, eps, out)
     return out
 
 
@@ -350,9 +333,6 @@ def columns_backward(
     mean, variance = (np.ascontiguousarray(m).reshape(-1) for m in known or column_moments(x))
     w = _or_all(weight, x.shape[1], 1)
     dots, sums = np.empty((2, x.shape[1]), np.float32)
-
-    def part(first: int, last: int) -> None:
-        _columns_back(slope, matrix, mean, variance, w, eps, out, dots, sums, first, last)
-
-    run_parts(part, _column_parts(x, 10))
+    given = (slope, matrix, mean, variance, w, eps, out, dots, sums)
+    run_parts(_columns_back, _column_parts(x, 10), *given)
     return out, dots, sums

@@ -16,7 +16,8 @@ import numpy as np
 from numba import njit
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 __all__ = ["NAMES", "advance", "kernel", "warm"]
 
@@ -254,7 +255,7 @@ def kernel(name: str) -> Any:
     """The compiled update of one of NAMES: `kernel(settings, p, g, *buffers)`."""
     function, buffers = _UPDATES[name]
     array = "float32[::1]"
-    return compiled(f"void({', '.join([array] * (3 + buffers))})")(function)
+    return compiled(f"void({', '.join([array] * (3 + buffers))})", cut=1)(function)
 
 
 def warm() -> None:
@@ -265,15 +266,6 @@ def warm() -> None:
 
 def advance(name: str, settings: tuple[float, ...], arrays: list[np.ndarray]) -> None:
     """One step of the parameters arrays[0] by the gradients arrays[1]; the others are buffers."""
-    step = kernel(name)
-    numbers = np.array(settings, np.float32)
     count = arrays[0].size
-    threads = thread_count(WORK * count)
-    if threads == 1:
-        step(numbers, *arrays)
-        return
-
-    def part(first: int, last: int) -> None:
-        step(numbers, *(a[first:last] for a in arrays))
-
-    run_parts(part, split(count, threads, 16))  # whole cache lines to each thread
+    parts = split(count, thread_count(WORK * count), 16)  # whole cache lines to each thread
+    run_parts(kernel(name), parts, np.array(settings, np.float32), *arrays)

@@ -33,6 +33,7 @@ from tensorlab.kernels.cpu.native.layout import (
     rows_to,
 )
 from tensorlab.kernels.cpu.native.tables import Ints, by_phases, grid, images_of, round_up, steps_of
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import (
     LANES,
     VECTORS,
@@ -42,7 +43,7 @@ from tensorlab.kernels.cpu.native.tile import (
     merge_row,
     tile,
 )
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import numbered, split, thread_count
 
 HIGH = 4  # channels of the result side by side, if there is more than one
 LONG, WIDTH = 4 * LANES, VECTORS * LANES  # pixels of one channel, and of HIGH
@@ -56,20 +57,23 @@ _dots = dots(TAPS)
 
 @compiled(
     f"void(float32[:, :, :, ::1], float32[:, :, :, ::1], float32[:, ::1], float32[:, ::1], {LAYOUT}, int64[::1],"
-    " int64[::1], int64[:, ::1], int64[:, ::1], int64, int64, int64, int64, float32[::1], float32[:, :, ::1])"
+    " int64[::1], int64[:, ::1], int64[:, ::1], int64, int64, int64, int64, int64, int64)",
+    limits=2,
 )
 def correlate(
-    x, out, plus, panels, to, left, stride, apart, line, step, starts, taps, phases, rows, pixels, spread, first,
-    last, room, found,
+    x, out, plus, panels, to, left, stride, apart, line, step, starts, taps, phases, rows, pixels, spread, high,
+    wide, first, last,
 ):  # fmt: skip
     """The groups first…last of `out`, counted over the images.
 
     phases: for each, the rows of the result that it makes (from … to in `rows`), the first column of the
     result and how many, `spread` apart, and the first found. rows: those of the result, and where found.
+    high, wide: the channels and the pixels that are computed, in whole tiles.
     """
     groups = len(plus)
     within, per_group = x.shape[1] // groups, out.shape[1] // groups
-    high = found.shape[1]
+    room = np.zeros(within * step + LONG + WIDTH, np.float32)
+    found = np.empty((2, high, wide), np.float32)
     flat = out.reshape(-1)
     for unit in range(first, last):
         image, g = unit // groups, unit % groups
@@ -139,17 +143,20 @@ def correlate(
 
 
 @compiled(
-    f"void(float32[:, :, :, ::1], float32[:, :, :, ::1], float32[:, :, ::1], {LAYOUT}, int64[::1], int64[:, ::1],"
-    " int64, int64, int64, int64, float32[::1], float32[:, ::1])"
+    f"void(float32[:, :, :, ::1], float32[:, :, :, ::1], float32[:, :, :, ::1], {LAYOUT}, int64[::1],"
+    " int64[:, ::1], int64, int64, int64, int64, int64, int64)",
+    limits=5,
 )
 def add_products(
-    x, y, sums, to, left, stride, apart, line, step, starts, rows, first, last, first_group, last_group, room,
-    lines,
+    x, y, all_sums, to, left, stride, apart, line, step, starts, rows, pixels, number, first, last, first_group,
+    last_group,
 ):  # fmt: skip
     """sums[g, o, k] += Σₚ y[o, p] · x[startₖ + p] over images first…last, for groups of channels."""
-    groups = len(sums)
+    sums = all_sums[number]
+    groups, taps = len(sums), sums.shape[2]
     within, per_group = x.shape[1] // groups, y.shape[1] // groups
-    taps = sums.shape[2]
+    room = np.zeros(within * step + LANES, np.float32)
+    lines = np.zeros((per_group, (pixels + LANES - 1) // LANES * LANES), np.float32)
     few = np.empty(TAPS, np.float32)
     for image in range(first, last):
         for g in range(first_group, last_group):
@@ -238,15 +245,9 @@ def _correlate(
         plus[...] = bias.reshape(groups, -1)
     high = 1 if per_group == 1 else round_up(per_group, HIGH)
     wide = round_up(tables.pixels, LONG if high == 1 else WIDTH)
-
-    def part(first: int, last: int) -> None:
-        room = np.zeros(x.shape[1] // groups * tables.layout.step + LONG + WIDTH, np.float32)
-        found = np.empty((2, high, wide), np.float32)
-        correlate(
-            x, out, plus, panels, *tables.layout, *tables[1:], spread, first, last, room, found
-        )
-
-    run_parts(part, split(len(x) * groups, thread_count(work)))
+    parts = split(len(x) * groups, thread_count(work))
+    given = (x, out, plus, panels, *tables.layout, *tables[1:], spread, high, wide)
+    run_parts(correlate, parts, *given)
 
 
 def forward(
@@ -297,28 +298,12 @@ def by_weight(
     starts = np.concatenate([tables.starts, np.repeat(tables.starts[-1:], -taps % TAPS)])
     threads = thread_count(2 * y.size * taps)
     if groups >= threads:
-        parts = [(0, 0, len(x), *part) for part in split(groups, threads)]
+        parts = np.array([(0, 0, len(x), *part) for part in split(groups, threads)])
     else:
-        parts = [(i, *part, 0, groups) for i, part in enumerate(split(len(x), threads))]
-    sums = np.zeros((1 + parts[-1][0], groups, per_group, taps), np.float32)
-    images, lines_of = images_of(x), images_of(y)
-
-    def part(number: int, *limits: int) -> None:
-        room = np.zeros(within * tables.layout.step + LANES, np.float32)
-        lines = np.zeros((per_group, round_up(tables.pixels, LANES)), np.float32)
-        add_products(
-            images,
-            lines_of,
-            sums[number],
-            *tables.layout,
-            starts,
-            tables.rows,
-            *limits,
-            room,
-            lines,
-        )
-
-    run_parts(part, parts)
+        parts = np.array([(*part, 0, groups) for part in numbered(len(x), threads)])
+    sums = np.zeros((1 + parts[-1, 0], groups, per_group, taps), np.float32)
+    given = (images_of(x), images_of(y), sums, *tables.layout, starts, tables.rows, tables.pixels)
+    run_parts(add_products, parts, *given)
     total = sums[0]
     for more in sums[1:]:
         total += more

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import at, copy_row
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import split, thread_count
 
 
-@compiled("void(float32[:, :, ::1], float32[:, :, ::1], int64[:, :, ::1], boolean, int64, int64)")
+@compiled(
+    "void(float32[:, :, ::1], float32[:, :, ::1], int64[:, :, ::1], boolean, int64, int64)",
+    limits=2,
+)
 def halves(x, out, places, find, first, last):
     """2 × 2 windows side by side in an even width: the largest, and its place if `find`.
 
@@ -54,7 +58,9 @@ def halves(x, out, places, find, first, last):
             copy_row(at(best, 0), at(out, plane * rows * columns), rows * columns, zero)
 
 
-@compiled("void(float32[:, ::1], int64[:, ::1], float32[:, ::1], boolean[::1], int64, int64)")
+@compiled(
+    "void(float32[:, ::1], int64[:, ::1], float32[:, ::1], boolean[::1], int64, int64)", limits=2
+)
 def scatter(g, places, out, outside, first, last):
     """Each plane of `out` is zero but for the gradients added at their places.
 
@@ -72,10 +78,6 @@ def scatter(g, places, out, outside, first, last):
                 outside[0] = True
 
 
-def _each(part: Any, planes: int, work: int) -> None:
-    run_parts(part, split(planes, thread_count(work)))
-
-
 def _halved(x: np.ndarray, count: Any, kind: Any) -> tuple[np.ndarray, np.ndarray]:
     """Planes of x, and room for the results of this kind."""
     planes = np.ascontiguousarray(x).reshape(-1, *x.shape[-2:])
@@ -86,7 +88,7 @@ def max_pool(x: np.ndarray, count: Any) -> np.ndarray:
     """The largest of all 2 × 2 windows side by side of x (…, rows, columns), of which columns are even."""
     planes, out = _halved(x, count, np.float32)
     none = np.empty((0, 0, 0), np.int64)
-    _each(lambda a, b: halves(planes, out, none, False, a, b), len(planes), 8 * out.size)
+    run_parts(halves, split(len(planes), thread_count(8 * out.size)), planes, out, none, False)
     return out.reshape(*x.shape[:-2], *count)
 
 
@@ -94,7 +96,7 @@ def max_pool_positions(x: np.ndarray, count: Any) -> np.ndarray:
     """Where the largest of these windows are, counted within each image."""
     planes, out = _halved(x, count, np.int64)
     sizes = np.empty(out.shape, np.float32)
-    _each(lambda a, b: halves(planes, sizes, out, True, a, b), len(planes), 16 * out.size)
+    run_parts(halves, split(len(planes), thread_count(16 * out.size)), planes, sizes, out, True)
     return out.reshape(*x.shape[:-2], *count)
 
 
@@ -105,5 +107,5 @@ def pool_scatter(g: np.ndarray, places: np.ndarray, size: Any) -> Any:
     rows = np.ascontiguousarray(g).reshape(len(out), -1)
     where = np.ascontiguousarray(places).reshape(len(out), -1)
     outside = np.zeros(1, np.bool_)
-    _each(lambda a, b: scatter(rows, where, out, outside, a, b), len(out), out.size)
+    run_parts(scatter, split(len(out), thread_count(out.size)), rows, where, out, outside)
     return NotImplemented if outside[0] else out.reshape(*lead, *size)

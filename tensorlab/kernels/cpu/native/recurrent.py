@@ -23,8 +23,9 @@ from tensorlab.kernels.cpu.native.gemm import (
     pack_rows,
 )
 from tensorlab.kernels.cpu.native.maths import sigmoid, tanh
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import numbered, split, thread_count
 
 WIDTH = LANES * VECTORS
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -71,7 +72,8 @@ def _pass_on(by_gates, h_panels, x_panels, by_h, by_x, sums, first, last, add, r
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, :], float32[:, ::1], float32[:, ::1], int64, int64)"
+    "void(float32[:, :], float32[:, :], float32[:, :], float32[:, ::1], float32[:, ::1], int64, int64)",
+    limits=2,
 )
 def _of_weights(by_gates, h, x, by_w_hh, by_w_ih, top, bottom):
     """by_gates · h and by_gates · x, rows top to bottom of each: two products for one packing."""
@@ -100,7 +102,8 @@ def _of_weights(by_gates, h, x, by_w_hh, by_w_ih, top, bottom):
 
 @compiled(
     "void(float32[:, :, :], float32[:, ::1], float32[:, ::1], float32[::1], float32[::1], float32[::1], boolean,"
-    " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64)"
+    " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64)",
+    limits=2,
 )
 def _lstm(x, h0, c0, x_panels, h_panels, bias, reverse, hidden, cells, gates, first, last):
     """All steps of the sequences first…last of the batch."""
@@ -129,7 +132,8 @@ def _lstm(x, h0, c0, x_panels, h_panels, bias, reverse, hidden, cells, gates, fi
 @compiled(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], float32[::1],"
     " boolean, float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1],"
-    " float32[:, ::1], float32[:, ::1], int64, int64, int64)"
+    " float32[:, ::1], float32[:, ::1], int64, int64, int64)",
+    limits=3,
 )
 def _lstm_back(
     g_h, g_c, g_gates, c0, h_panels, x_panels, reverse, cells, gates, out, by_x, by_h, by_c, sums, number, first, last
@@ -173,7 +177,8 @@ def _lstm_back(
 
 @compiled(
     "void(float32[:, :, :], float32[:, ::1], float32[::1], float32[::1], float32[::1], float32[::1], boolean,"
-    " float32[:, :, ::1], float32[:, :, ::1], int64, int64)"
+    " float32[:, :, ::1], float32[:, :, ::1], int64, int64)",
+    limits=2,
 )
 def _gru(x, h0, x_panels, h_panels, x_bias, h_bias, reverse, hidden, gates, first, last):
     steps, size, count = len(x), h0.shape[1], last - first
@@ -200,7 +205,8 @@ def _gru(x, h0, x_panels, h_panels, x_bias, h_bias, reverse, hidden, gates, firs
 @compiled(
     "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, ::1], float32[::1], float32[::1], boolean,"
     " float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, ::1], float32[:, ::1], float32[:, ::1], int64, int64, int64)"
+    " float32[:, ::1], float32[:, ::1], float32[:, ::1], int64, int64, int64)",
+    limits=3,
 )
 def _gru_back(
     g_h, g_gates, h0, h_panels, x_panels, reverse, hidden, gates, of_x, of_h, by_x, by_h, x_sums, h_sums, number,
@@ -265,7 +271,8 @@ def _gru_back(
 
 @compiled(
     "void(float32[:, :, :], float32[:, ::1], float32[::1], float32[::1], float32[::1], boolean, boolean,"
-    " float32[:, :, ::1], int64, int64)"
+    " float32[:, :, ::1], int64, int64)",
+    limits=2,
 )
 def _rnn(x, h0, x_panels, h_panels, bias, reverse, relu, hidden, first, last):
     steps, size, count = len(x), h0.shape[1], last - first
@@ -289,7 +296,8 @@ def _rnn(x, h0, x_panels, h_panels, bias, reverse, relu, hidden, first, last):
 
 @compiled(
     "void(float32[:, :, ::1], float32[::1], float32[::1], boolean, boolean, float32[:, :, ::1], float32[:, :, ::1],"
-    " float32[:, :, ::1], float32[:, ::1], float32[:, ::1], int64, int64, int64)"
+    " float32[:, :, ::1], float32[:, ::1], float32[:, ::1], int64, int64, int64)",
+    limits=3,
 )
 def _rnn_back(
     g, h_panels, x_panels, reverse, relu, hidden, out, by_x, by_h, sums, number, first, last
@@ -333,15 +341,11 @@ def _bias(rows: int, *given: np.ndarray | None) -> np.ndarray:
     return total
 
 
-def _batches(x: np.ndarray, w_hh: np.ndarray) -> list[tuple[int, int]]:
+def _batches(x: np.ndarray, w_hh: np.ndarray, cut: Any = split) -> np.ndarray:
     """The sequences of a batch, one part for each thread."""
     steps, batch, features = x.shape
     work = 2 * steps * batch * w_hh.shape[0] * (features + w_hh.shape[1])
-    return split(batch, thread_count(work), ROWS)
-
-
-def _numbered(parts: list[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    return [(number, *part) for number, part in enumerate(parts)]
+    return cut(batch, thread_count(work), ROWS)
 
 
 def _room(x: np.ndarray, wanted: bool) -> np.ndarray:
@@ -365,7 +369,7 @@ def lstm_sequence(
     cells, gates = np.empty_like(hidden), np.empty((steps, batch, 4 * size), np.float32)
     h0, c0 = np.ascontiguousarray(h0), np.ascontiguousarray(c0)
     given = (x, h0, c0, _packed(w_ih.T), _packed(w_hh.T), _bias(4 * size, b_ih, b_hh), reverse)
-    run_parts(lambda *part: _lstm(*given, hidden, cells, gates, *part), _batches(x, w_hh))
+    run_parts(_lstm, _batches(x, w_hh), *given, hidden, cells, gates)
     return hidden, cells, gates
 
 
@@ -382,11 +386,9 @@ def lstm_backward(
     )
     c0, cells, gates = (np.ascontiguousarray(a) for a in (c0, cells, gates))
     given = (g_h, g_c, g_gates, c0, _packed(w_hh), _packed(w_ih), reverse, cells, gates)
-    parts = _batches(x, w_hh)
+    parts = _batches(x, w_hh, numbered)
     sums = np.zeros((len(parts), len(w_hh)), np.float32)
-    run_parts(
-        lambda *part: _lstm_back(*given, out, by_x, by_h, by_c, sums, *part), _numbered(parts)
-    )
+    run_parts(_lstm_back, parts, *given, out, by_x, by_h, by_c, sums)
     return out, by_x, by_h, by_c, sums.sum(0)
 
 
@@ -406,7 +408,7 @@ def gru_sequence(
     gates = np.empty((steps, batch, 4 * size), np.float32)
     biases = _bias(3 * size, b_ih), _bias(3 * size, b_hh)
     given = (x, np.ascontiguousarray(h0), _packed(w_ih.T), _packed(w_hh.T), *biases, reverse)
-    run_parts(lambda *part: _gru(*given, hidden, gates, *part), _batches(x, w_hh))
+    run_parts(_gru, _batches(x, w_hh), *given, hidden, gates)
     return hidden, gates
 
 
@@ -420,11 +422,9 @@ def gru_backward(
     g_h, g_gates = np.require(g[0], requirements=["C", "W"]), _each_step(g[1])
     h0, hidden, gates = (np.ascontiguousarray(a) for a in (h0, hidden, gates))
     given = (g_h, g_gates, h0, _packed(w_hh), _packed(w_ih), reverse, hidden, gates)
-    parts = _batches(x, w_hh)
+    parts = _batches(x, w_hh, numbered)
     sums = np.zeros((2, len(parts), len(w_hh)), np.float32)
-    run_parts(
-        lambda *part: _gru_back(*given, of_x, of_h, by_x, by_h, *sums, *part), _numbered(parts)
-    )
+    run_parts(_gru_back, parts, *given, of_x, of_h, by_x, by_h, *sums)
     return of_x, of_h, by_x, by_h, *sums.sum(1)
 
 
@@ -436,7 +436,7 @@ def rnn_sequence(
     hidden = np.empty((*x.shape[:2], h0.shape[1]), np.float32)
     bias = _bias(h0.shape[1], b_ih, b_hh)
     given = (x, np.ascontiguousarray(h0), _packed(w_ih.T), _packed(w_hh.T), bias, reverse, relu)
-    run_parts(lambda *part: _rnn(*given, hidden, *part), _batches(x, w_hh))
+    run_parts(_rnn, _batches(x, w_hh), *given, hidden)
     return hidden
 
 
@@ -449,9 +449,9 @@ def rnn_backward(
     by_h = np.zeros(hidden.shape[1:], np.float32)
     g, hidden = np.require(g, requirements=["C", "W"]), np.ascontiguousarray(hidden)
     given = (g, _packed(w_hh), _packed(w_ih), reverse, relu, hidden)
-    parts = _batches(x, w_hh)
+    parts = _batches(x, w_hh, numbered)
     sums = np.zeros((len(parts), len(w_hh)), np.float32)
-    run_parts(lambda *part: _rnn_back(*given, out, by_x, by_h, sums, *part), _numbered(parts))
+    run_parts(_rnn_back, parts, *given, out, by_x, by_h, sums)
     return out, by_x, by_h, sums.sum(0)
 
 
@@ -473,8 +473,6 @@ def weight_gradients(
     by_w_ih = np.empty((rows, inputs.shape[1]), np.float32)
     by_w_hh = np.empty((rows, states.shape[1]), np.float32)
     work = 2 * by_gates.size * (inputs.shape[1] + states.shape[1])
-    run_parts(
-        lambda top, bottom: _of_weights(turned, states, inputs, by_w_hh, by_w_ih, top, bottom),
-        split(rows, thread_count(work), ROWS),
-    )
+    parts = split(rows, thread_count(work), ROWS)
+    run_parts(_of_weights, parts, turned, states, inputs, by_w_hh, by_w_ih)
     return by_w_ih, by_w_hh

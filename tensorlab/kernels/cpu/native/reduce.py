@@ -6,15 +6,17 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import total
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import blocks, numbered, split, thread_count
 
 #: So many numbers of a row, and so many rows, are added in float32.
 BLOCK, ROWS = 2_048, 64
 
 
-@compiled("void(float32[::1], int64, float64, float32[::1])")
-def _row_sums(x, n, share, out):
-    for r in range(len(out)):
+@compiled("void(float32[::1], int64, float64, float32[::1], int64, int64)", limits=2)
+def _row_sums(x, n, share, out, first, last):
+    """Sums of the rows first…last, of n numbers each."""
+    for r in range(first, last):
         row = x[r * n : r * n + n]
         found = 0.0
         for start in range(0, n, BLOCK):
@@ -22,15 +24,18 @@ def _row_sums(x, n, share, out):
         out[r] = np.float32(found * share)
 
 
-@compiled("float64(float32[::1])")
-def _sum(x):
+@compiled("void(float32[::1], float64[::1], int64, int64, int64)", limits=3)
+def add_sum(x, sums, number, first, last):
+    """Add the sum of x from first to last to sums[number]."""
     found = 0.0
-    for start in range(0, len(x), BLOCK):
-        found += total(x[start : start + BLOCK])
-    return found
+    for start in range(first, last, BLOCK):
+        found += total(x[start : min(start + BLOCK, last)])
+    sums[number] += found
 
 
-@compiled("void(float32[:, :, ::1], float64, float32[:, ::1], int64, int64, int64, int64)")
+@compiled(
+    "void(float32[:, :, ::1], float64, float32[:, ::1], int64, int64, int64, int64)", limits=4
+)
 def _column_sums(x, share, out, first, last, left, right):
     """Sums over the middle of (outer, rows, columns), of outer first…last and columns left…right."""
     rows = x.shape[1]
@@ -55,16 +60,10 @@ def column_sums(x: np.ndarray, share: float) -> np.ndarray:
     outer, _, columns = x.shape
     out = np.empty((outer, columns), np.float32)
     threads = thread_count(x.size)
-    if outer >= threads:
-        run_parts(
-            lambda first, last: _column_sums(x, share, out, first, last, 0, columns),
-            split(outer, threads),
-        )
-    else:
-        run_parts(
-            lambda left, right: _column_sums(x, share, out, 0, outer, left, right),
-            split(columns, threads, 16),  # whole cache lines to each thread
-        )
+    down, across = (threads, 1) if outer >= threads else (1, threads)
+    # Whole cache lines to each thread.
+    parts = blocks(outer, columns, down, across, 1, 16)
+    run_parts(_column_sums, parts, x, share, out)
     return out
 
 
@@ -73,14 +72,8 @@ def row_sums(x: np.ndarray, n: int, share: float) -> np.ndarray:
     flat = x.reshape(-1)
     out = np.empty(x.size // n, np.float32)
     threads = thread_count(x.size)
-    if threads == 1:
-        _row_sums(flat, n, share, out)
-    elif len(out) >= threads:
-
-        def rows(first: int, last: int) -> None:
-            _row_sums(flat[first * n : last * n], n, share, out[first:last])
-
-        run_parts(rows, split(len(out), threads))
+    if len(out) >= threads:
+        run_parts(_row_sums, split(len(out), threads), flat, n, share, out)
     else:
         for r in range(len(out)):
             out[r] = _long_sum(flat[r * n : r * n + n], threads) * share
@@ -89,11 +82,7 @@ def row_sums(x: np.ndarray, n: int, share: float) -> np.ndarray:
 
 def _long_sum(row: np.ndarray, threads: int) -> float:
     """The sum of one row, cut into parts."""
-    parts = split(len(row), threads, BLOCK)
+    parts = numbered(len(row), threads, BLOCK)
     sums = np.zeros(len(parts))
-
-    def part(number: int, first: int, last: int) -> None:
-        sums[number] = _sum(row[first:last])
-
-    run_parts(part, [(number, *p) for number, p in enumerate(parts)])
+    run_parts(add_sum, parts, row, sums)
     return float(sums.sum())

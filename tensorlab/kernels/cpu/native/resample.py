@@ -10,8 +10,9 @@ import math
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import at, scale_row
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.threads import split, thread_count
 
 _ZERO = np.float32(0)
 #: Results computed side by side, at least, where rows are shorter.
@@ -19,7 +20,8 @@ LONG = 512
 
 
 @compiled(
-    "void(float32[:, :, ::1], int32[:, ::1], float32[:, ::1], float32[:, :, ::1], int64, int64)"
+    "void(float32[:, :, ::1], int32[:, ::1], float32[:, ::1], float32[:, :, ::1], int64, int64)",
+    limits=2,
 )
 def rows(x, sources, weights, out, first, last):
     """out[n, o] = Σₜ weights[t, o] · x[n, sources[t, o]] for the rows first…last; −1 is no source."""
@@ -40,7 +42,8 @@ def rows(x, sources, weights, out, first, last):
 
 
 @compiled(
-    "void(float32[::1], int32[:, ::1], float32[:, ::1], float32[::1], int64, int64, int64, int64)"
+    "void(float32[::1], int32[:, ::1], float32[:, ::1], float32[::1], int64, int64, int64, int64)",
+    limits=2,
 )
 def columns(x, sources, weights, out, size, results, first, last):
     """Of rows of `size`, first…last, the sums that make `results` of each; −1 is no source.
@@ -72,10 +75,8 @@ def resample(x: np.ndarray, dim: int, sources: np.ndarray, weights: np.ndarray) 
         factors = np.ascontiguousarray(weights.T, np.float32)
         stacks = np.ascontiguousarray(x).reshape(-1, size, math.prod(after))
         found = out.reshape(len(stacks), results, -1)
-        run_parts(
-            lambda first, last: rows(stacks, places, factors, found, first, last),
-            split(len(stacks) * results, threads),
-        )
+        parts = split(len(stacks) * results, threads)
+        run_parts(rows, parts, stacks, places, factors, found)
         return out
     together = -(-LONG // results)
     begins = np.arange(together)[:, None] * size
@@ -83,8 +84,6 @@ def resample(x: np.ndarray, dim: int, sources: np.ndarray, weights: np.ndarray) 
     places = places.astype(np.int32)
     factors = np.tile(weights.T.astype(np.float32), together)
     flat, found = np.ascontiguousarray(x).reshape(-1), out.reshape(-1)
-    run_parts(
-        lambda first, last: columns(flat, places, factors, found, size, results, first, last),
-        split(len(flat) // size, threads),
-    )
+    parts = split(len(flat) // size, threads)
+    run_parts(columns, parts, flat, places, factors, found, size, results)
     return out

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 
-@compiled("void(float32[:, :, ::1], float32[:, :, ::1], boolean, int64, int64)")
+@compiled("void(float32[:, :, ::1], float32[:, :, ::1], boolean, int64, int64)", limits=2)
 def _sums(x, out, backward, first, last):
     """The running sums of (outer, n, inner) along n, of outer first…last."""
     n, inner = x.shape[1], x.shape[2]
@@ -25,7 +26,7 @@ def _sums(x, out, backward, first, last):
                 found[i] = np.float32(totals[i])
 
 
-@compiled("void(float32[:, ::1], float32[:, ::1], boolean, int64, int64)")
+@compiled("void(float32[:, ::1], float32[:, ::1], boolean, int64, int64)", limits=2)
 def _row_sums(x, out, backward, first, last):
     """Those of rows, four at a time: an addition has to wait for the one before it in its row."""
     n = x.shape[1]
@@ -47,7 +48,7 @@ def running_sums(x: np.ndarray, dim: int, backward: bool) -> np.ndarray:
     out = np.empty_like(given)
     parts = split(outer, thread_count(2 * x.size), 4)
     if given.shape[2] == 1:
-        run_parts(lambda *part: _row_sums(given[:, :, 0], out[:, :, 0], backward, *part), parts)
+        run_parts(_row_sums, parts, given[:, :, 0], out[:, :, 0], backward)
     else:
-        run_parts(lambda *part: _sums(given, out, backward, *part), parts)
+        run_parts(_sums, parts, given, out, backward)
     return out.reshape(x.shape)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 
 @compiled("boolean(int64[::1], int64)")
@@ -26,7 +27,7 @@ def _inside(places, n):
     return True
 
 
-@compiled("void(float32[:, :, ::1], int64[::1], float32[:, :, ::1], int64, int64)")
+@compiled("void(float32[:, :, ::1], int64[::1], float32[:, :, ::1], int64, int64)", limits=2)
 def _read_slices(x, places, out, first, last):
     """out[:, j] = x[:, places[j]] for outer first…last."""
     for o in range(first, last):
@@ -41,7 +42,9 @@ def _read_slices(x, places, out, first, last):
                     found[i] = row[i]
 
 
-@compiled("void(float32[:, :, ::1], int64[::1], float32[:, :, ::1], float32, int64, int64)")
+@compiled(
+    "void(float32[:, :, ::1], int64[::1], float32[:, :, ::1], float32, int64, int64)", limits=2
+)
 def _add_slices(out, places, more, factor, first, last):
     """out[:, places[j]] += factor · more[:, j], likewise."""
     for o in range(first, last):
@@ -56,29 +59,35 @@ def _add_slices(out, places, more, factor, first, last):
                     row[i] += factor * added[i]
 
 
-@compiled("boolean(float32[:, :, ::1], int64[:, :, ::1], float32[:, :, ::1], int64, int64)")
-def _add_along(out, places, more, first, last):
-    """out[o, places[o, j, i], i] += more[o, j, i] for outer first…last; whether all places are there."""
+_ALONG = (
+    "void(float32[:, :, ::1], int64[:, :, ::1], float32[:, :, ::1], boolean[::1], int64, int64)"
+)
+
+
+@compiled(_ALONG, limits=2)
+def _add_along(out, places, more, missed, first, last):
+    """out[o, places[o, j, i], i] += more[o, j, i] for outer first…last; that a place is missing is noted."""
     n, count, inner = out.shape[1], places.shape[1], places.shape[2]
     for o in range(first, last):
         if inner == 1:
             line, at, added = out[o, :, 0], places[o, :, 0], more[o, :, 0]
             for j in range(count):
                 if at[j] < 0 or at[j] >= n:
-                    return False
+                    missed[0] = True
+                    return
                 line[at[j]] += added[j]
         else:
             for j in range(count):
                 for i in range(inner):
                     place = places[o, j, i]
                     if place < 0 or place >= n:
-                        return False
+                        missed[0] = True
+                        return
                     out[o, place, i] += more[o, j, i]
-    return True
 
 
-@compiled("boolean(float32[:, :, ::1], int64[:, :, ::1], float32[:, :, ::1], int64, int64)")
-def _read_along(x, places, out, first, last):
+@compiled(_ALONG, limits=2)
+def _read_along(x, places, out, missed, first, last):
     """out[o, j, i] = x[o, places[o, j, i], i], likewise."""
     n, count, inner = x.shape[1], places.shape[1], places.shape[2]
     for o in range(first, last):
@@ -86,28 +95,24 @@ def _read_along(x, places, out, first, last):
             line, at, found = x[o, :, 0], places[o, :, 0], out[o, :, 0]
             for j in range(count):
                 if at[j] < 0 or at[j] >= n:
-                    return False
+                    missed[0] = True
+                    return
                 found[j] = line[at[j]]
         else:
             for j in range(count):
                 for i in range(inner):
                     place = places[o, j, i]
                     if place < 0 or place >= n:
-                        return False
+                        missed[0] = True
+                        return
                     out[o, j, i] = x[o, place, i]
-    return True
 
 
 def _all(kernel: Any, outer: int, work: int, *arrays: Any) -> bool:
     """Whether all parts of a kernel found all places."""
-    found = np.ones(1, np.bool_)
-
-    def part(first: int, last: int) -> None:
-        if not kernel(*arrays, first, last):
-            found[0] = False
-
-    run_parts(part, split(outer, thread_count(4 * work)))
-    return bool(found[0])
+    missed = np.zeros(1, np.bool_)
+    run_parts(kernel, split(outer, thread_count(4 * work)), *arrays, missed)
+    return not missed[0]
 
 
 def _own(places: np.ndarray, n: int) -> Any:
@@ -123,10 +128,7 @@ def read_slices(x: np.ndarray, dim: int, places: np.ndarray) -> Any:
         return NotImplemented
     out = np.empty((*x.shape[:dim], len(own), *x.shape[dim + 1 :]), np.float32)
     given, found = _three(x, dim), _three(out, dim)
-    run_parts(
-        lambda first, last: _read_slices(given, own, found, first, last),
-        split(len(given), thread_count(out.size)),
-    )
+    run_parts(_read_slices, split(len(given), thread_count(out.size)), given, own, found)
     return out
 
 
@@ -138,10 +140,8 @@ def add_slices(
     if own is None:
         return NotImplemented
     target, given = _three(out, dim), _three(more, dim)
-    run_parts(
-        lambda first, last: _add_slices(target, own, given, factor, first, last),
-        split(len(target), thread_count(2 * given.size)),
-    )
+    parts = split(len(target), thread_count(2 * given.size))
+    run_parts(_add_slices, parts, target, own, given, factor)
     return out
 
 

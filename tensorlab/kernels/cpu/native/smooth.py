@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.each import each
+from tensorlab.kernels.cpu.native.each import each, elementwise
 from tensorlab.kernels.cpu.native.maths import erf, exp, expm1_below, log1p, sigmoid, tanh
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -15,33 +14,33 @@ _ONE_IN = "void(float32[::1], float32[::1])"
 _TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _sigmoid(x, out):
     for i in range(len(out)):
         out[i] = sigmoid(x[i])
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _sigmoid_back(g, y, out):
     for i in range(len(out)):
         slope = g[i] * y[i]
         out[i] = slope - slope * y[i]
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _silu(x, out):
     for i in range(len(out)):
         out[i] = x[i] * sigmoid(x[i])
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _silu_back(g, x, out):
     for i in range(len(out)):
         s = sigmoid(x[i])
         out[i] = g[i] * (s * (_ONE + x[i] * (_ONE - s)))
 
 
-@compiled("void(float32[::1], float32[::1], float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32, float32)")
 def _softplus(x, out, beta, threshold):
     for i in range(len(out)):
         v = x[i] * beta
@@ -49,34 +48,34 @@ def _softplus(x, out, beta, threshold):
         out[i] = x[i] if v > threshold else bent
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32[::1], float32, float32)")
 def _softplus_back(g, x, out, beta, threshold):
     for i in range(len(out)):
         v = x[i] * beta
         out[i] = g[i] if v > threshold else g[i] * sigmoid(v)
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _log_sigmoid(x, out):
     for i in range(len(out)):
         v = x[i]
         out[i] = -((_ZERO if v > _ZERO else -v) + log1p(exp(-abs(v))))
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _log_sigmoid_back(g, x, out):
     for i in range(len(out)):
         out[i] = g[i] * sigmoid(-x[i])
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _mish(x, out):
     for i in range(len(out)):
         v = x[i]
         out[i] = v * tanh((v if v > _ZERO else _ZERO) + log1p(exp(-abs(v))))
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _mish_back(g, x, out):
     for i in range(len(out)):
         v = x[i]
@@ -84,7 +83,7 @@ def _mish_back(g, x, out):
         out[i] = g[i] * (t + v * sigmoid(v) * (_ONE - t * t))
 
 
-@compiled("void(float32[::1], float32[::1], float32, float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32, float32, float32)")
 def _elu(x, out, alpha, scale, input_scale):
     factor = alpha * scale
     for i in range(len(out)):
@@ -92,7 +91,7 @@ def _elu(x, out, alpha, scale, input_scale):
         out[i] = x[i] * scale if x[i] > _ZERO else below
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32[::1], float32, float32, float32)")
 def _elu_back(g, x, out, alpha, scale, input_scale):
     factor = alpha * scale * input_scale
     for i in range(len(out)):
@@ -100,13 +99,13 @@ def _elu_back(g, x, out, alpha, scale, input_scale):
         out[i] = g[i] * (scale if x[i] > _ZERO else below)
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _erf(x, out):
     for i in range(len(out)):
         out[i] = erf(x[i])
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _erf_back(g, x, out):
     for i in range(len(out)):
         out[i] = g[i] * (exp(-x[i] * x[i]) * _TWO_PER_ROOT_PI)

@@ -5,21 +5,21 @@ A matrix is given as its numbers, row behind row, and the length of a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import dot, exp, largest, log, total, total_exp
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 #: Rows shorter than this are joined to long ones for the exponential; this many numbers at a time.
 SHORT, TOGETHER = 256, 2048
 
 
-@compiled("void(float32[::1], float32[::1], int64, boolean)")
+@compiled("void(float32[::1], float32[::1], int64, boolean)", cut=0)
 def _long_rows(x, out, n, logarithm):
     for start in range(0, len(x), n):
         row, result = x[start : start + n], out[start : start + n]
@@ -36,7 +36,7 @@ def _long_rows(x, out, n, logarithm):
                 result[j] *= scale
 
 
-@compiled("void(float32[::1], float32[::1], int64, boolean)")
+@compiled("void(float32[::1], float32[::1], int64, boolean)", cut=0)
 def _short_rows(x, out, n, logarithm):
     rows = max(1, TOGETHER // n)
     powers, sums = np.empty(rows * n, np.float32), np.empty(rows, np.float32)
@@ -68,7 +68,7 @@ def _short_rows(x, out, n, logarithm):
                     row[j] = power[j] * scale
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], int64, boolean)")
+@compiled("void(float32[::1], float32[::1], float32[::1], int64, boolean)", cut=0)
 def _rows_back(g, y, out, n, logarithm):
     for start in range(0, len(y), n):
         slope, row, result = g[start : start + n], y[start : start + n], out[start : start + n]
@@ -82,7 +82,7 @@ def _rows_back(g, y, out, n, logarithm):
                 result[j] = (slope[j] - along) * row[j]
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], int64)")
+@compiled("void(float32[::1], float32[::1], float32[::1], int64)", cut=0)
 def _short_log_back(g, y, out, n):
     step = max(1, TOGETHER // n) * n
     for start in range(0, len(y), step):
@@ -139,40 +139,26 @@ def _place(g, target, weight, ignored, mean, out):
     return -1
 
 
-def _over(rows: Callable[..., None], axis: int, *arrays: np.ndarray) -> np.ndarray:
-    """Run `rows` on the numbers of whole rows, along the dimension `axis`."""
+def _over(kernel: Any, axis: int, arrays: tuple[np.ndarray, ...], *settings: bool) -> np.ndarray:
+    """Run a kernel on the numbers of whole rows, along the dimension `axis`."""
     n, last = arrays[0].shape[axis], axis == arrays[0].ndim - 1
     if not last:
         arrays = tuple(np.moveaxis(a, axis, -1) for a in arrays)
     out = np.empty(arrays[0].shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
-    threads = thread_count(30 * out.size)
-    if threads == 1:
-        rows(*flat)
-    else:
-        run_parts(
-            lambda first, last: rows(*(a[first * n : last * n] for a in flat)),
-            split(out.size // n, threads),
-        )
+    run_parts(kernel, split(out.size, thread_count(30 * out.size), n), *flat, n, *settings)
     return out if last else np.ascontiguousarray(np.moveaxis(out, -1, axis))
 
 
 def softmax(x: np.ndarray, axis: int, logarithm: bool) -> np.ndarray:
-    n = x.shape[axis]
-    kernel = _short_rows if n < SHORT else _long_rows
-    return _over(lambda a, b: kernel(a, b, n, logarithm), axis, x)
+    kernel = _short_rows if x.shape[axis] < SHORT else _long_rows
+    return _over(kernel, axis, (x,), logarithm)
 
 
 def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int, logarithm: bool) -> np.ndarray:
-    n = y.shape[axis]
-
-    def rows(*arrays: Any) -> None:
-        if logarithm and n < SHORT:
-            _short_log_back(*arrays, n)
-        else:
-            _rows_back(*arrays, n, logarithm)
-
-    return _over(rows, axis, g, y)
+    if logarithm and y.shape[axis] < SHORT:
+        return _over(_short_log_back, axis, (g, y))
+    return _over(_rows_back, axis, (g, y), logarithm)
 
 
 _NOTHING = np.empty(0, np.float32)

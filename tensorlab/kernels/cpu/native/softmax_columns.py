@@ -9,15 +9,16 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import exp, log, of_order, order
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 #: Columns that are worked on together.
 ABREAST = 512
 
 
-@compiled("void(float32[:, :, ::1], float32[:, :, ::1], int64, int64, boolean)")
-def _columns(x, out, first, last, logarithm):
+@compiled("void(float32[:, :, ::1], float32[:, :, ::1], boolean, int64, int64)", limits=2)
+def _columns(x, out, logarithm, first, last):
     """The dimension in the middle of (outer, n, inner), for blocks first…last of columns."""
     n, inner = x.shape[1:]
     blocks = (inner + ABREAST - 1) // ABREAST
@@ -51,8 +52,11 @@ def _columns(x, out, first, last, logarithm):
                     result[j] *= sums[j]
 
 
-@compiled("void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64, boolean)")
-def _columns_back(g, y, out, first, last, logarithm):
+@compiled(
+    "void(float32[:, :, ::1], float32[:, :, ::1], float32[:, :, ::1], boolean, int64, int64)",
+    limits=2,
+)
+def _columns_back(g, y, out, logarithm, first, last):
     n, inner = y.shape[1:]
     blocks = (inner + ABREAST - 1) // ABREAST
     sums = np.empty(ABREAST, np.float32)
@@ -82,7 +86,7 @@ def _over(kernel: Any, axis: int, logarithm: bool, *arrays: np.ndarray) -> np.nd
     out = np.empty(shape, np.float32)
     blocks = [np.ascontiguousarray(a).reshape(-1, shape[axis], inner) for a in (*arrays, out)]
     parts = split(len(blocks[0]) * -(-inner // ABREAST), thread_count(30 * out.size))
-    run_parts(lambda first, last: kernel(*blocks, first, last, logarithm), parts)
+    run_parts(kernel, parts, *blocks, logarithm)
     return out
 
 

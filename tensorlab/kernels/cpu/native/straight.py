@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.each import each
+from tensorlab.kernels.cpu.native.each import each, elementwise
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _THREE, _SIX, _HALF, _SIXTH = np.float32(3), np.float32(6), np.float32(0.5), np.float32(1 / 6)
@@ -20,38 +19,38 @@ _ONE_IN = "void(float32[::1], float32[::1])"
 _TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
 
 
-@compiled("void(float32[::1], float32[::1], float32)")
+@elementwise("void(float32[::1], float32[::1], float32)")
 def _leaky_relu(x, out, slope):
     for i in range(len(out)):
         out[i] = x[i] if x[i] > _ZERO else x[i] * slope
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], float32)")
+@elementwise("void(float32[::1], float32[::1], float32[::1], float32)")
 def _leaky_relu_back(g, x, out, slope):
     for i in range(len(out)):
         out[i] = g[i] if x[i] > _ZERO else g[i] * slope
 
 
-@compiled("void(float32[::1], float32[::1], float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32, float32)")
 def _clamp(x, out, low, high):
     for i in range(len(out)):
         v = low if x[i] < low else x[i]
         out[i] = high if v > high else v
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32[::1], float32, float32)")
 def _clamp_back(g, x, out, low, high):
     for i in range(len(out)):
         out[i] = g[i] if (x[i] >= low) & (x[i] <= high) else _ZERO
 
 
-@compiled("void(float32[::1], float32[::1], float32[::1], float32, float32)")
+@elementwise("void(float32[::1], float32[::1], float32[::1], float32, float32)")
 def _hardtanh_back(g, x, out, low, high):
     for i in range(len(out)):
         out[i] = _ZERO if (x[i] <= low) | (x[i] >= high) else g[i]
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _hardsigmoid(x, out):
     for i in range(len(out)):
         v = x[i] + _THREE
@@ -59,13 +58,13 @@ def _hardsigmoid(x, out):
         out[i] = (_SIX if v > _SIX else v) / _SIX
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _hardsigmoid_back(g, x, out):
     for i in range(len(out)):
         out[i] = g[i] * _SIXTH if (x[i] > -_THREE) & (x[i] < _THREE) else _ZERO
 
 
-@compiled(_ONE_IN)
+@elementwise(_ONE_IN)
 def _hardswish(x, out):
     for i in range(len(out)):
         v = x[i] + _THREE
@@ -73,7 +72,7 @@ def _hardswish(x, out):
         out[i] = x[i] * (_SIX if v > _SIX else v) / _SIX
 
 
-@compiled(_TWO_IN)
+@elementwise(_TWO_IN)
 def _hardswish_back(g, x, out):
     for i in range(len(out)):
         inner = g[i] * (x[i] / _THREE + _HALF)
@@ -81,19 +80,19 @@ def _hardswish_back(g, x, out):
         out[i] = _ZERO if x[i] <= -_THREE else inner
 
 
-@compiled("void(boolean[::1], float32[::1], float32[::1], float32[::1])")
+@elementwise("void(boolean[::1], float32[::1], float32[::1], float32[::1])")
 def _choose(mask, a, b, out):
     for i in range(len(out)):
         out[i] = a[i] if mask[i] else b[i]
 
 
-@compiled("void(boolean[::1], float32[::1], float32[::1], float32)")
+@elementwise("void(boolean[::1], float32[::1], float32[::1], float32)")
 def _choose_or(mask, a, out, other):
     for i in range(len(out)):
         out[i] = a[i] if mask[i] else other
 
 
-@compiled("void(boolean[::1], float32[::1], float32[::1], float32)")
+@elementwise("void(boolean[::1], float32[::1], float32[::1], float32)")
 def _choose_unless(mask, b, out, number):
     for i in range(len(out)):
         out[i] = number if mask[i] else b[i]

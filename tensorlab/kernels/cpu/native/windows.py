@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,20 +15,20 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.layout import LAYOUT, Tables, forward_tables, lay_out
 from tensorlab.kernels.cpu.native.tables import Ints, grid, images_of, steps_of
-from tensorlab.kernels.threads import run_parts, split, thread_count
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import split, thread_count
 
 LOWEST = np.float32(-np.inf)
 
 
 @compiled(
-    f"void(float32[:, :, :, ::1], float32[:, :, ::1], {LAYOUT}, int64[::1], int64[:, ::1], int64, int64, int64,"
-    " float32[::1], float32[::1])"
+    f"void(float32[:, :, :, ::1], float32[:, :, ::1], {LAYOUT}, int64[::1], int64[:, ::1], int64, int64, int64)",
+    limits=2,
 )
-def largest(
-    x, out, to, left, stride, apart, line, step, starts, rows, pixels, first, last, room, best
-):
+def largest(x, out, to, left, stride, apart, line, step, starts, rows, pixels, first, last):
     """The largest of every window of planes first…last; nan is the largest."""
     columns = out.shape[2]
+    room, best = np.full(step, LOWEST), np.empty(pixels, np.float32)
     for plane in range(first, last):
         lay_out(x, plane, 0, 1, to, left, stride, apart, line, step, room)
         most = best[:pixels]
@@ -71,11 +70,12 @@ _WHERE = "int64[::1], int64[::1], int64[::1], int64[::1], int64[::1]"
 
 @compiled(
     f"void(float32[:, :, :, ::1], int64[:, :, ::1], {LAYOUT}, int64[::1], int64[:, ::1], int64, {_WHERE}, int64,"
-    " int64, float32[::1], float32[::1], float32[::1])"
+    " int64)",
+    limits=2,
 )
 def positions(
     x, out, to, left, stride, apart, line, step, starts, rows, pixels, offsets, begins, across, lowest, lowest_across,
-    first, last, room, best, which,
+    first, last,
 ):  # fmt: skip
     """Where in its plane the largest of every window of planes first…last is.
 
@@ -83,6 +83,8 @@ def positions(
     places of a window are from there. If nothing is larger than the padding, PyTorch names the first place
     that is none: `lowest` of its row and column.
     """
+    room = np.full(step, LOWEST)
+    best, which = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
     for plane in range(first, last):
         lay_out(x, plane, 0, 1, to, left, stride, apart, line, step, room)
         find(room, starts, pixels, best, which)
@@ -97,13 +99,16 @@ def positions(
 
 @compiled(
     f"void(float32[:, :, :, ::1], float32[:, :, ::1], float32[:, ::1], {LAYOUT}, int64[::1], int64[:, ::1], int64,"
-    f" {_WHERE}, int64, int64, float32[::1], float32[::1], float32[::1])"
+    f" {_WHERE}, int64, int64)",
+    limits=2,
 )
 def back(
     x, g, out, to, left, stride, apart, line, step, starts, rows, pixels, offsets, begins, across, lowest,
-    lowest_across, first, last, room, best, which,
+    lowest_across, first, last,
 ):  # fmt: skip
     """The gradient g of every window's largest added to where that is, in planes first…last of `out`."""
+    room = np.full(step, LOWEST)
+    best, which = np.empty(pixels, np.float32), np.empty(pixels, np.float32)
     for plane in range(first, last):
         lay_out(x, plane, 0, 1, to, left, stride, apart, line, step, room)
         find(room, starts, pixels, best, which)
@@ -135,17 +140,15 @@ def _places(
     return offsets, grid(begins[:-1]), begins[-1], grid(lowest[:-1]), lowest[-1]
 
 
-def _run(x: np.ndarray, dims: int, tables: Tables, work: int, kernel: Callable[..., None]) -> None:
-    """`kernel(planes, tables, first, last, room, …)` on parts of the planes."""
+def _run(
+    kernel: Any, x: np.ndarray, dims: int, others: tuple[np.ndarray, ...], tables: Tables, work: int,
+    places: tuple[np.ndarray, ...] = (),
+) -> None:  # fmt: skip
+    """`kernel(planes, *others, *tables, *places)` on parts of the planes of x."""
     planes = images_of(x.reshape(-1, 1, *x.shape[x.ndim - dims :]))
     numbers = (*tables.layout, tables.starts, tables.rows, tables.pixels)
-
-    def part(first: int, last: int) -> None:
-        room = np.full(tables.layout.step, LOWEST)
-        best, which = np.empty((2, tables.pixels), np.float32)
-        kernel(planes, numbers, first, last, room, best, which)
-
-    run_parts(part, split(len(planes), thread_count(work * len(planes))))
+    parts = split(len(planes), thread_count(work * len(planes)))
+    run_parts(kernel, parts, planes, *others, *numbers, *places)
 
 
 def _prepared(x: np.ndarray, count: Ints, how: tuple[Ints, ...]) -> tuple[Tables, int]:
@@ -161,11 +164,7 @@ def max_pool(x: np.ndarray, count: Ints, *how: Any) -> np.ndarray:
     tables, work = _prepared(x, count, how)
     out = np.empty((*x.shape[: x.ndim - dims], *count), np.float32)
     planes = out.reshape(-1, math.prod(count[:-1]), count[-1])
-
-    def run(x: Any, numbers: Any, first: int, last: int, room: Any, best: Any, _: Any) -> None:
-        largest(x, planes, *numbers, first, last, room, best)
-
-    _run(x, dims, tables, work, run)
+    _run(largest, x, dims, (planes,), tables, work)
     return out
 
 
@@ -176,11 +175,7 @@ def max_pool_positions(x: np.ndarray, count: Ints, *how: Any) -> np.ndarray:
     places = _places(x.shape[x.ndim - dims :], how[0], tuple(count), *how[1:])
     out = np.empty((*x.shape[: x.ndim - dims], *count), np.int64)
     planes = out.reshape(-1, math.prod(count[:-1]), count[-1])
-
-    def run(x: Any, numbers: Any, *rest: Any) -> None:
-        positions(x, planes, *numbers, *places, *rest)
-
-    _run(x, dims, tables, work, run)
+    _run(positions, x, dims, (planes,), tables, work, places)
     return out
 
 
@@ -193,9 +188,5 @@ def max_pool_backward(g: np.ndarray, x: np.ndarray, *how: Any) -> np.ndarray:
     out = np.empty(x.shape, np.float32)
     slopes = np.ascontiguousarray(g).reshape(-1, math.prod(count[:-1]), count[-1])
     planes = out.reshape(len(slopes), -1)
-
-    def run(x: Any, numbers: Any, *rest: Any) -> None:
-        back(x, slopes, planes, *numbers, *places, *rest)
-
-    _run(x, dims, tables, 2 * work, run)
+    _run(back, x, dims, (slopes, planes), tables, 2 * work, places)
     return out
