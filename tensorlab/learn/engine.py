@@ -218,6 +218,7 @@ def _conclude(
         result.traceback = format_frames(attempt.frames)
     elif attempt.raised is not None and attempt.failure is None:
         result.outcome, result.message = Outcome.ERROR, exception_text(attempt.raised)
+        result.raised = attempt.raised.type.__name__
         result.traceback = format_frames(attempt.raised.frames)
     else:
         result.outcome = Outcome.FAILED

@@ -76,4 +76,5 @@ def _conclude_milestone(
         result.message = f"Not yet: {what} is still to be written."
     else:
         result.outcome, result.message = Outcome.ERROR, exception_text(raised)
+        result.raised = raised.type.__name__
         result.traceback = format_frames(raised.frames)

@@ -15,6 +15,9 @@ from tensorlab.learn.results import CheckResult
 
 __all__ = ["Proof", "prove"]
 
+#: What a slip in the mutant's own text raises: a name that is nowhere, a kernel that is none.
+_BROKEN = ("NameError", "CompileError")
+
 
 @dataclass(slots=True)
 class Proof:
@@ -49,7 +52,7 @@ def prove(
     """Run every mutant, every alternative and the reference solution through the checks.
 
     On each seed: the reference and all alternatives pass with the same number of cases, and each
-    mutant fails and is recognised as itself, so that its own hint is given. A milestone is proved
+    mutant runs, fails and is recognised as itself, so that its own hint is given. A milestone is proved
     if it declares mutants or alternatives.
 
     Args:
@@ -138,6 +141,8 @@ def _prove_item(proof: Proof, item: Exercise | Milestone, base: dict[str, Any], 
             )
         elif result.course_error or result.outcome == "unattempted":
             proof.problems.append(f"{told} is not judged (seed {seed}):\n{result}")
+        elif result.raised in _BROKEN:
+            proof.problems.append(f"{told} can't run at all (seed {seed}):\n{result}")
         elif isinstance(item, Exercise) and result.mutant is None:
             proof.problems.append(f"{told} is not recognised as itself (seed {seed}):\n{result}")
         elif isinstance(item, Exercise) and result.mutant is not variant:

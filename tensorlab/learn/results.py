@@ -63,6 +63,8 @@ class CheckResult:
     got_text: str = ""
     #: The learner's own lines of a traceback.
     traceback: str = ""
+    #: The class of the exception that ended it, by name.
+    raised: str = ""
     #: The mutant that behaves just like the learner's code, and the sentence that helps.
     mutant: Mutant | None = None
     hint: str | None = None

@@ -92,6 +92,17 @@ def test_two_mutants_that_behave_alike_are_a_problem():
     assert "the mutant one behaves like nothing on every case" in _problems(Twins)
 
 
+def test_a_mutant_that_can_not_run_is_a_problem():
+    class Unfinished(Absolute):
+        @mutant("You forgot the negative ones.")
+        def misspelt(x):
+            return xx  # type: ignore[name-defined]  # noqa: F821
+
+    problems = _problems(Unfinished)
+    assert "the mutant misspelt can't run at all (seed 0)" in problems
+    assert "name 'xx' is not defined" in problems
+
+
 def test_an_alternative_that_fails_is_a_problem():
     class Strict(Absolute):
         @alternative("as a list")
