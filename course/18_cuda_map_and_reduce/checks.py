@@ -95,9 +95,8 @@ class Axpy(Exercise):
         if failure is not None or case.args[1].strides != want.strides:
             return failure
         blocks, threads = case.data
-        return judge_advice(got, "uncoalesced") or judge_sharing(
-            got, 2 * blocks * ceil_div(threads, 32)
-        )
+        warps = blocks * ceil_div(threads, 32)
+        return judge_advice(got, "uncoalesced") or judge_sharing(got, 2 * warps, of_one=2)
 
     @jit.kernel
     def solved(a, x, y, out):
@@ -164,6 +163,18 @@ class Axpy(Exercise):
         if grid(1) == 0:
             for i in range(len(out)):
                 out[i] = a * x[i] + y[i]
+
+    @mutant(
+        "One warp does the work of its block, a piece at a time, while the others look on. There is "
+        "no loop over a block in a map: every thread does one element, and all at the same time."
+    )
+    @jit.kernel
+    def one_warp_for_a_block(a, x, y, out):
+        if threadIdx.x < 32:
+            for t in range(threadIdx.x, blockDim.x, 32):
+                i = blockIdx.x * blockDim.x + t
+                if i < len(out):
+                    out[i] = a * x[i] + y[i]
 
     multiplies_the_sum = mutant(
         "a multiplies x alone: a * x[i] + y[i].",
@@ -246,7 +257,7 @@ class BiasRelu(Exercise):
             return failure
         blocks, threads = case.data
         warps = math.prod(blocks) * ceil_div(math.prod(threads), 32)
-        return judge_advice(got, "uncoalesced") or judge_sharing(got, 2 * warps)
+        return judge_advice(got, "uncoalesced") or judge_sharing(got, 2 * warps, of_one=2)
 
     @jit.kernel
     def solved(x, bias, out):
@@ -315,6 +326,20 @@ class BiasRelu(Exercise):
         if row < out.shape[0] and col < out.shape[1]:
             if x[row, col] + bias[col] > 0.0:
                 out[row, col] = x[row, col] + bias[col]
+
+    @mutant(
+        "The first rows of threads of a block do the work of all of them, in a loop, while the other "
+        "warps look on. Every thread does one element: row and column from grid(2)."
+    )
+    @jit.kernel
+    def one_warp_for_a_block(x, bias, out):
+        col = blockIdx.x * blockDim.x + threadIdx.x
+        down = 32 // blockDim.x  # rows of a warp
+        if threadIdx.y < down:
+            for t in range(threadIdx.y, blockDim.y, down):
+                row = blockIdx.y * blockDim.y + t
+                if row < out.shape[0] and col < out.shape[1]:
+                    out[row, col] = max(x[row, col] + bias[col], 0.0)
 
     @alternative("both numbers worked out by hand")
     @jit.kernel

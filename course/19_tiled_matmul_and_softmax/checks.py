@@ -16,6 +16,7 @@ from tensorlab.cuda import jit
 from tensorlab.cuda.jit import (
     blockIdx,
     grid,
+    gridDim,
     shared,
     shfl_xor_sync,
     syncthreads,
@@ -521,7 +522,7 @@ class Transpose(Exercise):
             judge_values("transpose", got, want)
             or judge_traffic(got, size, size)
             or judge_advice(got, "uncoalesced", "bank-conflict")
-            or judge_sharing(got, 2 * math.prod(case.data) * SIDE)
+            or judge_sharing(got, 2 * math.prod(case.data) * SIDE, of_one=2)
         )
 
     @jit.kernel
@@ -618,6 +619,28 @@ class Transpose(Exercise):
         },
     )
 
+    @mutant(
+        "The first warp of a block fetches the whole tile, row by row, and writes it, while 31 others "
+        "look on. Let warp ty fetch row ty and write row ty, all at the same time."
+    )
+    @jit.kernel
+    def one_warp_for_a_tile(x, out):
+        tile = shared.array((SIDE, SIDE + 1), np.float32)
+        tx = threadIdx.x
+        if threadIdx.y == 0:
+            col = blockIdx.x * SIDE + tx
+            for ty in range(SIDE):
+                row = blockIdx.y * SIDE + ty
+                if row < x.shape[0] and col < x.shape[1]:
+                    tile[ty, tx] = x[row, col]
+        syncthreads()
+        if threadIdx.y == 0:
+            col = blockIdx.y * SIDE + tx
+            for ty in range(SIDE):
+                row = blockIdx.x * SIDE + ty
+                if row < out.shape[0] and col < out.shape[1]:
+                    out[row, col] = tile[tx, ty]
+
     exchanged_at_writing = alternative(
         "exchanged when the tile is filled",
         of=solved,
@@ -639,6 +662,20 @@ class Transpose(Exercise):
         col = blockIdx.y * SIDE + tx
         if row < x.shape[1] and col < x.shape[0]:
             out[row, col] = tile[tx * (SIDE + 1) + ty]
+
+    @alternative("loops by strides of the whole grid, a tile at a time")
+    @jit.kernel
+    def strides(x, out):
+        tile = shared.array((SIDE, SIDE + 1), np.float32)
+        tx, ty = threadIdx.x, threadIdx.y
+        for down in range(blockIdx.y * SIDE, x.shape[0], gridDim.y * SIDE):
+            for across in range(blockIdx.x * SIDE, x.shape[1], gridDim.x * SIDE):
+                if down + ty < x.shape[0] and across + tx < x.shape[1]:
+                    tile[ty, tx] = x[down + ty, across + tx]
+                syncthreads()
+                if across + ty < out.shape[0] and down + tx < out.shape[1]:
+                    out[across + ty, down + tx] = tile[tx, ty]
+                syncthreads()
 
 
 # -- 19.4: softmax ---------------------------------------------------------------------------------

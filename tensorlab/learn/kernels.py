@@ -173,10 +173,11 @@ def judge_advice(run: KernelRun, *kinds: str) -> Failure | None:
     return None
 
 
-def judge_sharing(run: KernelRun, most: int) -> Failure | None:
-    """A failure if a line sent warps to memory more than `most` times.
+def judge_sharing(run: KernelRun, most: int, *, of_one: int | None = None) -> Failure | None:
+    """A failure if a line sent warps to memory more than `most` times, or one of them too often.
 
-    Then a few threads do it all; or, if most lanes came along each time, all do the same again.
+    Then a few threads do it all; or, if most lanes came along each time, all do the same again. If
+    one warp went more than `of_one` times, it does the work of others, all its lanes together.
     """
     assert run.report is not None
     for access in run.report.accesses:
@@ -188,6 +189,13 @@ def judge_sharing(run: KernelRun, most: int) -> Failure | None:
                 f"{access.requests:,} times.",
                 expected=f"at most {most:,} times, with the work shared by all",
                 got=f"{access.requests:,} times, for {access.elements:,} elements",
+            )
+        if of_one is not None and access.busiest > of_one:
+            return Failure(
+                "The values are right, but a few warps do the work of all, and the others look on: "
+                f"for line {access.line} one of them went to memory {access.busiest:,} times.",
+                expected=f"each warp at most {of_one:,} times, with the work shared by all",
+                got=f"{access.busiest:,} times, of {access.requests:,} by all warps together",
             )
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tensorlab.cuda import jit
-from tensorlab.cuda.jit import atomic, grid
+from tensorlab.cuda.jit import atomic, blockDim, blockIdx, grid, threadIdx
 from tensorlab.learn.kernels import (
     judge_advice,
     judge_sharing,
@@ -47,6 +47,22 @@ def everybody(x, out):
 
 
 @jit.kernel
+def one_warp_of_a_block(x, out):
+    if threadIdx.x < 32:
+        for t in range(threadIdx.x, blockDim.x, 32):
+            i = blockIdx.x * blockDim.x + t
+            if i < len(out):
+                out[i] = x[i]
+
+
+@jit.kernel
+def one_block(x, out):
+    if blockIdx.x == 0:
+        for i in range(threadIdx.x, len(out), blockDim.x):
+            out[i] = x[i]
+
+
+@jit.kernel
 def counts(x, out):
     atomic.add(out, 0, x[grid(1)])
 
@@ -85,6 +101,23 @@ def test_who_does_the_work(rng):
     assert many is not None
     assert "many threads do the same work" in many.message
     assert judge_sharing(run(scattered, x), 16) is None
+
+
+def test_a_warp_that_works_for_others(rng):
+    x = rng.random(1000).astype(np.float32)
+    for kernel, often in [(one_warp_of_a_block, 4), (one_block, 8)]:
+        got = run(kernel, x, blocks=8)
+        assert judge_sharing(got, 64) is None
+        failure = judge_sharing(got, 64, of_one=2)
+        assert failure is not None
+        assert "a few warps do the work of all, and the others look on" in failure.message
+        assert f"one of them went to memory {often} times" in failure.message
+        assert failure.got == f"{often} times, of 32 by all warps together"
+    assert judge_sharing(run(scattered, x, blocks=8), 64, of_one=2) is None
+    # Who does too much is still told from who does too little.
+    few = judge_sharing(run(alone, x, blocks=8), 64, of_one=2)
+    assert few is not None
+    assert "a few threads do all the work" in few.message
 
 
 def test_traffic(rng):

@@ -37,6 +37,7 @@ class Traffic:
     elements: int = 0
     parts: int = 0  # sectors, or wavefronts
     ideal: int = 0  # as many would do if the same elements lay side by side
+    busiest: int = 0  # requests of the warp that asked most
     collisions: int = 0  # atomic accesses that waited for one of the same warp and element
 
 

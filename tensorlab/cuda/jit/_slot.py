@@ -88,6 +88,8 @@ class Slot:
             if array.space == "local":
                 memories[array] = LocalMemory(array, self.width)
         self.frame = _Frame(launch.program, memories, launch.scalars, self.base)
+        # For each place that touches memory, how often each warp asked; one number if all as often.
+        self.asked: dict[int, Any] = {}
         self._visits: dict[int, int] = {}
         self.work = self._main()
 
@@ -526,6 +528,8 @@ class Slot:
     def count(self, site: ir.Site, lanes: Lanes, parts: int, ideal: int, address: Any) -> None:
         traffic = self.launch.traffic[site.index]
         traffic.requests += lanes.warps
+        asked = 1 if lanes.warps == self.width >> 5 else lanes.counts > 0
+        self.asked[site.index] = self.asked.get(site.index, 0) + asked
         traffic.elements += lanes.n
         traffic.parts += parts
         traffic.ideal += ideal

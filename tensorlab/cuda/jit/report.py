@@ -110,6 +110,7 @@ class Access:
         elements: how many elements they asked for.
         parts: sectors of 32 bytes (global), or wavefronts (shared) that it took.
         ideal: how many it would take if the elements lay side by side (without bank conflicts).
+        busiest: how many of the requests came from the warp that asked most.
     """
 
     line: int
@@ -121,6 +122,7 @@ class Access:
     elements: int
     parts: int
     ideal: int
+    busiest: int
 
     @property
     def efficiency(self) -> float:

@@ -176,6 +176,16 @@ class Launch:
         warps = np.tile(np.arange(self.padded // 32), (len(blocks), 1))
         warps = self.rng.permuted(warps, axis=1)
         slots = [Slot(self, blocks, column, shared) for column in warps.T]
+        try:
+            self._run_slots(slots, blocks)
+        finally:
+            for slot in slots:
+                for site, asked in slot.asked.items():
+                    traffic = self.traffic[site]
+                    traffic.busiest = max(traffic.busiest, int(np.max(asked)))
+        self._count_branches()
+
+    def _run_slots(self, slots: list[Slot], blocks: np.ndarray[Any, Any]) -> None:
         while True:
             ready = [slot for slot in slots if not slot.done and slot.waiting is None]
             if ready:
@@ -184,9 +194,8 @@ class Launch:
                 continue
             waiting = [slot for slot in slots if not slot.done]
             if not waiting:
-                break
+                return
             self._open_barriers(slots, waiting, blocks)
-        self._count_branches()
 
     def _advance(self, slot: Slot) -> None:
         try:
@@ -424,7 +433,10 @@ class Launch:
     def _report(self, stopped: str) -> KernelReport:
         sites = self.program.sites
         accesses = [
-            Access(s.line, s.text, s.array.name, s.array.space, s.kind, t.requests, t.elements, t.parts, t.ideal)
+            Access(
+                s.line, s.text, s.array.name, s.array.space, s.kind,
+                t.requests, t.elements, t.parts, t.ideal, t.busiest,
+            )
             for s, t in zip(sites, self.traffic, strict=True)
             if t.requests and s.array.space != "local"
         ]  # fmt: skip

@@ -486,6 +486,45 @@ def test_a_view_that_does_not_start_at_a_sector():
 
 
 @jit.kernel
+def ramp(out, times):
+    held = shared.array(64, tl.float32)
+    t = threadIdx.x
+    held[t] = 0.0
+    syncthreads()
+    if blockIdx.x % 2 == 1:
+        for _ in range(t // 32 * times + 1):
+            held[t] += 1.0  # more by the second warp
+    syncthreads()
+    out[grid(1)] = held[t]
+
+
+def test_the_warp_that_asked_most():
+    report = watched(ramp, (6, 64), zeros(384), 4)
+    initial, *more = report.accesses_of("held", "write")
+    assert (initial.requests, initial.busiest) == (12, 1)
+    assert {(each.requests, each.busiest) for each in more} == {(3 * (1 + 5), 5)}
+    (last,) = report.accesses_of("out")
+    assert (last.requests, last.busiest) == (12, 1)
+    assert last.to_dict()["busiest"] == 1
+
+
+@jit.kernel
+def writes_and_waits(out):
+    for i in range(threadIdx.x, 160, 32):
+        out[i] = 1.0
+    while out[0] > 0.0:
+        syncthreads()
+
+
+def test_the_warp_that_asked_most_of_a_launch_that_was_stopped():
+    with jit.watch(limit=50) as launches:
+        writes_and_waits[1, 32](zeros(160))
+    assert launches[0].stopped
+    (write,) = launches[0].accesses_of("out", "write")
+    assert (write.requests, write.busiest) == (5, 5)
+
+
+@jit.kernel
 def bank_pattern(out, step, offset):
     held = shared.array(2048, tl.float32)
     t = threadIdx.x
