@@ -4,7 +4,7 @@ The generic path, NumPy or CuPy, is what every operation means. A kernel compute
 the cases it is made for, and declines all others (`NotImplemented`). Delete this folder, or set the
 environment variable TENSORLAB_KERNELS=off, and everything still works, only slower.
 
-    threads.py    how many threads kernels use, and the workers that run their parts
+    threads.py    how many threads kernels use, and how a computation is cut into parts for them
     blas.py       the threads of the library that NumPy calls
     memory.py     freed memory is kept for the next step
     cpu/          which cases the CPU kernels take; nothing here imports Numba

@@ -25,6 +25,7 @@ consistency): either the helper finds the job closed, or the caller finds the he
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import sys
@@ -32,7 +33,7 @@ import threading
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -54,6 +55,11 @@ WORDS = 11 * APART
 
 #: Looks between two offers to let other threads of the machine run.
 _LOOKS = 64
+#: The system's function for such an offer.
+_YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
+if sys.platform == "win32":
+    _address = ctypes.cast(ctypes.windll.kernel32.SwitchToThread, ctypes.c_void_p).value
+    binding.add_symbol(_YIELD, _address)
 
 
 def _int(value: int) -> ir.Constant:
@@ -95,9 +101,8 @@ def _pause(builder: ir.IRBuilder) -> None:
 
 
 def _let_others_run(builder: ir.IRBuilder) -> None:
-    name = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
     kind = ir.FunctionType(ir.IntType(32), [])
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, _YIELD), [])
 
 
 def _take_parts(builder: ir.IRBuilder, board: _Board) -> None:
