@@ -31,9 +31,9 @@ from tensorlab.kernels.threads import blocks, split, thread_count
 __all__ = ["matmul", "matmul_batch"]
 
 WIDTH = LANES * VECTORS
-DEPTH = 384  # of a block, in k: a panel of B is DEPTH · WIDTH numbers
+DEPTH = 512  # of a block, in k: a panel of B is DEPTH · WIDTH numbers
 HEIGHT = 192  # of a block of A
-BREADTH = 3072 // WIDTH * WIDTH  # of a block of B
+BREADTH = 2304 // WIDTH * WIDTH  # of a block of B
 PANELS = 4  # are packed side by side
 NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
 
