@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import pytest
@@ -52,7 +54,7 @@ print(layer.weight.grad.mean().item())
 def gradients_of_step(file: Path, **environment: str) -> list[np.ndarray]:
     """What STEP computes, in a process of its own with these environment variables."""
     command = [sys.executable, "-c", STEP, str(file)]
-    subprocess.run(command, env={**os.environ, **environment}, timeout=300, check=True)
+    subprocess.run(command, env={**os.environ, **environment}, check=True)
     with np.load(file) as arrays:
         return [arrays[name] for name in arrays.files]
 
@@ -73,7 +75,6 @@ def test_a_number_of_lanes_that_no_tile_has():
         env={**os.environ, "TENSORLAB_LANES": "5"},
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert done.returncode
@@ -94,9 +95,7 @@ def test_two_processes_compile_into_one_cache(tmp_path):
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         assert out == "64.0\n"
-    third = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=300, check=True
-    )
+    third = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert (third.stdout, third.stderr) == ("64.0\n", "")
 
 
@@ -166,15 +165,26 @@ def test_forked_workers_of_a_loader_use_kernels(use_threads):
 
 def interrupted_after(seconds: float, function: Callable[[], object]) -> None:
     """Call `function`, which a KeyboardInterrupt ends after that time."""
+    is_called = False
 
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+    def call() -> None:
+        nonlocal is_called
+        is_called = True
+        function()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # Not yet there, on a busy machine; or where Python swallows what is raised: in the callback of
+        # a weak reference.
+        if not is_called or (frame and frame.f_code.co_filename == weakref.__file__):
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+        else:
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         with pytest.raises(KeyboardInterrupt):
-            function()
+            call()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
