@@ -6,6 +6,7 @@ import _thread
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,16 +96,22 @@ def softmax(x):
 """
 
 
+@pytest.fixture
+def grace(monkeypatch):
+    """Code that listens has the time to end, on a busy machine too."""
+    monkeypatch.setattr(Worker.stop, "__defaults__", (60.0,))
+
+
 def test_an_endless_loop_is_a_result(checked):
-    result = checked("def softmax(x):\n    while True:\n        x = x + 1", time_limit=0.3)
+    result = checked("def softmax(x):\n    while True:\n        x = x + 1", time_limit=1)
     assert result.outcome is Outcome.ERROR
-    assert "still running after 0.3 s and was stopped" in result.message
+    assert "still running after 1 s and was stopped" in result.message
     assert "in softmax" in result.traceback
     assert result.case == "1×1, float32"
 
 
 @pytest.mark.parametrize("code", STUBBORN.values(), ids=STUBBORN.keys())
-def test_a_loop_that_catches_everything_is_stopped(checked, code):
+def test_a_loop_that_catches_everything_is_stopped(checked, grace, code):
     result = checked(code, time_limit=0.2)
     assert result.outcome is Outcome.ERROR
     assert "was stopped" in result.message
@@ -124,7 +131,7 @@ def test_code_that_can_not_be_stopped_is_abandoned_and_told(exercise, run_cells,
         names["gate"].set()
         for thread in threading.enumerate():
             if thread.name == "tensorlab-check":
-                thread.join(10)
+                thread.join(60)
         assert capsys.readouterr().out == "what others print\n"
     finally:
         names["gate"].set()
@@ -245,7 +252,7 @@ def test_stop_is_obeyed_and_everything_put_back(exercise, run_cells, body):
     assert check(exercise, run_cells("x = 1")).outcome is Outcome.UNATTEMPTED
 
 
-def test_threads_end_with_their_check(checked, right):
+def test_threads_end_with_their_check(checked, grace, right):
     before = {thread for thread in threading.enumerate() if thread.name.startswith("tensorlab")}
     checked(right)
     checked("def softmax(x):\n    while True: pass", time_limit=0.2)
@@ -253,12 +260,21 @@ def test_threads_end_with_their_check(checked, right):
     assert after <= before
 
 
-def test_the_limit_holds_for_all_cases_together():
-    worker = Worker(0.4, FrameFilter({}))
-    ends = [worker.run(lambda: time.sleep(0.15)).timed_out for _ in range(4)]
-    assert ends[0] is False
-    assert ends[-1] is True
-    worker.stop()
+def test_the_limit_holds_for_all_cases_together(monkeypatch, grace):
+    """Of 10 s, by a clock of our own: 4 s each, and the third does not end by itself."""
+    now = [0.0]
+    clock = SimpleNamespace(perf_counter=lambda: now[0], monotonic=time.monotonic)
+    monkeypatch.setattr("tensorlab.learn.worker.time", clock)
+    worker = Worker(10.0, FrameFilter({}))
+
+    def case(endless=False):
+        now[0] += 4.0
+        while endless:
+            time.sleep(0.001)
+
+    assert not worker.run(case).timed_out
+    assert not worker.run(case).timed_out
+    assert worker.run(lambda: case(endless=True)).timed_out
     assert not worker.alive
 
 
@@ -267,7 +283,7 @@ def test_a_slow_mutant_does_not_hold_up_a_failed_check(run_cells):
 
     lesson = Lesson("91", "slow", title="Slow")
 
-    @lesson.exercise("91.1", names=["f"], title="One", time_limit=0.5)
+    @lesson.exercise("91.1", names=["f"], title="One", time_limit=2)
     class One(Exercise):
         def cases(self, rng):
             yield Case(args=(1,), label="one")
