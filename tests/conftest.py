@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     return report
 
 
-@pytest.fixture
-def has_failed(request: pytest.FixtureRequest) -> Callable[[], bool]:
-    """`has_failed()`: asked when the test is over, to give the next one something new to work on."""
-    return lambda: request.node.stash.get(_failed, False)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Kernels and notebooks that a module's tests share begin anew after a test that failed: it may have
+    left anything in them, and the next test is to fail for reasons of its own only."""
+    if item.stash.get(_failed, False):
+        for shared in getattr(item, "funcargs", {}).values():
+            if hasattr(type(shared), "begin_anew"):
+                shared.begin_anew()
 
 
 @pytest.fixture

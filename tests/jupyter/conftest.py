@@ -24,7 +24,7 @@ from traitlets.config import Config
 import tensorlab.jupyter
 
 KERNELSPEC = Path(tensorlab.jupyter.__file__).parent / "kernelspec"
-PATIENCE = 60.0  # seconds for one answer of a kernel, on a machine that is busy with other tests
+PATIENCE = 100.0  # seconds for one answer of a kernel, on a machine that is busy with other tests
 
 
 @pytest.fixture
@@ -66,16 +66,34 @@ class Kernel:
 
     def __init__(self, manager: KernelManager) -> None:
         self.manager = manager
-        self.client = manager.blocking_client()
+        self._prepared: list[str] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        self.client = self.manager.blocking_client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=PATIENCE)
+
+    def prepare(self, code: str) -> None:
+        """Run what the tests of a module build upon."""
+        reply = self.run(code)
+        assert reply.status == "ok", reply.traceback
+        self._prepared.append(code)
+
+    def begin_anew(self) -> None:
+        """A new process, in which nothing has run but what prepares the tests."""
+        self.client.stop_channels()
+        self.manager.restart_kernel(now=True)
+        self._connect()
+        for code in self._prepared:
+            self.run(code)
 
     def run(self, code: str) -> Reply:
         sent = self.client.execute(code)
         outputs = []
         deadline = time.monotonic() + PATIENCE
         while True:
-            message = self.client.get_iopub_msg(timeout=deadline - time.monotonic())
+            message = self.client.get_iopub_msg(timeout=max(0.0, deadline - time.monotonic()))
             if message["parent_header"].get("msg_id") != sent:
                 continue
             kind, content = message["msg_type"], message["content"]
@@ -132,5 +150,5 @@ def start_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 def kernel(start_kernel: Callable[..., Kernel]) -> Kernel:
     """A stock kernel with the extension loaded, shared by the tests of a module."""
     made = start_kernel("python3")
-    assert made.run("%load_ext tensorlab").status == "ok"
+    made.prepare("%load_ext tensorlab")
     return made

@@ -25,7 +25,7 @@ _private = 1
 
 @pytest.fixture(scope="module")
 def notebook(kernel):
-    assert kernel.run(SETUP).status == "ok"
+    kernel.prepare(SETUP)
     return kernel
 
 

@@ -22,7 +22,7 @@ def other():
 
 @pytest.fixture(scope="module")
 def notebook(kernel):
-    kernel.run(DEFINE)
+    kernel.prepare(DEFINE)
     return kernel
 
 

@@ -151,7 +151,8 @@ class Kernels:
             self._started[key] = Kernel(live, version)
         return self._started[key]
 
-    def close(self) -> None:
+    def begin_anew(self) -> None:
+        """End them all: those that are asked for from now on are new."""
         while self._started:
             self._started.popitem()[1].close()
 
@@ -173,20 +174,12 @@ def _folders_of(version: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def _kernels() -> Iterator[Kernels]:
+def kernels() -> Iterator[Kernels]:
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     pytest.importorskip("anywidget", reason="anywidget is not installed")
     started = Kernels()
     yield started
-    started.close()
-
-
-@pytest.fixture
-def kernels(_kernels: Kernels, has_failed: Callable[[], bool]) -> Iterator[Kernels]:
-    """The kernels of the test file; new ones after a test that failed, whatever it has left in them."""
-    yield _kernels
-    if has_failed():
-        _kernels.close()
+    started.begin_anew()
 
 
 @pytest.fixture
