@@ -19,7 +19,8 @@ import urllib.request
 from urllib.parse import urlsplit
 
 START_LIMIT = 600  # seconds; the command may install before it serves
-STOP_LIMIT = 30
+STOP_LIMIT = 100
+ANSWER_LIMIT = 100
 
 
 def main(command: list[str]) -> None:
@@ -53,11 +54,11 @@ def address_of(server: subprocess.Popen[str]) -> str:
 
 def visit(url: str) -> None:
     """Ask for JupyterLab with the token, and for the folder's contents without it."""
-    with urllib.request.urlopen(url, timeout=30) as page:
+    with urllib.request.urlopen(url, timeout=ANSWER_LIMIT) as page:
         if b"jupyter-config-data" not in page.read():
             sys.exit(f"{url} is not JupyterLab")
     try:
-        urllib.request.urlopen(f"http://{urlsplit(url).netloc}/api/contents", timeout=30)
+        urllib.request.urlopen(f"http://{urlsplit(url).netloc}/api/contents", timeout=ANSWER_LIMIT)
     except urllib.error.HTTPError as error:
         if error.code != 403:
             sys.exit(f"a visitor without the token got status {error.code}, not 403")

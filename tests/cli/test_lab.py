@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -282,7 +283,7 @@ def server(home):
 
 def _status(url: str) -> int:
     try:
-        with urllib.request.urlopen(url, timeout=30) as answer:
+        with urllib.request.urlopen(url, timeout=100) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         error.close()
@@ -298,7 +299,7 @@ def test_serves_the_course_to_those_with_the_token_only(server, home):
     assert _status(f"{base}/api/contents/01_tensors.ipynb?token={token}") == 200
     assert _status(f"{base}/api/contents/01_tensors.ipynb") == 403
     assert _status(f"{base}/api/contents/01_tensors.ipynb?token={token[::-1]}") == 403
-    with urllib.request.urlopen(url, timeout=30) as page:
+    with urllib.request.urlopen(url, timeout=100) as page:
         assert '"exposeAppInBrowser": true' in page.read().decode()
     # The token is in no list of processes.
     words = Path(f"/proc/{process.pid}/cmdline")
@@ -343,12 +344,12 @@ def test_every_start_has_its_own_token_and_its_own_port(server):
 def test_ends_when_told_to(server):
     process, _ = server("--port", "0")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) in (0, -signal.SIGTERM)
+    assert process.wait(100) in (0, -signal.SIGTERM)
 
 
 def test_nobody_is_asked_about_news(server):
     _, url = server("--port", "0")
-    with urllib.request.urlopen(url, timeout=30) as page:
+    with urllib.request.urlopen(url, timeout=100) as page:
         config = re.search(r'"disabledExtensions": \[[^]]*\]', page.read().decode())
     assert "@jupyterlab/apputils-extension:announcements" in config.group()
 
@@ -367,6 +368,7 @@ def test_the_browser_is_opened_unless_told_otherwise(home, monkeypatch):
     try:
         while not note.exists():
             assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
         assert note.read_text().startswith("file://")
     finally:
         process.kill()

@@ -15,9 +15,7 @@ COMMANDS = ["lab", "doctor", "check", "bench"]
 
 def run(*words: str, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tensorlab", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, **options
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
 
 
 def status(*words: str) -> int:
@@ -91,7 +89,6 @@ def test_a_reader_that_goes_away_is_no_error():
         ["bash", "-o", "pipefail", "-c", command],
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

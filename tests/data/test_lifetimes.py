@@ -212,10 +212,11 @@ def test_a_death_is_reported_although_another_worker_hangs():
 
 
 def test_timeout():
-    loader = DataLoader(Doing(sleep), None, num_workers=1, timeout=0.3)
+    loader = DataLoader(Doing(sleep), None, num_workers=1, timeout=100)
     iterator = iter(loader)
     for _ in range(5):
         next(iterator)
+    iterator._timeout = 0.3  # a busy machine needs longer for what comes
     with pytest.raises(RuntimeError, match="DataLoader timed out after 0.3 seconds"):
         next(iterator)
     iterator._pool.shutdown(patience=0.1)
@@ -343,7 +344,7 @@ def test_workers_end_with_the_program(tmp_path, method, end):
         assert len(pids) == 2
         if end == "kill":
             run.kill()
-        _, errors = run.communicate(timeout=60)
+        _, errors = run.communicate()
     wait_until(lambda: all(map(ended, pids)))
     assert errors == ""  # neither Python nor its resource tracker had anything to complain of
 
@@ -389,7 +390,7 @@ def test_forks_while_other_threads_compute():
         thread.start()
     try:
         for _ in range(10):
-            found = list(DataLoader(Multiply(), None, num_workers=2, timeout=60))
+            found = list(DataLoader(Multiply(), None, num_workers=2, timeout=100))
             assert found == [200.0 * i * i for i in range(4)]
     finally:
         is_over.set()
@@ -402,15 +403,16 @@ def test_workers_compute_in_one_thread():
         big = np.ones((600, 600))
         for _ in range(20):
             big @ big
-        busy = 0
+        ticks = []  # hundredths of a second, of each thread
         for task in os.listdir("/proc/self/task"):
             with open(f"/proc/self/task/{task}/stat") as file:
                 fields = file.read().rpartition(") ")[2].split()
-            busy += int(fields[11]) + int(fields[12]) > 0  # ticks of a hundredth of a second
-        return busy, tl.get_num_threads()
+            ticks.append(int(fields[11]) + int(fields[12]))
+        return ticks, tl.get_num_threads()
 
-    ((busy, allowed),) = DataLoader([0], None, num_workers=1, collate_fn=count)
-    assert busy <= 1
+    ((ticks, allowed),) = DataLoader([0], None, num_workers=1, collate_fn=count)
+    # Threads of one product have equal parts of it; one that sends and receives has next to nothing.
+    assert sum(each > max(ticks) / 4 for each in ticks) == 1
     assert allowed == 1
 
 

@@ -58,7 +58,7 @@ print(list(DataLoader([1, 2], num_workers=1, multiprocessing_context="spawn")))
 def test_a_program_without_a_guard_is_told_so(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(UNGUARDED)
-    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True)
     assert done.returncode == 1
     assert "exited unexpectedly with exit code 1" in done.stderr
     assert "put it under `if __name__ == '__main__':`" in done.stderr

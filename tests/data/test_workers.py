@@ -212,7 +212,7 @@ def test_out_of_order():
 
         def __getitem__(self, index):
             if index == 0:
-                self.release.wait(30)
+                self.release.wait(100)
             return index
 
     import multiprocessing

@@ -16,7 +16,7 @@ from tensorlab.testing import table
 def printed() -> list[str]:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tensorlab.testing.table"],
-        capture_output=True, text=True, timeout=110, check=True, encoding="utf-8",
+        capture_output=True, text=True, check=True, encoding="utf-8",
     )  # fmt: skip
     assert not done.stderr
     return done.stdout.splitlines()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="workers have what cells define only where they are forked"
 )
 
-PATIENCE = 30.0
+PATIENCE = 100.0
 CELLS = """
 import multiprocessing, os, time
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def wait_for_end(pids: list[int]) -> None:
 @pytest.fixture(scope="module")
 def prepared(start_kernel):
     kernel = start_kernel("python3")
-    assert kernel.run(CELLS).status == "ok"
+    kernel.prepare(CELLS)
     return kernel
 
 

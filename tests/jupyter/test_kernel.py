@@ -41,14 +41,15 @@ def test_the_kernel_starts_by_its_module_too(tmp_path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "tensorlab.jupyter.kernel", "-f", str(file)])
     try:
         client = BlockingKernelClient(connection_file=str(file))
-        for _ in range(600):
-            if file.exists() and file.stat().st_size:
-                break
+        while not (file.exists() and file.stat().st_size):
+            assert process.poll() is None
             time.sleep(0.1)
         client.load_connection_file()
         client.start_channels()
-        client.wait_for_ready(timeout=60)
-        assert client.kernel_info(reply=True)["content"]["implementation"] == "tensorlab"
+        client.wait_for_ready(timeout=100)
+        assert (
+            client.kernel_info(reply=True, timeout=100)["content"]["implementation"] == "tensorlab"
+        )
         client.stop_channels()
     finally:
         process.kill()

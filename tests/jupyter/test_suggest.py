@@ -72,7 +72,7 @@ def test_another_handler_keeps_its_work(shell, capsys):
 def test_in_a_program(code):
     done = subprocess.run(
         [sys.executable, "-c", f"import tensorlab, tensorlab.nn\n{code}"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True,
     )  # fmt: skip
     assert done.stderr.count("Did you mean") <= 1
     if "functional" not in code:

@@ -36,7 +36,7 @@ def run(code: str, folder: Path, **environment: str) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, **own, **environment},
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def test_threads_that_need_it_at_once(store):
     for user in users:
         user.start()
     for user in users:
-        user.join(60)
+        user.join()
     assert found == [[2, 4, 6]] * 4
     assert len(store.announced) == 1
 

@@ -146,7 +146,7 @@ def test_parts_are_made_once_and_cannot_be_changed():
 
 def run(code, **environment):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", code], capture_output=True, text=True,
         env={**os.environ, **environment},
     )  # fmt: skip
 

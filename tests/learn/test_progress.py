@@ -178,7 +178,7 @@ def test_processes_write_whole_lines(progress):
         subprocess.Popen([sys.executable, "-c", WRITER, str(progress.home), str(name)])
         for name in range(3)
     ]
-    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
     lines = progress.path.read_text().splitlines()
     assert len({json.loads(line)["id"] for line in lines}) == len(lines) == 120
 

@@ -68,7 +68,7 @@ def test_without_tests_it_says_where_they_are(tmp_path):
 def test_the_table_is_printed():
     done = subprocess.run(
         [sys.executable, "-m", "tensorlab.testing.table", "--nn"],
-        capture_output=True, text=True, timeout=110, check=True, encoding="utf-8",
+        capture_output=True, text=True, check=True, encoding="utf-8",
     )  # fmt: skip
     lines = done.stdout.splitlines()
     assert "| `CTCLoss` | nn/test_losses.py |" in lines

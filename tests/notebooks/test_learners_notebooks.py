@@ -29,7 +29,7 @@ def executed(request, tmp_path_factory):
         patch.setenv("TENSORLAB_LIVE", "0")
         client = NotebookClient(
             notebook,
-            timeout=120,
+            timeout=500,
             allow_errors=True,
             kernel_name="python3",
             resources={"metadata": {"path": str(home)}},

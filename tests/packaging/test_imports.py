@@ -52,9 +52,7 @@ UPWARD_FROM_OPS = "tensorlab.testing._torch"
 
 def _loaded_after(code: str) -> set[str]:
     code += "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split())
 
 

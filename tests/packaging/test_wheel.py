@@ -137,7 +137,6 @@ def _run(unpacked: Path, folder: Path, *words: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -17,7 +17,7 @@ def test_a_trial(tmp_path):
     paths = os.pathsep.join([str(ROOT), *sys.path])
     done = subprocess.run(
         [sys.executable, "-W", "error", str(ROOT / "tests/benchmarks/on_gpu.py"), *words],
-        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths}, timeout=100,
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": paths},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "| adam-small |" in done.stdout
