@@ -50,25 +50,18 @@ def garbage(count: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     return np.full(count, np.iinfo(dtype).max // 3 * 2, dtype)
 
 
+@dataclass(eq=False)
 class Memory:
-    """One array as it can be reached by a slot's lanes: by the number of an element in `flat`.
+    """One array as it can be reached by a slot's lanes: by the number of an element in `flat`."""
 
-    `offsets` are the first elements of each lane's own array, or 0 if all have the same.
-    """
+    array: ir.Array
+    flat: np.ndarray[Any, Any]
+    shape: tuple[int, ...]
+    steps: tuple[int, ...]  # elements from one index to the next, for each dimension
 
-    def __init__(
-        self,
-        array: ir.Array,
-        flat: np.ndarray[Any, Any],
-        shape: tuple[int, ...],
-        steps: tuple[int, ...],
-    ) -> None:
-        self.array = array
-        self.flat = flat
-        self.shape = shape
-        self.steps = steps  # elements from one index to the next, for each dimension
-        self.dtype = array.dtype
-        self.held = types.held_as(array.dtype)
+    def __post_init__(self) -> None:
+        self.dtype = self.array.dtype
+        self.held = types.held_as(self.dtype)
 
     def place(
         self, slot: Slot, site: ir.Site, index: tuple[Any, ...], lanes: Lanes
@@ -186,23 +179,13 @@ def _one_by_one(
     return old
 
 
+@dataclass(eq=False)
 class GlobalMemory(Memory):
-    """An argument. `base` is the address of its first element on the imagined GPU."""
+    """An argument."""
 
-    def __init__(
-        self,
-        array: ir.Array,
-        flat: np.ndarray[Any, Any],
-        shape: tuple[int, ...],
-        steps: tuple[int, ...],
-        first: int,
-        base: int,
-        watched: bool,
-    ) -> None:
-        super().__init__(array, flat, shape, steps)
-        self.first = first  # the element of `flat` that index 0 means
-        self.base = base
-        self.watched = watched  # whether anything is written that could be this
+    first: int  # the element of `flat` that index 0 means
+    base: int  # the address of the first element of `flat` on the imagined GPU
+    watched: bool = False  # whether anything is written that could be this
 
     def own(self, slot: Slot, lanes: Lanes, at: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         return at + self.first if self.first else at

@@ -138,7 +138,7 @@ class Launch:
             page = roots.setdefault(start, len(roots) + 1) << 36
             address = flat.__array_interface__["data"][0] - start + page
             memory = GlobalMemory(
-                self.program.arrays[name], flat, value.shape, steps, first, address, False
+                self.program.arrays[name], flat, value.shape, steps, first, address
             )
             ranges.append((memory, address, address + flat.nbytes))
             self.memories[memory.array] = memory
