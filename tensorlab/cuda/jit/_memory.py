@@ -23,22 +23,10 @@ from tensorlab.cuda.jit._lanes import Lanes
 if TYPE_CHECKING:
     from tensorlab.cuda.jit._slot import Slot
 
-__all__ = ["GlobalMemory", "LocalMemory", "Memory", "SharedMemory", "Traffic", "garbage"]
+__all__ = ["GlobalMemory", "LocalMemory", "Memory", "SharedMemory", "garbage"]
 
 SECTOR = 32  # bytes
 BANKS = 32
-
-
-@dataclass
-class Traffic:
-    """What one place in the source did to memory; requests are counted once a warp."""
-
-    requests: int = 0
-    elements: int = 0
-    parts: int = 0  # sectors, or wavefronts
-    ideal: int = 0  # as many would do if the same elements lay side by side
-    busiest: int = 0  # requests of the warp that asked most
-    collisions: int = 0  # atomic accesses that waited for one of the same warp and element
 
 
 def garbage(count: int, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,11 @@ class Problems:
     """What went wrong in one launch; `barriers` are the lines with `syncthreads()`."""
 
     def __init__(
-        self, source: Source, barriers: Sequence[int], grid: Triple, block: Triple, padded: int
+        self, source: Source, barriers: Sequence[int], grid: Triple, block: Triple
     ) -> None:
         self._source, self._barriers = source, barriers
-        self._grid, self._block, self._padded = grid, block, padded
+        self._grid, self._block = grid, block
+        self._threads = math.prod(block)
         self._entries: dict[Any, _Entry] = {}
 
     def add(self, key: Any, count: int, make: Any, thread: int = 0) -> None:
@@ -57,8 +59,13 @@ class Problems:
 
     def place(self, thread: int) -> Place:
         """The thread with this number in the launch (a warp's lanes are numbered even if unused)."""
-        inside, block = int(thread) % self._padded, int(thread) // self._padded
+        block, inside = divmod(int(thread), -(-self._threads // 32) * 32)
         return Place(_split(inside, self._block), _split(block, self._grid))
+
+    def block_name(self, number: int) -> Triple | int:
+        """How the block with this number is called: 5, or (5, 1, 0)."""
+        place = _split(number, self._grid)
+        return place[0] if place[1:] == (0, 0) else place
 
     # Memory -----------------------------------------------------------------------------
 
@@ -214,6 +221,77 @@ class Problems:
             )
 
         self.add(("missing", what, line), int(np.count_nonzero(missing)), make)
+
+    # Barriers and loops -----------------------------------------------------------------
+
+    def left_early(self, line: int, block: int, gone: int, left: Sequence[int]) -> None:
+        """Of a block so many threads have ended, at the returns of `left`, that a barrier needs."""
+        where = " and ".join(map(str, left))
+        how = f"have left at the return of line {where}" if left else "do not come to it"
+        self.add(
+            ("barrier", line),
+            1,
+            lambda: self.finding(
+                "barrier",
+                "error",
+                line,
+                f"{gone} of the {self._threads} threads of block {self.block_name(block)} {how}: CUDA "
+                "wants all threads of a block at each syncthreads()",
+                f"instead of the return in line {where}, guard what follows with if, and keep "
+                "syncthreads() outside of it"
+                if left
+                else "take syncthreads() out of the if, so that all threads come to it",
+                lines=(line, *left),
+            ),
+        )
+
+    def deadlock(
+        self,
+        block: int,
+        waiting: Mapping[int, list[int]],
+        held: Mapping[int, list[int]],
+        ended: list[int],
+    ) -> None:
+        """Threads wait at the barriers of some lines; others of their warps are not there, or ended."""
+        groups = [(who, f"wait at syncthreads() in line {line}") for line, who in waiting.items()]
+        groups += [
+            (who, f"did not come to line {line} with the rest of their warp")
+            for line, who in held.items()
+        ]
+        if ended:
+            groups.append((ended, "have ended"))
+        words = [
+            f"threads {_ranges(sorted(who))} {what}"
+            for who, what in sorted(groups, key=lambda group: min(group[0]))
+        ]
+        finding = self.finding(
+            "deadlock",
+            "error",
+            min(waiting),
+            f"block {self.block_name(block)} waits for ever: {'; '.join(words)}",
+            "all threads of a block must come to the same syncthreads(): take it out of the if or "
+            "the loop that not all of them go through",
+            lines=tuple(sorted(waiting)),
+        )
+        self.add(("deadlock",), 1, lambda: finding)
+
+    def endless(self, threads: Any, stmt: ir.While | ir.For, lanes: Lanes, limit: int) -> None:
+        """A `for` with a step of 0, or a `while` that was gone through `limit` times."""
+        place = self.place(lanes.pick(threads)[0])
+        finding = self.finding(
+            "endless-loop",
+            "error",
+            stmt.line,
+            f"{place} goes with a step of 0"
+            if isinstance(stmt, ir.For)
+            else f"{place} has been through this loop {limit:,} times, and {lanes.n:,} threads "
+            "are in it",
+            "check that what the condition reads changes in the loop; a thread that waits for another "
+            "of its own warp, or for another block, may wait for ever. A longer loop can be allowed "
+            "with jit.watch(limit=…)",
+            threads=(place,),
+        )
+        self.add(("endless",), 1, lambda: finding)
 
     # Races ------------------------------------------------------------------------------
 

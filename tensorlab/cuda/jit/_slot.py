@@ -65,6 +65,7 @@ class Slot:
         shared: dict[ir.Array, SharedMemory],
     ) -> None:
         self.launch = launch
+        self.tally, self.problems = launch.tally, launch.problems
         self.width = len(blocks) * 32
         lane = np.tile(np.arange(32), len(blocks))
         thread = np.repeat(warps, 32) * 32 + lane
@@ -119,7 +120,7 @@ class Slot:
 
     def block(self, body: list[ir.Stmt], lanes: Lanes) -> _Run:
         """Carry out statements; gives the lanes that come out at the end."""
-        counts = self.launch.lines
+        counts = self.tally.lines
         for stmt in body:
             if not lanes.n:
                 break
@@ -202,7 +203,7 @@ class Slot:
 
     def _count_branch(self, stmt: ir.If, lanes: Lanes, yes: Lanes) -> None:
         visit = self._visits[stmt.line] = self._visits.get(stmt.line, 0) + 1
-        self.launch.branch(stmt, visit, lanes, yes)
+        self.tally.branch(stmt, visit, lanes, yes)
 
     def _while(self, stmt: ir.While, lanes: Lanes) -> _Run:
         loop: tuple[list[Lanes], list[Lanes]] = ([], [])
@@ -290,7 +291,7 @@ class Slot:
     def _count_loop(self, stmt: ir.Stmt, entered: Lanes, going: Lanes) -> None:
         """How many lanes still work in a pass, of those that came in with the same warps."""
         places = int(entered.counts[going.counts > 0].sum())
-        self.launch.loop(stmt, places, going.n)
+        self.tally.loop(stmt, places, going.n)
 
     def _pass(
         self, body: list[ir.Stmt], lanes: Lanes, loop: tuple[list[Lanes], list[Lanes]]
@@ -349,12 +350,12 @@ class Slot:
         if held is None:
             if node.name in frame.scalars:
                 return self._scalar_value(frame.scalars[node.name], lanes)
-            self.launch.unset(self, node, lanes, np.ones(lanes.n, bool))
+            self.problems.unset(self.thread, node, lanes, np.ones(lanes.n, bool))
             return garbage(lanes.n, node.dtype)
         if frame.unset and node.name in frame.unset:
             missing = lanes.pick(frame.unset[node.name])
             if missing.any():
-                self.launch.unset(self, node, lanes, missing)
+                self.problems.unset(self.thread, node, lanes, missing)
         return self._scalar_value(held, lanes)
 
     @staticmethod
@@ -376,7 +377,7 @@ class Slot:
     def _binary(self, node: ir.Binary, lanes: Lanes) -> Any:
         left, right = self.evaluate(node.left, lanes), self.evaluate(node.right, lanes)
         if node.dtype.kind == "f":
-            self.launch.flops += lanes.n
+            self.tally.flops += lanes.n
         return BINARY[node.op](left, right)
 
     def _unary(self, node: ir.Unary, lanes: Lanes) -> Any:
@@ -415,7 +416,7 @@ class Slot:
     def _math(self, node: ir.Math, lanes: Lanes) -> Any:
         args = [self.evaluate(each, lanes) for each in node.args]
         if args[0].dtype.kind == "f":
-            self.launch.flops += lanes.n
+            self.tally.flops += lanes.n
         value = MATH[node.name](*args)
         return value if value.dtype == node.dtype else value.astype(node.dtype)
 
@@ -430,7 +431,7 @@ class Slot:
         index = tuple([self.evaluate(each, lanes) for each in node.index])
         values = tuple([self.evaluate(each, lanes) for each in node.values])
         if node.dtype.kind == "f":
-            self.launch.flops += lanes.n
+            self.tally.flops += lanes.n
         return self.frame.memories[node.array].atomic(self, node, index, values, lanes)
 
     def _call(self, node: ir.Call, lanes: Lanes) -> Any:
@@ -462,7 +463,7 @@ class Slot:
         if program.returns is None:
             return None
         if left.n:
-            self.launch.no_result(self, node, left)
+            self.problems.no_result(self.thread, node, left)
         return lanes.pick(frame.result).copy()
 
     def _shuffle(self, node: ir.Shuffle, lanes: Lanes) -> Any:
@@ -488,7 +489,7 @@ class Slot:
         lanes.put(active, True)
         silent = ~active[source]
         if silent.any():
-            self.launch.silent_lane(self, node, lanes, silent, source)
+            self.problems.silent_lane(self.thread, node, lanes, silent, source)
         return held[source]
 
     def _vote(self, node: ir.Vote, lanes: Lanes) -> Any:
@@ -513,7 +514,7 @@ class Slot:
         here = lanes.bits
         missing = (living & np.uint32(mask) & ~here) * (here > 0)
         if missing.any():
-            self.launch.missing_lanes(self, what, line, mask, lanes, missing)
+            self.problems.missing_lanes(self.thread, what, line, mask, lanes, missing)
 
     # What memories report ---------------------------------------------------------------
 
@@ -526,7 +527,7 @@ class Slot:
         log.add(site.index, address, thread, epoch, turn, written)
 
     def count(self, site: ir.Site, lanes: Lanes, parts: int, ideal: int, address: Any) -> None:
-        traffic = self.launch.traffic[site.index]
+        traffic = self.tally.traffic[site.index]
         traffic.requests += lanes.warps
         asked = 1 if lanes.warps == self.width >> 5 else lanes.counts > 0
         self.asked[site.index] = self.asked.get(site.index, 0) + asked
@@ -542,10 +543,10 @@ class Slot:
     def out_of_bounds(
         self, site: ir.Site, shape: tuple[int, ...], index: Any, lanes: Lanes, outside: Any
     ) -> None:
-        self.launch.out_of_bounds(self, site, shape, index, lanes, outside)
+        self.problems.out_of_bounds(self.thread, site, shape, index, lanes, outside)
 
     def uninitialised(self, site: ir.Site, lanes: Lanes, unknown: Any, element: Any) -> None:
-        self.launch.uninitialised(self, site, lanes, unknown, element)
+        self.problems.uninitialised(self.thread, site, lanes, unknown, element)
 
 
 _SIMPLE: dict[type, Callable[[Slot, Any, Lanes], None]] = {

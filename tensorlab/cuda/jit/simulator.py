@@ -8,21 +8,21 @@ left to that luck: races are found by `_races`, from what was accessed between w
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from tensorlab.cuda.jit import _program as ir
 from tensorlab.cuda.jit._advice import speed_findings
 from tensorlab.cuda.jit._lanes import Lanes
-from tensorlab.cuda.jit._memory import GlobalMemory, Memory, SharedMemory, Traffic
-from tensorlab.cuda.jit._problems import Problems, _ranges
+from tensorlab.cuda.jit._memory import GlobalMemory, Memory, SharedMemory
+from tensorlab.cuda.jit._problems import Problems
 from tensorlab.cuda.jit._races import ATOMIC, READ, WRITE, AccessLog, Race
 from tensorlab.cuda.jit._slot import Slot
 from tensorlab.cuda.jit._source import Source
-from tensorlab.cuda.jit.report import Access, Branch, Counts, Finding, KernelReport, Triple
+from tensorlab.cuda.jit._tally import Tally
+from tensorlab.cuda.jit.report import Finding, KernelReport, Triple
 
 if TYPE_CHECKING:
     from tensorlab.cuda.jit.trace import Tracer
@@ -100,24 +100,15 @@ class Launch:
         self.scalars: dict[str, Any] = {}
         self.memories: dict[ir.Array, Memory] = {}
         self._take(args)
-        self.traffic = [Traffic() for _ in program.sites]
+        self.tally = Tally(program.sites)
         self.memory_of: dict[int, Memory] = {}
-        self.lines: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-        self.flops = 0
-        self.barriers = 0
-        self.problems = Problems(source, _barriers(program.body), grid, block, self.padded)
+        self.problems = Problems(source, _barriers(program.body), grid, block)
         kinds = [_KIND[site.kind] for site in program.sites]
         self.global_log = AccessLog(kinds, self.padded, per_block=False)
         self.shared_log = AccessLog(kinds, self.padded, per_block=True)
         self.trace = tracer
         if tracer is not None:
             tracer.begin(self)
-        # (line, how many times it was reached, side) → threads there of each block, warps that ran
-        self._branches: dict[tuple[int, int, bool], list[Any]] = {}
-        self._branch_warps: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-        self._branch_ran: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-        self._loops: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-        self._statements: dict[int, ir.Stmt] = {}
 
     def _take(self, args: Sequence[Any]) -> None:
         """Bind arguments: windows on the arrays' own memory, at addresses as on a GPU.
@@ -179,11 +170,7 @@ class Launch:
         try:
             self._run_slots(slots, blocks)
         finally:
-            for slot in slots:
-                for site, asked in slot.asked.items():
-                    traffic = self.traffic[site]
-                    traffic.busiest = max(traffic.busiest, int(np.max(asked)))
-        self._count_branches()
+            self.tally.end_of_batch(slot.asked for slot in slots)
 
     def _run_slots(self, slots: list[Slot], blocks: np.ndarray[Any, Any]) -> None:
         while True:
@@ -219,7 +206,7 @@ class Launch:
             for slot in slots:
                 slot.epoch = slot.epoch + 1
                 slot.waiting = None
-            self.barriers += len(blocks)
+            self.tally.barriers += len(blocks)
             self._note(self.shared_log.settle())
             self._note(self.global_log.settle())
             if self.trace is not None:
@@ -266,42 +253,22 @@ class Launch:
             slot.epoch = slot.epoch + passed[slot.block_at]
         for slot in going:
             slot.waiting = None
-        self.barriers += int(passed.sum())
+        self.tally.barriers += int(passed.sum())
         if self.trace is not None and passed[0]:
             self.trace.barrier(line)
 
     def _note_missing(self, slots: list[Slot], line: int, blocks: np.ndarray[Any, Any]) -> None:
         """Threads have ended that the others wait for at a barrier."""
-        left = sorted({each for slot in slots for each in slot.exits})
-        where = " and ".join(map(str, left))
-        how = f"have left at the return of line {where}" if left else "do not come to it"
-        count = len(blocks)
-        alive = _alive(slots, count)
+        alive = _alive(slots, len(blocks))
         at = int(np.flatnonzero((alive > 0) & (alive < self.threads))[0])
-        gone = self.threads - int(alive[at])
-        place = self.problems.place(int(blocks[at]) * self.padded).block
-        name = place[0] if place[1:] == (0, 0) else place
-        self.problems.add(
-            ("barrier", line),
-            1,
-            lambda: self.problems.finding(
-                "barrier",
-                "error",
-                line,
-                f"{gone} of the {self.threads} threads of block {name} {how}: CUDA wants all threads "
-                "of a block at each syncthreads()",
-                f"instead of the return in line {where}, guard what follows with if, and keep "
-                "syncthreads() outside of it"
-                if left
-                else "take syncthreads() out of the if, so that all threads come to it",
-                lines=(line, *left),
-            ),
-        )
+        left = sorted({each for slot in slots for each in slot.exits})
+        self.problems.left_early(line, int(blocks[at]), self.threads - int(alive[at]), left)
 
-    def _deadlock(self, slots: list[Slot], at: int, block: int) -> None:
+    def _deadlock(self, slots: list[Slot], at: int, block: int) -> NoReturn:
         """A block of which some threads wait for others that will not come."""
-        groups: dict[str, list[int]] = {}
-        lines = set()
+        waiting: dict[int, list[int]] = {}
+        held: dict[int, list[int]] = {}
+        ended: list[int] = []
         for slot in slots:
             mine = np.flatnonzero(slot.block_at == at)
             here = np.zeros(slot.width, bool)
@@ -311,103 +278,18 @@ class Launch:
                 number = int(slot.thread[lane]) % self.padded
                 if number >= self.threads:
                     continue
-                if here[lane]:
-                    assert slot.waiting is not None
-                    lines.add(slot.waiting.line)
-                    what = f"wait at syncthreads() in line {slot.waiting.line}"
-                elif slot.alive[lane] and slot.waiting is not None:
-                    what = f"did not come to line {slot.waiting.line} with the rest of their warp"
+                if slot.waiting is not None and (here[lane] or slot.alive[lane]):
+                    groups = waiting if here[lane] else held
+                    groups.setdefault(slot.waiting.line, []).append(number)
                 else:
-                    what = "have ended"
-                groups.setdefault(what, []).append(number)
-        words = [
-            f"threads {_ranges(sorted(numbers))} {what}"
-            for what, numbers in sorted(groups.items(), key=lambda pair: min(pair[1]))
-        ]
-        line = min(lines)
-        place = self.problems.place(block * self.padded).block
-        name = place[0] if place[1:] == (0, 0) else place
-        finding = self.problems.finding(
-            "deadlock",
-            "error",
-            line,
-            f"block {name} waits for ever: {'; '.join(words)}",
-            "all threads of a block must come to the same syncthreads(): take it out of the if or "
-            "the loop that not all of them go through",
-            lines=tuple(sorted(lines)),
-        )
-        self.problems.add(("deadlock",), 1, lambda: finding)
-        raise _Stopped(f"deadlock in line {line}")
+                    ended.append(number)
+        self.problems.deadlock(block, waiting, held, ended)
+        raise _Stopped(f"deadlock in line {min(waiting)}")
 
-    def endless(self, slot: Slot, stmt: ir.While | ir.For, lanes: Lanes) -> None:
-        place = self.problems.place(lanes.pick(slot.thread)[0])
-        finding = self.problems.finding(
-            "endless-loop",
-            "error",
-            stmt.line,
-            f"{place} goes with a step of 0"
-            if isinstance(stmt, ir.For)
-            else f"{place} has been through this loop {self.limit:,} times, and {lanes.n:,} threads "
-            "are in it",
-            "check that what the condition reads changes in the loop; a thread that waits for another "
-            "of its own warp, or for another block, may wait for ever. A longer loop can be allowed "
-            "with jit.watch(limit=…)",
-            threads=(place,),
-        )
-        self.problems.add(("endless",), 1, lambda: finding)
+    def endless(self, slot: Slot, stmt: ir.While | ir.For, lanes: Lanes) -> NoReturn:
+        """A loop will not end, or has been gone through too often."""
+        self.problems.endless(slot.thread, stmt, lanes, self.limit)
         raise _Stopped(f"endless loop in line {stmt.line}")
-
-    # What slots report --------------------------------------------------------------------
-
-    def out_of_bounds(self, slot: Slot, *seen: Any) -> None:
-        self.problems.out_of_bounds(slot.thread, *seen)
-
-    def uninitialised(self, slot: Slot, *seen: Any) -> None:
-        self.problems.uninitialised(slot.thread, *seen)
-
-    def unset(self, slot: Slot, *seen: Any) -> None:
-        self.problems.unset(slot.thread, *seen)
-
-    def no_result(self, slot: Slot, *seen: Any) -> None:
-        self.problems.no_result(slot.thread, *seen)
-
-    def silent_lane(self, slot: Slot, *seen: Any) -> None:
-        self.problems.silent_lane(slot.thread, *seen)
-
-    def missing_lanes(self, slot: Slot, *seen: Any) -> None:
-        self.problems.missing_lanes(slot.thread, *seen)
-
-    def branch(self, stmt: ir.If, visit: int, lanes: Lanes, yes: Lanes) -> None:
-        """Warps came to an `if`; `yes` are the lanes that go inside."""
-        inside, all_here = yes.counts, lanes.counts
-        warps = self._branch_warps[stmt.line]
-        warps[0] += lanes.warps
-        warps[1] += int(np.count_nonzero((inside > 0) & (inside < all_here)))
-        self._statements[stmt.line] = stmt
-        sides = ((True, inside, stmt.body), (False, all_here - inside, stmt.orelse))
-        for side, count, body in sides:
-            if not body:
-                continue
-            # Each warp of a slot is of another block.
-            entry = self._branches.get((stmt.line, visit, side))
-            if entry is None:
-                entry = self._branches[stmt.line, visit, side] = [0, 0]
-            entry[0] = entry[0] + count
-            entry[1] += int(np.count_nonzero(count))
-
-    def _count_branches(self) -> None:
-        """The blocks of a batch are done: how many warps ran each side, and how many had to."""
-        for (line, _, _), (threads, ran) in self._branches.items():
-            total = self._branch_ran[line]
-            total[0] += ran
-            total[1] += int((-(-threads // 32)).sum())
-            total[2] += int(threads.sum())
-        self._branches.clear()
-
-    def loop(self, stmt: ir.Stmt, places: int, used: int) -> None:
-        entry = self._loops[stmt.line]
-        entry[0] += places
-        entry[1] += used
 
     # The report ---------------------------------------------------------------------------
 
@@ -431,23 +313,10 @@ class Launch:
         return tuple(found)
 
     def _report(self, stopped: str) -> KernelReport:
-        sites = self.program.sites
-        accesses = [
-            Access(
-                s.line, s.text, s.array.name, s.array.space, s.kind,
-                t.requests, t.elements, t.parts, t.ideal, t.busiest,
-            )
-            for s, t in zip(sites, self.traffic, strict=True)
-            if t.requests and s.array.space != "local"
-        ]  # fmt: skip
-        accesses.sort(key=lambda a: a.line)
-        branches = [
-            Branch(line, *self._branch_warps[line], *self._branch_ran[line])
-            for line in sorted(self._branch_warps)
-        ]
+        accesses, branches = self.tally.accesses(), self.tally.branches()
         findings = self.problems.findings()
         if not stopped:
-            findings += speed_findings(self, accesses, branches, self._loops)
+            findings += speed_findings(self, accesses, branches, self.tally.loops)
         findings += [
             self.problems.finding("precision", "note", line, what, advice)
             for line, what, advice in dict.fromkeys(self.program.notes)
@@ -458,51 +327,13 @@ class Launch:
             grid=self.grid,
             block=self.block,
             findings=tuple(findings),
-            counts=self._counts(accesses),
+            counts=self.tally.counts(math.prod(self.grid), self.threads, self.padded),
             accesses=tuple(accesses),
             branches=tuple(branches),
             source=tuple(self.source.lines),
             first_line=self.source.first,
             stopped=stopped,
             trace=None if self.trace is None else self.trace.end(),
-        )
-
-    def _counts(self, accesses: list[Access]) -> Counts:
-        def total(space: str, kind: str | None, what: str) -> int:
-            return sum(
-                getattr(a, what) for a in accesses if a.space == space and kind in (None, a.kind)
-            )
-
-        blocks = math.prod(self.grid)
-        sizes = {s.index: s.array.dtype.itemsize for s in self.program.sites}
-        moved = {"read": 0, "write": 0}
-        for site, traffic in zip(self.program.sites, self.traffic, strict=True):
-            if site.array.space == "global" and site.kind in moved:
-                moved[site.kind] += traffic.elements * sizes[site.index]
-        return Counts(
-            blocks=blocks,
-            threads=blocks * self.threads,
-            warps=blocks * self.padded // 32,
-            global_loads=total("global", "read", "elements"),
-            global_stores=total("global", "write", "elements"),
-            global_atomics=total("global", "atomic", "elements"),
-            global_requests=total("global", None, "requests"),
-            sectors=total("global", None, "parts"),
-            ideal_sectors=total("global", None, "ideal"),
-            bytes_loaded=moved["read"],
-            bytes_stored=moved["write"],
-            shared_loads=total("shared", "read", "elements"),
-            shared_stores=total("shared", "write", "elements"),
-            shared_atomics=total("shared", "atomic", "elements"),
-            wavefronts=total("shared", None, "parts"),
-            ideal_wavefronts=total("shared", None, "ideal"),
-            atomic_collisions=sum(t.collisions for t in self.traffic),
-            branches=sum(w[0] for w in self._branch_warps.values()),
-            divergent_branches=sum(w[1] for w in self._branch_warps.values()),
-            barriers=self.barriers,
-            instructions=sum(line[0] for line in self.lines.values()),
-            lanes=sum(line[1] for line in self.lines.values()),
-            flops=self.flops,
         )
 
     def finding(self, *args: Any, **more: Any) -> Finding:
