@@ -2,7 +2,7 @@
 
 All lanes of a slot go through the program together, as those of a warp do: at an `if` the lanes
 split, a loop goes on until none is left in it. What a lane has in its variables is an element of
-a NumPy array; a number that all lanes share stays one number. The work is a Python generator, so
+a NumPy array; a number that all lanes share stays one number (`_values`). The work is a Python generator, so
 a slot can stop at a barrier and go on when all threads of the blocks have come.
 """
 
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlab.cuda.jit import _program as ir
-from tensorlab.cuda.jit._arithmetic import BINARY, COMPARE, MATH
 from tensorlab.cuda.jit._lanes import Lanes
 from tensorlab.cuda.jit._memory import LocalMemory, Memory, SharedMemory, garbage
+from tensorlab.cuda.jit._values import evaluate
 
 if TYPE_CHECKING:
     from tensorlab.cuda.jit._races import AccessLog
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Slot", "Waiting"]
 
 _TURN = 256  # passes through a while loop, after which the other warps may go on
-_FULL = 0xFFFFFFFF
 
 
 @dataclass
@@ -81,8 +80,8 @@ class Slot:
         self.waiting: Waiting | None = None
         self.done = False
         self.exits: dict[int, int] = {}  # line of return → lanes that left there
-        self._special = self._coordinates(thread, block)
-        self._special["laneid", 0] = lane.astype(np.int32)
+        self.special = self._coordinates(thread, block)
+        self.special["laneid", 0] = lane.astype(np.int32)
         memories: dict[ir.Array, Memory] = dict(launch.memories)
         memories.update(shared)
         for array in launch.program.arrays.values():
@@ -137,7 +136,7 @@ class Slot:
         return lanes
 
     def _assign(self, stmt: ir.Assign, lanes: Lanes) -> None:
-        value = self.evaluate(stmt.value, lanes)
+        value = evaluate(self, stmt.value, lanes)
         frame, name = self.frame, stmt.name
         if isinstance(stmt.value, (ir.Local, ir.Special, ir.Scalar)) and isinstance(
             value, np.ndarray
@@ -168,16 +167,16 @@ class Slot:
                 del frame.unset[name]
 
     def _store(self, stmt: ir.Store, lanes: Lanes) -> None:
-        value = self.evaluate(stmt.value, lanes)
-        index = tuple([self.evaluate(each, lanes) for each in stmt.index])
+        value = evaluate(self, stmt.value, lanes)
+        index = tuple([evaluate(self, each, lanes) for each in stmt.index])
         self.frame.memories[stmt.array].store(self, stmt.site, index, value, lanes)
 
     def _evaluate(self, stmt: ir.Evaluate, lanes: Lanes) -> None:
-        self.evaluate(stmt.value, lanes)
+        evaluate(self, stmt.value, lanes)
 
     def _syncwarp(self, stmt: ir.SyncWarp, lanes: Lanes) -> None:
         assert isinstance(stmt.mask, ir.Const)
-        self._check_mask("syncwarp", stmt.line, stmt.mask.value, lanes)
+        self.check_mask("syncwarp", stmt.line, stmt.mask.value, lanes)
         if lanes.n == self.base.n:
             self.turn = self.turn + 1
             return
@@ -187,7 +186,7 @@ class Slot:
         self.turn = turn
 
     def _if(self, stmt: ir.If, lanes: Lanes) -> _Run:
-        test = self.evaluate(stmt.test, lanes)
+        test = evaluate(self, stmt.test, lanes)
         if not isinstance(test, np.ndarray):
             return (yield from self.block(stmt.body if test else stmt.orelse, lanes))
         test = test.astype(bool)
@@ -210,7 +209,7 @@ class Slot:
         self.frame.loops.append(loop)
         inside, passes = lanes, 0
         while inside.n:
-            test = self.evaluate(stmt.test, inside)
+            test = evaluate(self, stmt.test, inside)
             if isinstance(test, np.ndarray):
                 test = test.astype(bool)
                 going = inside.where(test)
@@ -234,7 +233,7 @@ class Slot:
 
     def _for(self, stmt: ir.For, lanes: Lanes) -> _Run:
         start, stop, step = (
-            self.evaluate(each, lanes) for each in (stmt.start, stmt.stop, stmt.step)
+            evaluate(self, each, lanes) for each in (stmt.start, stmt.stop, stmt.step)
         )
         loop: tuple[list[Lanes], list[Lanes]] = ([], [])
         frame = self.frame
@@ -317,7 +316,7 @@ class Slot:
         frame = self.frame
         if frame.program is not self.launch.program:
             if stmt.value is not None:
-                value = self.evaluate(stmt.value, lanes)
+                value = evaluate(self, stmt.value, lanes)
                 lanes.put(frame.result, value)
         else:
             lanes.put(self.alive, False)
@@ -329,112 +328,8 @@ class Slot:
         yield Waiting(stmt.line, lanes)
         return lanes
 
-    # Expressions ------------------------------------------------------------------------
-
-    def evaluate(self, node: ir.Expr, lanes: Lanes) -> Any:
-        """The value for each active lane: an array, or one number that they share."""
-        return _VALUES[type(node)](self, node, lanes)
-
-    def _const(self, node: ir.Const, lanes: Lanes) -> Any:
-        return node.dtype.type(node.value)
-
-    def _scalar(self, node: ir.Scalar, lanes: Lanes) -> Any:
-        held = self.frame.values.get(node.name)
-        if held is None:
-            held = self.frame.scalars[node.name]
-        return lanes.pick(held) if isinstance(held, np.ndarray) else held
-
-    def _local(self, node: ir.Local, lanes: Lanes) -> Any:
-        frame = self.frame
-        held = frame.values.get(node.name)
-        if held is None:
-            if node.name in frame.scalars:
-                return self._scalar_value(frame.scalars[node.name], lanes)
-            self.problems.unset(self.thread, node, lanes, np.ones(lanes.n, bool))
-            return garbage(lanes.n, node.dtype)
-        if frame.unset and node.name in frame.unset:
-            missing = lanes.pick(frame.unset[node.name])
-            if missing.any():
-                self.problems.unset(self.thread, node, lanes, missing)
-        return self._scalar_value(held, lanes)
-
-    @staticmethod
-    def _scalar_value(held: Any, lanes: Lanes) -> Any:
-        return lanes.pick(held) if isinstance(held, np.ndarray) else held
-
-    def _special_value(self, node: ir.Special, lanes: Lanes) -> Any:
-        key = (node.name, node.axis)
-        found = lanes.kept.get(key)
-        if found is None:
-            held = self._special[key]
-            found = lanes.kept[key] = lanes.pick(held) if isinstance(held, np.ndarray) else held
-        return found
-
-    def _size(self, node: ir.Size, lanes: Lanes) -> Any:
-        shape = self.frame.memories[node.array].shape
-        return np.int32(np.prod(shape) if node.axis < 0 else shape[node.axis])
-
-    def _binary(self, node: ir.Binary, lanes: Lanes) -> Any:
-        left, right = self.evaluate(node.left, lanes), self.evaluate(node.right, lanes)
-        if node.dtype.kind == "f":
-            self.tally.flops += lanes.n
-        return BINARY[node.op](left, right)
-
-    def _unary(self, node: ir.Unary, lanes: Lanes) -> Any:
-        value = self.evaluate(node.value, lanes)
-        if node.op == "not":
-            return np.logical_not(value)
-        return np.negative(value) if node.op == "-" else np.invert(value)
-
-    def _compare(self, node: ir.Compare, lanes: Lanes) -> Any:
-        return COMPARE[node.op](self.evaluate(node.left, lanes), self.evaluate(node.right, lanes))
-
-    def _logic(self, node: ir.Logic, lanes: Lanes) -> Any:
-        left = self.evaluate(node.left, lanes)
-        stops = node.op == "or"
-        if not isinstance(left, np.ndarray):
-            return left if bool(left) == stops else self.evaluate(node.right, lanes)
-        asked = ~left if stops else left
-        if not asked.any():
-            return left
-        if asked.all():
-            return self.evaluate(node.right, lanes)
-        out = left.copy()
-        out[asked] = self.evaluate(node.right, lanes.where(asked))
-        return out
-
-    def _select(self, node: ir.Select, lanes: Lanes) -> Any:
-        test = self.evaluate(node.test, lanes)
-        if not isinstance(test, np.ndarray) or test.all() or not test.any():
-            yes = bool(test.all()) if isinstance(test, np.ndarray) else bool(test)
-            return self.evaluate(node.yes if yes else node.no, lanes)
-        out = np.empty(lanes.n, node.dtype)
-        out[test] = self.evaluate(node.yes, lanes.where(test))
-        out[~test] = self.evaluate(node.no, lanes.where(~test))
-        return out
-
-    def _math(self, node: ir.Math, lanes: Lanes) -> Any:
-        args = [self.evaluate(each, lanes) for each in node.args]
-        if args[0].dtype.kind == "f":
-            self.tally.flops += lanes.n
-        value = MATH[node.name](*args)
-        return value if value.dtype == node.dtype else value.astype(node.dtype)
-
-    def _cast(self, node: ir.Cast, lanes: Lanes) -> Any:
-        return self.evaluate(node.value, lanes).astype(node.dtype)
-
-    def _load(self, node: ir.Load, lanes: Lanes) -> Any:
-        index = tuple([self.evaluate(each, lanes) for each in node.index])
-        return self.frame.memories[node.array].load(self, node.site, index, lanes)
-
-    def _atomic(self, node: ir.Atomic, lanes: Lanes) -> Any:
-        index = tuple([self.evaluate(each, lanes) for each in node.index])
-        values = tuple([self.evaluate(each, lanes) for each in node.values])
-        if node.dtype.kind == "f":
-            self.tally.flops += lanes.n
-        return self.frame.memories[node.array].atomic(self, node, index, values, lanes)
-
-    def _call(self, node: ir.Call, lanes: Lanes) -> Any:
+    def call(self, node: ir.Call, lanes: Lanes) -> Any:
+        """Run a device function, in a frame of its own; gives what it returns."""
         program, outer = node.program, self.frame
         memories, scalars = dict(outer.memories), {}
         values: dict[str, Any] = {}
@@ -442,7 +337,7 @@ class Slot:
             if isinstance(given, ir.Array):
                 memories[program.arrays[name]] = outer.memories[given]
                 continue
-            value = self.evaluate(given, lanes)
+            value = evaluate(self, given, lanes)
             if isinstance(value, np.ndarray):
                 held = np.empty(self.width, value.dtype)
                 lanes.put(held, value)
@@ -466,48 +361,7 @@ class Slot:
             self.problems.no_result(self.thread, node, left)
         return lanes.pick(frame.result).copy()
 
-    def _shuffle(self, node: ir.Shuffle, lanes: Lanes) -> Any:
-        value = self.evaluate(node.value, lanes)
-        other = self.evaluate(node.lane, lanes)
-        assert isinstance(node.mask, ir.Const)
-        self._check_mask("shfl", node.line, node.mask.value, lanes)
-        held = garbage(self.width, node.dtype)
-        lanes.put(held, value)
-        here = lanes.lane & 31
-        width = node.width
-        first = here // width * width
-        if node.kind == "idx":
-            source = first + other % width
-        elif node.kind == "up":
-            source = np.where(here - other >= first, here - other, here)
-        elif node.kind == "down":
-            source = np.where(here + other < first + width, here + other, here)
-        else:
-            source = np.where((here ^ other) < first + width, here ^ other, here)
-        source = source + (lanes.lane - here)
-        active = np.zeros(self.width, bool)
-        lanes.put(active, True)
-        silent = ~active[source]
-        if silent.any():
-            self.problems.silent_lane(self.thread, node, lanes, silent, source)
-        return held[source]
-
-    def _vote(self, node: ir.Vote, lanes: Lanes) -> Any:
-        if node.kind == "active":
-            return lanes.bits[lanes.warp]
-        assert node.value is not None
-        assert isinstance(node.mask, ir.Const)
-        yes = np.broadcast_to(self.evaluate(node.value, lanes), lanes.n)
-        self._check_mask(f"{node.kind}_sync", node.line, node.mask.value, lanes)
-        mask = np.uint32(node.mask.value)
-        found = lanes.gather_bits(yes) & mask
-        if node.kind == "any":
-            found = found != 0
-        elif node.kind == "all":
-            found = found == lanes.bits & mask
-        return found[lanes.warp]
-
-    def _check_mask(self, what: str, line: int, mask: int, lanes: Lanes) -> None:
+    def check_mask(self, what: str, line: int, mask: int, lanes: Lanes) -> None:
         """All lanes that a mask names must be here, unless they have ended."""
         alive = self.base.pick(self.alive)
         living = self.base.gather_bits(alive)
@@ -563,23 +417,4 @@ _COMPOUND: dict[type, Callable[[Slot, Any, Lanes], _Run]] = {
     ir.Continue: Slot._continue,
     ir.Return: Slot._return,
     ir.Barrier: Slot._barrier,
-}
-_VALUES: dict[type, Callable[[Slot, Any, Lanes], Any]] = {
-    ir.Const: Slot._const,
-    ir.Scalar: Slot._scalar,
-    ir.Local: Slot._local,
-    ir.Special: Slot._special_value,
-    ir.Size: Slot._size,
-    ir.Binary: Slot._binary,
-    ir.Unary: Slot._unary,
-    ir.Compare: Slot._compare,
-    ir.Logic: Slot._logic,
-    ir.Select: Slot._select,
-    ir.Math: Slot._math,
-    ir.Cast: Slot._cast,
-    ir.Load: Slot._load,
-    ir.Atomic: Slot._atomic,
-    ir.Shuffle: Slot._shuffle,
-    ir.Vote: Slot._vote,
-    ir.Call: Slot._call,
 }
