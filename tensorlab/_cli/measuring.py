@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -20,6 +21,10 @@ __all__ = ["Measurement", "find_torch", "measure", "use_threads"]
 
 # One sample repeats the work until it lasts this long, so that the clock's own cost vanishes.
 SAMPLE_SECONDS = 0.01
+
+# Between two turns: looks this far apart whether the process still uses a processor, so many at most.
+PAUSE_SECONDS = 0.002
+PAUSES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,9 @@ def measure(
 ) -> Measurement:
     """Time one workload in each library: medians of `rounds` rounds, in each of which all take a turn.
 
-    By turns, because a machine's speed drifts: what slows one slows the others as well.
+    By turns, because a machine's speed drifts: what slows one slows the others as well. But no turn begins
+    before the threads of the last one sleep: PyTorch's wait for work for 10 ms, on processors that the next
+    would have.
     """
     runs: dict[str, Run] = {"tensorlab": workload.setup(tensorlab)}
     if torch is not None:
@@ -81,6 +88,8 @@ def measure(
     try:
         for _ in range(rounds):
             for name, run in runs.items():
+                _settle()
+                run()  # to have in the caches what is its own
                 samples[name].append(_sample(run, repeats[name]))
     finally:
         if collecting:
@@ -123,6 +132,15 @@ def _sample(function: Callable[[], Any], repeat: int) -> float:
     for _ in range(repeat):
         function()
     return (machine.clock() - start) / repeat
+
+
+def _settle() -> None:
+    """Wait until no thread of this process is at work, or looking for it."""
+    for _ in range(PAUSES):
+        before = time.process_time()
+        time.sleep(PAUSE_SECONDS)
+        if time.process_time() - before < PAUSE_SECONDS / 4:
+            return
 
 
 def _repeats(function: Callable[[], Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import numpy as np
@@ -88,7 +89,34 @@ def test_all_take_a_turn_in_each_round(monkeypatch):
     monkeypatch.setattr(measuring, "SAMPLE_SECONDS", 0.0)
     turns = []
     measure(Workload("w", "what", lambda library: lambda: turns.append(library.__name__)), json, 7)
-    assert turns[-14:] == ["tensorlab", "json"] * 7
+    # The first run of a turn is not timed.
+    assert turns[-28:] == ["tensorlab", "tensorlab", "json", "json"] * 7
+
+
+def test_a_turn_begins_when_the_threads_of_the_last_one_sleep(monkeypatch):
+    """As PyTorch's, which look for more work for a while."""
+    monkeypatch.setattr(measuring, "SAMPLE_SECONDS", 0.0)
+    looking: list[threading.Thread] = []
+    seen = []
+
+    def look():
+        until = time.perf_counter() + 0.02
+        while time.perf_counter() < until:
+            pass
+
+    def setup(library):
+        def ours():
+            seen.append(any(thread.is_alive() for thread in looking))
+
+        def theirs():
+            looking.append(threading.Thread(target=look))
+            looking[-1].start()
+
+        return ours if library is tensorlab else theirs
+
+    measure(Workload("w", "what", setup), json, 3)
+    assert len(seen) > 6
+    assert not any(seen[-6:])
 
 
 def test_measure_without_torch_has_no_ratio():
