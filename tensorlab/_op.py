@@ -157,6 +157,7 @@ class Op:
         self.small = sys.maxsize
         # By the input whose rule they stand in for (None: the joint rule), then by device type.
         self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
+        self.overwriting: dict[str | None, set[str]] = {}  # the same of those that take `over`
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.
         plain = result is not None if simple is None else simple
@@ -166,7 +167,11 @@ class Op:
         self.call: Callable[..., Any] = forward  # replaced at registration
 
     def vjp(self, joint: Callable[..., Any] | None = None, /, **rules: Callable[..., Any]) -> None:
-        """Declare gradient rules: one per input by name, or one joint rule that returns all."""
+        """Declare gradient rules: one per input by name, or one joint rule that returns all.
+
+        Rules of single inputs run in the order in which they are given. The one that is the last to read
+        a large value comes first, so that the value is freed before the others make theirs.
+        """
         if joint is not None:
             self.joint = joint
             self.differentiable = -1
@@ -210,26 +215,25 @@ class Op:
         def resolve(positions: tuple[int, ...]) -> tuple[int, ...]:
             return tuple(p if p >= -1 else 1 + len(saves) + (~p - 1) for p in positions)
 
-        wanted = [
-            (i, self.rules[n])
-            for i, n in enumerate(self.inputs)
-            if n in self.rules and mask >> i & 1
-        ]
-        drafts = [(i, rule, reads(rule)) for i, rule in wanted] if self.joint is None else []
+        wanted = [(self.inputs.index(n), rule) for n, rule in self.rules.items()]
+        wanted = [(i, rule) for i, rule in wanted if mask >> i & 1 and self.joint is None]
+        drafts = [(i, rule, reads(rule)) for i, rule in wanted]
         joint = None if self.joint is None else (self.joint, reads(self.joint))
         for name, kernels in self.backward_kernels.items():
+            over = self.overwriting.get(name, set())
             drafts = [
-                (i, _with_kernels(rule, kernels) if self.inputs[i] == name else rule, where)
+                (i, _with_kernels(rule, kernels, over) if self.inputs[i] == name else rule, where)
                 for i, rule, where in drafts
             ]
             if joint is not None and name is None:
-                joint = (_with_kernels(joint[0], kernels), joint[1])
+                joint = (_with_kernels(joint[0], kernels, over), joint[1])
         found = Plan(
             tuple(saves),
             tuple((i, rule, resolve(p)) for i, rule, p in drafts),
             None if joint is None else (joint[0], resolve(joint[1])),
             needs,
         )
+        found.over = [self.inputs[i] in self.overwriting for i, _ in wanted] == [True]
         if not self.variadic:
             found.record = recorder(self, found)
             found.pull = puller(self, found)
@@ -345,18 +349,22 @@ def register_kernel(
 
 
 def register_backward_kernel(
-    name: str, kind: str, input: str | None = None
+    name: str, kind: str, input: str | None = None, over: bool = False
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Use the decorated function as the fast path of a gradient rule on arrays of device type `kind`.
 
     input: the input whose rule it is; None for a joint rule. The kernel takes what the rule takes,
     in the same order, and may return `NotImplemented`. Under `create_graph` gradients are tensors,
     and the rule itself runs.
+    over: the kernel also takes a keyword `over`. It is true where nobody else needs the gradient it is
+    given: then the result may be written over it, which spares the memory.
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
         def use(op: Op) -> None:
             op.backward_kernels.setdefault(input, {})[kind] = kernel
+            if over:
+                op.overwriting.setdefault(input, set()).add(kind)
 
         _when_declared(name, use)
         return kernel
@@ -365,17 +373,23 @@ def register_backward_kernel(
 
 
 def _with_kernels(
-    rule: Callable[..., Any], kernels: dict[str, Callable[..., Any]]
+    rule: Callable[..., Any], kernels: dict[str, Callable[..., Any]], overwriting: set[str]
 ) -> Callable[..., Any]:
     """A gradient rule that asks the kernel first, if there is one for the device of the gradients."""
 
     @functools.wraps(rule)  # the plan reads the rule's parameters
-    def run(g: Any, *values: Any) -> Any:
+    def run(g: Any, *values: Any, over: bool = False) -> Any:
         first = g[0] if type(g) is tuple else g
         if not isinstance(first, Tensor):
-            kernel = kernels.get(backend_of(first).kind)
+            kind = backend_of(first).kind
+            kernel = kernels.get(kind)
             try:
-                found = NotImplemented if kernel is None else kernel(g, *values)
+                if kernel is None:
+                    found = NotImplemented
+                elif over and kind in overwriting:
+                    found = kernel(g, *values, over=True)
+                else:
+                    found = kernel(g, *values)
             except KernelUnavailable as error:
                 found = instead(error)
             if found is not NotImplemented:

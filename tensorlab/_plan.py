@@ -19,10 +19,11 @@ class Plan:
     saves: what to keep (INPUT, OUTPUT, …), and of which input. guards: whether any of it is more
     than shapes. rules: `(input, rule, positions)` for each input that needs a gradient; or joint:
     `(rule, positions)` of the rule that gives all of them. needs: which inputs need a gradient.
+    over: whether a kernel of the one rule can write over the gradient that it is given.
     record, pull: the same in straight-line code, see `_unrolled`; None where there is no such code.
     """
 
-    __slots__ = ("guards", "joint", "needs", "pull", "record", "rules", "saves")
+    __slots__ = ("guards", "joint", "needs", "over", "pull", "record", "rules", "saves")
     record: Callable[..., Any]
     pull: Callable[..., Any] | None
 
@@ -38,4 +39,5 @@ class Plan:
         self.rules = rules
         self.joint = joint
         self.needs = needs
+        self.over = False
         self.pull = None

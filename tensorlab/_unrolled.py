@@ -26,14 +26,22 @@ gradients, they are
             listener(node)
         return node
 
-    def pull(saved, params, g):
-        s0, s1 = saved
+    def pull(node, g, keep, over):
+        if node.saved is None:
+            return None
+        s0, s1 = node.saved
         …                              # s0 and s1: the arrays, checked to be unchanged
-        return rule0(g, s0), rule1(g, s1)
+        if not keep:
+            node.saved = None
+        g0 = rule0(g, s0)
+        del s0
+        g1 = rule1(g, s1)
+        return g0, g1
 
 `tensorlab._apply.record` and the engine's `_read` and `_apply_rules` say the same with loops, for
 every operation: those with several outputs or any number of inputs, tensors as gradients, hooks and
-observers. `pull` returns None when a saved value is not as it was left, and the engine goes that way.
+observers. `pull` returns None when a saved value is gone or not as it was left, and the engine goes
+that way. A value that no further rule reads is let go before the next one makes its gradient.
 """
 
 from __future__ import annotations
@@ -103,18 +111,25 @@ def recorder(op: Op, plan: Plan) -> Callable[..., Node]:
 
 
 def puller(op: Op, plan: Plan) -> Callable[..., Any]:
-    """`pull(saved, params, g)`: the gradient of each input; None if a saved value was changed."""
+    """`pull(node, g, keep, over)`: the gradient of each input; None if a saved value was changed.
+
+    What the node saved is freed, unless it is to `keep` it. over: whether a kernel may write over `g`.
+    """
     scope: dict[str, Any] = {"needs": plan.needs}
-    names = ["g", *(f"s{j}" for j in range(len(plan.saves)))]
-    lines = [f"{_tuple(names[1:])} = saved"] if plan.saves else []
-    for j, (what, _) in enumerate(plan.saves):
+    values = [f"s{j}" for j in range(len(plan.saves))]
+    lines = ["if node.saved is None:", "    return None"] if plan.guards else []
+    if values:
+        lines.append(f"{_tuple(values)} = node.saved")
+    for value, (what, _) in zip(values, plan.saves, strict=True):
         if what in (INPUT, OUTPUT):
-            unpack = [f"s{j}, cell, version = s{j}", "if cell[0] != version:", "    return None"]
+            unpack = [f"{value}, cell, version = {value}", "if cell[0] != version:", "    return None"]  # fmt: skip
             if what == INPUT:
-                lines.append(f"if type(s{j}) is tuple:")
+                lines.append(f"if type({value}) is tuple:")
                 unpack = [f"    {line}" for line in unpack]
             lines += unpack
-    names += [f"params[{k}]" for k in range(len(op.params))]
+    if plan.guards:
+        lines += ["if not keep:", "    node.saved = None"]
+    names = ["g", *values, *(f"node.params[{k}]" for k in range(len(op.params)))]
 
     def call(name: str, rule: Callable[..., Any], positions: tuple[int, ...]) -> str:
         scope[name] = rule
@@ -126,10 +141,16 @@ def puller(op: Op, plan: Plan) -> Callable[..., Any]:
         lines.append(f"return check({call('rule', rule, positions)}, needs)")
     else:
         gradients = ["None"] * len(plan.needs)
-        for i, rule, positions in plan.rules:
-            gradients[i] = call(f"rule{i}", rule, positions)
+        for at, (i, rule, positions) in enumerate(plan.rules):
+            gradients[i] = f"g{i}"
+            found = call(f"rule{i}", rule, positions)
+            lines.append(f"g{i} = {found[:-1]}, over=over)" if plan.over else f"g{i} = {found}")
+            later = {p for _, _, others in plan.rules[at + 1 :] for p in others}
+            read = sorted(p for p in positions if 1 <= p <= len(values))
+            if later:
+                lines += [f"del {names[p]}" for p in read if p not in later]
         lines.append(f"return {_tuple(gradients)}")
-    return _compiled("pull", ["saved", "params", "g"], lines, scope)
+    return _compiled("pull", ["node", "g", "keep", "over"], lines, scope)
 
 
 def check_count(gradients: Any, needs: tuple[bool, ...]) -> Any:

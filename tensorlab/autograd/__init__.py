@@ -206,7 +206,8 @@ def _gradients(
     for p in positions:
         g: Any = None if p is None else found[p]
         if g is not None and not isinstance(g, Tensor):
-            g = wrap(g.copy() if any(g is s for s in seeds) or g.base is not None else g)
+            shared = g.base is not None or sum(g is x for x in (*seeds, *found)) > 1
+            g = wrap(g.copy() if shared else g)
         out.append(g)
     return out
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import heappop, heappush, heappushpop
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -64,9 +65,6 @@ def _run(
     found: list[Any] = [None] * (0 if wanted is None else 1 + max(wanted.values(), default=-1))
     pending: dict[Node, list[Any]] = {}  # what each node has received so far, per output
     heap: list[tuple[int, Node]] = []
-    # Sums made here, and arrays made by a rule for a leaf: nobody else sees them, so more may be
-    # added to them in place, and a leaf may keep them.
-    ours: set[tuple[Node, int]] = set()
     # Arrays are all there is: then a plan's rules run in straight-line code, see `_unrolled`.
     plain = not create_graph and _dtypes.narrow is None
 
@@ -76,16 +74,13 @@ def _run(
         if received is None:
             pending[node] = received = [None] * len(node.shapes)
             heappush(heap, (-node.seq, node))
-        before = received[index]
-        if before is None:
+        if received[index] is None:
             received[index] = g
-        elif edge in ours:
-            before += g
+        elif not create_graph and alone(received, index):
+            received[index] += g
         else:
-            total = before + g
+            total = received[index] + g
             received[index] = np.asarray(total) if isinstance(total, np.generic) else total
-            if not create_graph:
-                ours.add(edge)
 
     for edge, seed in zip(roots, seeds, strict=True):
         send(edge, seed)
@@ -99,7 +94,6 @@ def _run(
         received = pending.pop(node)
         if node.hooks is not None:
             received = node.hooks.before(received)
-            ours.discard((node, 0))
         if wanted is not None:
             for i, g in enumerate(received):
                 position = wanted.get((node, i))
@@ -108,13 +102,14 @@ def _run(
             if node not in useful:  # type: ignore[operator]
                 continue
         if node.op is None:
-            _accumulate(node, received[0], (node, 0) in ours, create_graph)
+            _accumulate(node, received, create_graph)
             continue
-        grads = saved = None
+        grads = None
         if plain and node.hooks is None and len(received) == 1 and not _apply.observers:
-            pull, saved = node.plan.pull, node.saved
-            if pull is not None and saved is not None:
-                grads = pull(saved, node.params, received[0])
+            plan = node.plan
+            if plan.pull is not None:
+                over = plan.over and alone(received, 0)
+                grads = plan.pull(node, received[0], keep_graph, over)
         if grads is None:
             grads = _apply_rules(node, _read(node, received, create_graph))
             if node.hooks is not None:
@@ -131,15 +126,6 @@ def _run(
                 or g.dtype is not to.dtypes[index]
             ):
                 g = _match(g, to.shapes[index], to.dtypes[index])
-            # A small array is sooner copied, when a leaf keeps it, than asked where it comes from.
-            if (
-                to.op is None
-                and not create_graph
-                and g.size > 512
-                and to not in pending
-                and _is_fresh(g, grads, received, node)
-            ):
-                ours.add(edge)
             if to in pending:
                 send(edge, g)
             else:  # the same for the first gradient to arrive, which is the only one as a rule
@@ -150,7 +136,8 @@ def _run(
         if not keep_graph and node.plan.guards:
             node.saved = None
         # What this node held must not live on while the rules of the next one run.
-        del received, saved, grads
+        del received, grads
+        g = None
     return found
 
 
@@ -285,21 +272,35 @@ def _match(g: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     )
 
 
-def _is_fresh(g: Any, grads: Sequence[Any], received: list[Any], node: Node) -> bool:
-    """Whether `g` is an array that a rule of the library just made, seen by nobody else.
+def alone(arrays: list[Any], index: int) -> bool:
+    """Whether nothing but this list refers to the array there, or sees its numbers.
 
-    Not fresh: what the rule was given (its gradient or a saved value), a view of anything, one
-    array returned for two inputs, and anything that a hook or a user's Function has seen.
+    Then the array may be added to, or given away: no rule, hook or user of the library has kept it, nor
+    a view of it. If it is itself a view, it must be all of an array that nothing else refers to.
     """
-    if g.base is not None or node.hooks is not None or (RECORDS, 0) in node.plan.saves:
+    if getrefcount(arrays[index]) != _ONE:
         return False
-    if sum(g is x for x in grads) > 1 or any(g is x for x in received):
-        return False
-    return not any(g is a for a in node.saved_arrays())
+    array = arrays[index]
+    return array.base is None or (
+        type(array.base) is type(array)
+        and getattr(array.flags, "writeable", True)  # CuPy's always are
+        and array.base.base is None
+        and array.base.size == array.size
+        and getrefcount(array.base) == _ONE
+    )
 
 
-def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
-    """Add `g` to the leaf's `.grad`. The buffer is never one that somebody else can see."""
+def _references() -> int:
+    kept = [np.empty(0)]
+    return getrefcount(kept[0])
+
+
+#: What Python counts where a list, or an attribute, is all that refers to something.
+_ONE = _references()
+
+
+def _accumulate(node: Node, received: list[Any], create_graph: bool) -> None:
+    """Add a gradient to the leaf's `.grad`. The buffer is never one that somebody else can see."""
     leaf = node.leaf()
     if leaf is None:
         return
@@ -307,13 +308,16 @@ def _accumulate(node: Node, g: Any, ours: bool, create_graph: bool) -> None:
         pass  # it was told to stop collecting after it was used; PyTorch runs its hooks all the same
     elif leaf._grad is None:
         if create_graph:
-            leaf._grad = g.clone()
+            leaf._grad = received[0].clone()
+        elif alone(received, 0) and received[0].flags.c_contiguous:
+            leaf._grad = wrap(received[0])
         else:
-            leaf._grad = wrap(g if ours else g.copy())
+            leaf._grad = wrap(received[0].copy())
     elif create_graph or leaf._grad._requires_grad:
+        g = received[0]
         leaf._grad = leaf._grad + (g if isinstance(g, Tensor) else wrap(g))
     else:
-        leaf._grad._data += g
+        leaf._grad._data += received[0]
         leaf._grad._version_cell[0] += 1
     if node.hooks is not None:
         node.hooks.accumulated(leaf)

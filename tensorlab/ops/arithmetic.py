@@ -132,10 +132,12 @@ def _div(xp, input, other, /):
     return xp.true_divide(input, other)
 
 
-_div.vjp(
-    input=lambda g, other: g / _conj(other),
-    other=lambda g, other, out: -g * _conj(out) / _conj(other),
-)
+def _by_divisor(g: Any, input: Any, other: Any) -> Any:
+    other = _conj(other)
+    return -(_conj(input) / other / other * g)
+
+
+_div.vjp(other=_by_divisor, input=lambda g, other: g / _conj(other))
 
 
 def _whole_division(name: str, rounded: Any, doc: str) -> Any:

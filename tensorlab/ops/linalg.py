@@ -6,6 +6,7 @@ M. Giles, "An extended collection of matrix derivative results", Oxford 2008, se
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -99,42 +100,52 @@ def matmul(xp, input, other, /):
         ) from None
 
 
-def _matmul_backward(g: Any, input: Any, other: Any, needs: tuple[bool, bool]) -> tuple[Any, Any]:
-    """Vectors become matrices, the rule for matrices applies, and the extra dimensions go again."""
-    if input.ndim == 2 and other.ndim == 2:
-        return (
-            matmul(g, _h(other)) if needs[0] else None,
-            matmul(_h(input), g) if needs[1] else None,
-        )
-    if input.ndim == 2 and other.ndim == 1:
+def _by_left(g: Any, other: Any, input_shape: tuple[int, ...]) -> Any:
+    """The gradient of a product by its left operand: g · otherᴴ.
+
+    Vectors become matrices, the rule for matrices applies, and the extra dimensions go again.
+    """
+    dims = len(input_shape), other.ndim
+    if dims == (2, 2):
+        return matmul(g, _h(other))
+    if dims == (2, 1):
         # All products of two vectors: nothing is summed, so it is no work for `matmul`.
-        by_input = unsqueeze(g, -1) * unsqueeze(_conj(other), 0) if needs[0] else None
-        return by_input, matmul(_h(input), g) if needs[1] else None
-    a = unsqueeze(input, 0) if input.ndim == 1 else input
-    b = unsqueeze(other, -1) if other.ndim == 1 else other
-    if input.ndim == 1 and other.ndim == 1:
-        g = reshape(g, (1, 1))
-    elif input.ndim == 1:
-        g = unsqueeze(g, -2)
-    elif other.ndim == 1:
-        g = unsqueeze(g, -1)
-    grad_a = grad_b = None
-    if needs[0]:
-        grad_a = reshape(sum_to(matmul(g, _h(b)), tuple(a.shape)), tuple(input.shape))
-    if needs[1]:
-        if a.ndim > 2 and b.ndim == 2:
-            # One product over all batches at once, rather than a sum of small ones.
-            rows = 1
-            for n in a.shape[:-1]:
-                rows *= n
-            grad_b = matmul(_h(reshape(a, (rows, a.shape[-1]))), reshape(g, (rows, g.shape[-1])))
-        else:
-            grad_b = sum_to(matmul(_h(a), g), tuple(b.shape))
-        grad_b = reshape(grad_b, tuple(other.shape))
-    return grad_a, grad_b
+        return unsqueeze(g, -1) * unsqueeze(_conj(other), 0)
+    rows = input_shape if dims[0] > 1 else (1, *input_shape)
+    found = matmul(_as_matrix(g, dims), _h(unsqueeze(other, -1) if dims[1] == 1 else other))
+    return reshape(sum_to(found, rows), input_shape)
 
 
-matmul.vjp(_matmul_backward)
+def _by_right(g: Any, input: Any, other_shape: tuple[int, ...]) -> Any:
+    """The gradient by its right operand: inputᴴ · g."""
+    dims = input.ndim, len(other_shape)
+    if dims[0] == 2 and dims[1] <= 2:
+        return matmul(_h(input), g)
+    g = _as_matrix(g, dims)
+    if dims[0] > 2 and dims[1] <= 2:
+        # One product over all batches at once, rather than a sum of small ones.
+        return reshape(matmul(_h(_in_rows(input)), _in_rows(g)), other_shape)
+    columns = other_shape if dims[1] > 1 else (*other_shape, 1)
+    found = matmul(_h(unsqueeze(input, 0) if dims[0] == 1 else input), g)
+    return reshape(sum_to(found, columns), other_shape)
+
+
+def _as_matrix(g: Any, dims: tuple[int, int]) -> Any:
+    """The gradient of a product with the dimensions that it dropped, because an operand was a vector."""
+    if dims == (1, 1):
+        return reshape(g, (1, 1))
+    if dims[0] == 1:
+        return unsqueeze(g, -2)
+    return unsqueeze(g, -1) if dims[1] == 1 else g
+
+
+def _in_rows(x: Any) -> Any:
+    """All dimensions but the last as one."""
+    return x if x.ndim == 2 else reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
+# What the left operand is needed for comes first: in a layer that is a large activation, which is freed then.
+matmul.vjp(other=_by_right, input=_by_left)
 matmul.op.names = _names.product
 
 
@@ -226,10 +237,19 @@ def dot(xp, input, tensor, /):
     return _product(xp, "dot", (1, 1), input, tensor)
 
 
-mm.vjp(lambda g, input, mat2, needs: _matmul_backward(g, input, mat2, needs))
-bmm.vjp(lambda g, input, mat2, needs: _matmul_backward(g, input, mat2, needs))
-mv.vjp(lambda g, input, vec, needs: _matmul_backward(g, input, vec, needs))
-dot.vjp(lambda g, input, tensor, needs: _matmul_backward(g, input, tensor, needs))
+for _product_of_two in (mm, bmm):
+    _product_of_two.vjp(
+        mat2=lambda g, input, mat2_shape: _by_right(g, input, mat2_shape),
+        input=lambda g, mat2, input_shape: _by_left(g, mat2, input_shape),
+    )
+mv.vjp(
+    vec=lambda g, input, vec_shape: _by_right(g, input, vec_shape),
+    input=lambda g, vec, input_shape: _by_left(g, vec, input_shape),
+)
+dot.vjp(
+    tensor=lambda g, input, tensor_shape: _by_right(g, input, tensor_shape),
+    input=lambda g, tensor, input_shape: _by_left(g, tensor, input_shape),
+)
 
 
 @op(
@@ -351,21 +371,18 @@ def linear(xp, input, weight, bias=None, /):
     return out
 
 
-def _linear_backward(g: Any, input: Any, weight: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+def _linear_by_weight(g: Any, input: Any, weight_shape: tuple[int, ...]) -> Any:
+    if len(weight_shape) == 1:
+        return _by_right(g, input, weight_shape)
+    return matmul(_in_rows(g).T, _conj(_in_rows(input)))
+
+
+def _linear_by_input(g: Any, weight: Any, input_shape: tuple[int, ...]) -> Any:
     if weight.ndim == 1:
-        grads = _matmul_backward(g, input, weight, (needs[0], needs[1]))
-    else:
-        rows = 1
-        for n in input.shape[:-1]:
-            rows *= n
-        flat = g if g.ndim == 2 else reshape(g, (rows, weight.shape[0]))
-        x = input if input.ndim == 2 else reshape(input, (rows, weight.shape[1]))
-        by_input = matmul(flat, _conj(weight)) if needs[0] else None
-        if needs[0] and input.ndim != 2:
-            by_input = reshape(by_input, tuple(input.shape))
-        grads = (by_input, matmul(flat.T, _conj(x)) if needs[1] else None)
-    return (*grads, g)[: len(needs)]
+        return _by_left(g, weight, input_shape)
+    found = matmul(_in_rows(g), _conj(weight))
+    return found if len(input_shape) == 2 else reshape(found, input_shape)
 
 
-linear.vjp(_linear_backward)
+linear.vjp(weight=_linear_by_weight, bias=lambda g: g, input=_linear_by_input)
 linear.op.names = _names.layer

@@ -93,6 +93,48 @@ def test_values_and_gradients(rng, thread_number, spy, name, shape):
         assert np.array_equal(*(np.signbit(y) for y, _ in results))
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_gradient_that_nobody_else_needs_is_overwritten(rng, thread_number, monkeypatch, name):
+    written: list[bool] = []
+    for n in ("relu_backward", "gelu_backward"):
+        real = getattr(native, n)
+
+        def spy(g, *args, real=real):
+            out = real(g, *args)
+            written.append(out is g)
+            return out
+
+        monkeypatch.setattr(native, n, spy)
+    data = rng.standard_normal((7, 33), np.float32)
+    data.reshape(-1)[: SPECIAL.size - 4] = SPECIAL[: SPECIAL.size - 4]
+    results = []
+    for dtype in (tl.float32, tl.float64):
+        x = tl.from_numpy(data).to(dtype).requires_grad_()
+        with np.errstate(all="ignore"):
+            (PROGRAMS[name](x) * 3).sum().backward()  # the product's rule makes the gradient
+        assert x.grad is not None
+        results.append(x.grad.numpy())
+    np.testing.assert_allclose(*results, rtol=3e-6, atol=1e-5)
+    assert written == [True]
+    # One that is also the gradient of something else, or that a hook has kept, stays what it is (with hooks
+    # the engine goes its careful way).
+    kept = []
+    x = tl.from_numpy(data).requires_grad_()
+    other = tl.zeros_like(x, requires_grad=True)
+    with np.errstate(all="ignore"):
+        earlier = other * 2  # so its rule is run later
+        ((PROGRAMS[name](x) + earlier) * 3).sum().backward()
+        y = PROGRAMS[name](x)
+        doubled = y * 2
+        doubled.register_hook(kept.append)
+        y.register_hook(kept.append)
+        (doubled * 1.5).sum().backward()
+    assert written == [True, False, False]
+    assert other.grad is not None
+    assert (other.grad == 6).all()
+    assert [float(g.min()) for g in kept] == [1.5, 3.0] == [float(g.max()) for g in kept]
+
+
 def test_second_gradients_take_the_rule(rng):
     x = tl.from_numpy(rng.standard_normal((100, 100), np.float32)).requires_grad_()
     (g,) = tl.autograd.grad(tl.nn.functional.gelu(x).sum(), x, create_graph=True)

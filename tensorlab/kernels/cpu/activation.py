@@ -26,10 +26,10 @@ def _relu(input: Any) -> Any:
     return NotImplemented if found is None else found.relu(input)
 
 
-@register_backward_kernel("relu", "cpu", "input")
-def _relu_backward(g: Any, out: Any) -> Any:
+@register_backward_kernel("relu", "cpu", "input", over=True)
+def _relu_backward(g: Any, out: Any, over: bool = False) -> Any:
     found = _kernels(FEWEST, g, out)
-    return NotImplemented if found is None else found.relu_backward(g, out)
+    return NotImplemented if found is None else found.relu_backward(g, out, over)
 
 
 @register_kernel("gelu", "cpu", FEWEST_SMOOTH)
@@ -38,7 +38,7 @@ def _gelu(input: Any, approximate: str) -> Any:
     return NotImplemented if found is None else found.gelu(input, approximate)
 
 
-@register_backward_kernel("gelu", "cpu", "input")
-def _gelu_backward(g: Any, input: Any, approximate: str) -> Any:
+@register_backward_kernel("gelu", "cpu", "input", over=True)
+def _gelu_backward(g: Any, input: Any, approximate: str, over: bool = False) -> Any:
     found = _kernels(FEWEST_SMOOTH, g, input)
-    return NotImplemented if found is None else found.gelu_backward(g, input, approximate)
+    return NotImplemented if found is None else found.gelu_backward(g, input, approximate, over)

@@ -19,9 +19,19 @@ def elementwise(signature: str) -> Callable[[Callable[..., Any]], Any]:
     return compiled(signature, cut=0)
 
 
-def each(kernel: Any, work: int, *arrays: np.ndarray, numbers: tuple[Any, ...] = ()) -> np.ndarray:
-    """`kernel(*arrays, out, *numbers)` on flat pieces; `work` is its operations for each element."""
-    out = np.empty(arrays[0].shape, np.float32)
+def each(
+    kernel: Any,
+    work: int,
+    *arrays: np.ndarray,
+    numbers: tuple[Any, ...] = (),
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """`kernel(*arrays, out, *numbers)` on flat pieces; `work` is its operations for each element.
+
+    out: a contiguous array, which the kernel may read as well; a new one unless given.
+    """
+    if out is None:
+        out = np.empty(arrays[0].shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
     # Whole cache lines to each thread.
     run_parts(kernel, split(out.size, thread_count(work * out.size), 16), *flat, *numbers)

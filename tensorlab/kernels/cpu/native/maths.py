@@ -20,7 +20,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 __all__ = [
-    "centred_dot", "centred_square", "dot", "erf", "exp", "expm1_below", "largest", "log", "log1p", "normal",
+    "centred_dot", "centred_square", "dot", "erf", "exp", "expm1_below", "inlined", "largest", "log", "log1p", "normal",
     "of_order", "order", "sigmoid", "tanh", "total", "total_exp",
 ]  # fmt: skip
 
@@ -61,7 +61,7 @@ def _bits_of_float(typingctx: Any, number: Any) -> Any:
     return types.int32(types.float32), codegen
 
 
-def _function(function: Any) -> Any:
+def inlined(function: Any) -> Any:
     """Code that is put into the kernels that call it."""
     return njit(forceinline=True, fastmath={"contract"}, error_model="numpy")(function)
 
@@ -72,7 +72,7 @@ def _reordered(function: Any) -> Any:
     return njit(forceinline=True, fastmath=flags, error_model="numpy")(function)
 
 
-@_function
+@inlined
 def exp(x: Any) -> Any:
     """eˣ: 2ⁿ times a polynomial of what is left of x. Overflow gives inf, nan stays nan."""
     inside = min(max(x, _f(-104)), _f(89))
@@ -88,7 +88,7 @@ def exp(x: Any) -> Any:
     return x if x != x else p * first * second
 
 
-@_function
+@inlined
 def expm1_below(x: Any) -> Any:
     """eˣ − 1 for x that is not above 0, exact also near 0: 2ⁿ · (eʳ − 1) + (2ⁿ − 1)."""
     inside = max(x, _f(-80))
@@ -101,7 +101,7 @@ def expm1_below(x: Any) -> Any:
     return value if x < _f(0) else x
 
 
-@_function
+@inlined
 def log(x: Any) -> Any:
     """ln x: x is m · 2ᵉ with m near 1, of which a polynomial. 0 gives −inf, below it nan."""
     small = x < _SMALLEST_NORMAL
@@ -120,7 +120,7 @@ def log(x: Any) -> Any:
     return value if x < _INF else x  # inf and nan
 
 
-@_function
+@inlined
 def log1p(x: Any) -> Any:
     """ln(1 + x): that of 1 + x as it was rounded, and the first-order term of what was rounded off."""
     u = _ONE + x
@@ -129,7 +129,7 @@ def log1p(x: Any) -> Any:
     return value if (u > _f(0)) & (u < _INF) else log(u)
 
 
-@_function
+@inlined
 def order(x: Any) -> Any:
     """An integer that is larger for larger numbers, and largest for (positive) nan.
 
@@ -139,13 +139,13 @@ def order(x: Any) -> Any:
     return np.int32(bits ^ np.int32((bits >> np.int32(31)) & np.int32(0x7FFFFFFF)))
 
 
-@_function
+@inlined
 def of_order(key: Any) -> Any:
     """The number whose `order` is `key`."""
     return _float_of_bits(np.int32(key ^ np.int32((key >> np.int32(31)) & np.int32(0x7FFFFFFF))))
 
 
-@_function
+@inlined
 def tanh(x: Any) -> Any:
     """(1 − e⁻²ˣ) / (1 + e⁻²ˣ); near 0, where that loses digits, a polynomial."""
     size = abs(x)
@@ -156,13 +156,13 @@ def tanh(x: Any) -> Any:
     return np.copysign(near if size < _f(0.625) else far, x)
 
 
-@_function
+@inlined
 def sigmoid(x: Any) -> Any:
     """1 / (1 + e⁻ˣ)."""
     return _ONE / (_ONE + exp(-x))
 
 
-@_function
+@inlined
 def erf(x: Any) -> Any:
     """The error function: a polynomial in x near 0, else 1 − e to the power of one."""
     t, z = abs(x), x * x
@@ -174,7 +174,7 @@ def erf(x: Any) -> Any:
     return far if t > _f(0.927734375) else near
 
 
-@_function
+@inlined
 def normal(x: Any) -> Any:
     """The distribution function Φ(x) and the density φ(x) of the normal distribution, with one exponential.
 
@@ -191,7 +191,7 @@ def normal(x: Any) -> Any:
 # Of rows ----------------------------------------------------------------------------------
 
 
-@_function
+@inlined
 def largest(row: Any) -> Any:
     """The largest number of a row that is not empty; nan if there is one."""
     key = order(row[0])
