@@ -180,7 +180,7 @@ nll_loss_backward.vjp(
     samples=_nll_samples, torch="nn.functional.cross_entropy", result=None, node_name="NllLoss",
 )  # fmt: skip
 def fused_cross_entropy(xp, input, target, weight=None, /, ignore_index=-100, reduction="mean"):
-    """`cross_entropy` of class numbers as one operation, for devices that compute it in one pass.
+    """`cross_entropy` of class numbers as one operation, which kernels compute in one pass.
 
     Here it is the two steps that it stands for.
     """
@@ -230,7 +230,7 @@ def cross_entropy(
     require_no_grad("nll_loss_forward", weight=weight)
     if input.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
-    if input.device.type == "cuda" and label_smoothing == 0.0:
+    if label_smoothing == 0.0 and (input.ndim == 2 or input.device.type == "cuda"):
         return fused_cross_entropy(input, target, weight, ignore_index, reduction)
     log_p = log_softmax(input, dim)
     hard = nll_loss(log_p, target, weight, ignore_index, reduction)

@@ -365,6 +365,9 @@ def linear(xp, input, weight, bias=None, /):
     out = xp.matmul(input, weight.T)
     if bias is not None:
         # The product is new, so the bias can be added in place.
+        if bias.shape == out.shape[-1:]:
+            out += bias
+            return out
         if isinstance(out, np.generic) or out.shape != np.broadcast_shapes(out.shape, bias.shape):
             return out + bias
         out += bias
@@ -382,6 +385,13 @@ def _linear_by_input(g: Any, weight: Any, input_shape: tuple[int, ...]) -> Any:
         return _by_left(g, weight, input_shape)
     found = matmul(_in_rows(g), _conj(weight))
     return found if len(input_shape) == 2 else reshape(found, input_shape)
+
+
+def _linear_backward(g: Any, input: Any, weight: Any, needs: tuple[bool, ...]) -> tuple[Any, ...]:
+    """The gradients that are needed by input, weight and bias."""
+    by_weight = _linear_by_weight(g, input, tuple(weight.shape)) if needs[1] else None
+    by_input = _linear_by_input(g, weight, tuple(input.shape)) if needs[0] else None
+    return (by_input, by_weight, g)[: len(needs)]
 
 
 linear.vjp(weight=_linear_by_weight, bias=lambda g: g, input=_linear_by_input)

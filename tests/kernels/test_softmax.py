@@ -11,8 +11,8 @@ from tensorlab import _apply
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu import softmax
+from tensorlab.kernels.cpu.native import cross_entropy, softmax_columns
 from tensorlab.kernels.cpu.native import softmax as native
-from tensorlab.kernels.cpu.native import softmax_columns
 
 F = tl.nn.functional
 
@@ -24,6 +24,7 @@ def calls(request, monkeypatch, use_threads, spy):
     monkeypatch.setattr(softmax, "FEWEST", 0)
     monkeypatch.setattr(_apply, "SMALL", -1)
     spy(softmax_columns, "softmax", "softmax_backward")
+    spy(cross_entropy, "cross_entropy", "cross_entropy_backward")
     return spy(native, "softmax", "softmax_backward", "nll_loss", "nll_loss_backward")
 
 
@@ -98,8 +99,9 @@ def test_large_numbers_keep_their_differences(calls):
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("shape", [(1, 1), (33, 10), (64, 300)])
-def test_classes(rng, calls, reduction, weighted, shape):
+@pytest.mark.parametrize("shape", [(1, 1), (33, 10), (64, 300), (5, 3000)])
+@pytest.mark.parametrize("together", [False, True])
+def test_classes(rng, calls, reduction, weighted, shape, together):
     data = rng.standard_normal(shape, np.float32)
     target = rng.integers(0, shape[1], shape[0])
     target[::3] = shape[1] - 1
@@ -109,30 +111,74 @@ def test_classes(rng, calls, reduction, weighted, shape):
     def run(x):
         w = None if weight is None else tl.from_numpy(weight).to(x.dtype)
         t = tl.from_numpy(target)
-        return F.cross_entropy(x, t, w, ignore_index=ignored, reduction=reduction)
+        if together:
+            return F.cross_entropy(x, t, w, ignore_index=ignored, reduction=reduction)
+        return F.nll_loss(tl.log_softmax(x, 1), t, w, ignore_index=ignored, reduction=reduction)
 
     (y, dx), (wanted, slope) = _both(run, data, rng)
     np.testing.assert_allclose(y, wanted, rtol=3e-6, atol=1e-6)
     np.testing.assert_allclose(dx, slope, rtol=1e-5, atol=1e-6)
-    assert calls == ["softmax", "nll_loss", "nll_loss_backward", "softmax_backward"]
+    if together:
+        assert calls == ["cross_entropy", "cross_entropy_backward"]
+    else:
+        assert calls == ["softmax", "nll_loss", "nll_loss_backward", "softmax_backward"]
     assert y.dtype == dx.dtype == np.float32
 
 
-def test_nothing_that_counts(calls):
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy"])
+def test_nothing_that_counts(calls, name):
     x = tl.randn(4, 5).requires_grad_()
-    loss = F.nll_loss(x, tl.tensor([2, 2, 2, 2]), ignore_index=2)
+    loss = getattr(F, name)(x, tl.tensor([2, 2, 2, 2]), ignore_index=2)
     loss.backward()
     assert x.grad is not None
     assert bool(loss.isnan())
     assert not x.grad.numpy().any()
-    assert calls == ["nll_loss", "nll_loss_backward"]
+    assert calls == [name, f"{name}_backward"]
 
 
-def test_a_class_out_of_range_is_refused(calls):
+@pytest.mark.parametrize("name", ["nll_loss", "cross_entropy"])
+def test_a_class_out_of_range_is_refused(calls, name):
     for bad in (5, -1):
         with pytest.raises(IndexError, match=f"Target {bad} is out of bounds"):
-            F.nll_loss(tl.randn(4, 5), tl.tensor([0, 1, bad, 2]))
-    assert calls == ["nll_loss"] * 2
+            getattr(F, name)(tl.randn(4, 5), tl.tensor([0, 1, bad, 2]))
+    # Who finds it leaves it to the generic path, which is made of two operations.
+    assert calls == (["nll_loss"] if name == "nll_loss" else [name, "softmax", "nll_loss"]) * 2
+
+
+@pytest.mark.parametrize("n", [5, 300])
+def test_losses_of_scores_that_are_not_finite(calls, n):
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle here")
+    data = np.ones((7, n), np.float32)
+    data[0, 2] = np.nan
+    data[1, 1] = np.inf
+    data[2] = -np.inf
+    data[3, 0] = -np.inf
+    data[4, :2] = 3e38, -3e38
+    data[5, 3] = -np.inf
+    data[6, 0] = np.nan
+    target = np.array([0, 1, 0, 0, 1, 4, -100])  # the last row does not count
+    results = []
+    for library in (tl, torch):
+        x = library.from_numpy(data.copy()).requires_grad_()
+        losses = library.nn.functional.cross_entropy(
+            x, library.from_numpy(target), reduction="none"
+        )
+        losses.sum().backward()
+        assert x.grad is not None
+        results.append((losses.detach().numpy(), x.grad.numpy()))
+    for found, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+    assert calls == ["cross_entropy", "cross_entropy_backward"]
+
+
+def test_no_rows(calls):
+    x = tl.zeros(0, 4, requires_grad=True)
+    loss = F.cross_entropy(x, tl.zeros(0, dtype=tl.int64), reduction="sum")
+    loss.backward()
+    assert loss.item() == 0
+    assert x.grad is not None
+    assert x.grad.shape == (0, 4)
+    assert bool(F.cross_entropy(x, tl.zeros(0, dtype=tl.int64)).isnan())
 
 
 def test_second_gradients_take_the_rule(rng):

@@ -14,6 +14,7 @@ from tensorlab.kernels.cpu.loading import all_float32, native
 FEWEST = 512
 #: With fewer columns than this behind it, the dimension is moved to the end.
 NARROW = 16
+_INT64 = np.dtype(np.int64)
 
 
 def _kernels(dim: Any, *arrays: Any) -> Any:
@@ -52,20 +53,22 @@ def _log_softmax_backward(g: Any, out: Any, dim: Any) -> Any:
     return NotImplemented if found is None else found.softmax_backward(g, out, axis, True)
 
 
-def _classes(shape: Any, target: Any, weight: Any, reduction: str) -> Any:
-    """The compiled functions, if these are rows of numbers with one class each."""
+def _classes(shape: Any, target: Any, weight: Any, reduction: str) -> bool:
+    """Whether these are rows of numbers with one class each."""
     if len(shape) != 2 or shape[0] * shape[1] < FEWEST or type(target) is not np.ndarray:
-        return None
-    if target.dtype != np.int64 or target.shape != shape[:1]:
-        return None
+        return False
+    if target.dtype != _INT64 or target.shape != shape[:1] or not target.flags.writeable:
+        return False
     if weight is not None and (not all_float32(weight) or weight.shape != shape[1:]):
-        return None
-    return native("softmax") if reduction in ("mean", "sum", "none") else None
+        return False
+    return reduction in ("mean", "sum", "none")
 
 
 @register_kernel("nll_loss", "cpu")
 def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
-    found = _classes(input.shape, target, weight, reduction) if all_float32(input) else None
+    if not all_float32(input) or not _classes(input.shape, target, weight, reduction):
+        return NotImplemented
+    found = native("softmax")
     if found is None:
         return NotImplemented
     return found.nll_loss(input, target, weight, ignore_index, reduction)
@@ -75,7 +78,31 @@ def _nll_loss(input: Any, target: Any, weight: Any, ignore_index: int, reduction
 def _nll_loss_backward(
     g: Any, target: Any, weight: Any, input_shape: Any, ignore_index: int, reduction: str
 ) -> Any:
-    found = _classes(input_shape, target, weight, reduction) if all_float32(g) else None
+    if not all_float32(g) or not _classes(input_shape, target, weight, reduction):
+        return NotImplemented
+    found = native("softmax")
     if found is None:
         return NotImplemented
     return found.nll_loss_backward(g, target, weight, input_shape, ignore_index, reduction)
+
+
+@register_kernel("fused_cross_entropy", "cpu")
+def _cross_entropy(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    if not all_float32(input) or not _classes(input.shape, target, weight, reduction):
+        return NotImplemented
+    found = native("cross_entropy")
+    if found is None:
+        return NotImplemented
+    return found.cross_entropy(input, target, weight, ignore_index, reduction)
+
+
+@register_backward_kernel("fused_cross_entropy", "cpu", "input")
+def _cross_entropy_backward(
+    g: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
+) -> Any:
+    if not all_float32(g, input) or not _classes(input.shape, target, weight, reduction):
+        return NotImplemented
+    found = native("cross_entropy")
+    if found is None:
+        return NotImplemented
+    return found.cross_entropy_backward(g, input, target, weight, ignore_index, reduction)
