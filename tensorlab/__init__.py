@@ -78,6 +78,9 @@ from tensorlab.ops.creation import (
     HalfTensor, IntTensor, linspace, logspace, LongTensor, ones, ones_like, scalar_tensor,
     ShortTensor, tensor, zeros, zeros_like,
 )
+from tensorlab.ops.cutting import (
+    chunk, dsplit, hsplit, narrow, select, split, tensor_split, unbind, vsplit,
+)
 from tensorlab.ops.decompose import det, inverse, logdet, pinverse, slogdet
 from tensorlab.ops.distance import cosine_similarity, pairwise_distance
 from tensorlab.ops.dropout import (
@@ -163,10 +166,9 @@ from tensorlab.ops.statistics import (
     triu_indices, unravel_index,
 )
 from tensorlab.ops.stft import istft, stft
+from tensorlab.ops.strided import as_strided, diagonal
 from tensorlab.ops.views import (
-    as_strided, chunk, diagonal, dsplit, flatten, hsplit, moveaxis, movedim, narrow, ravel,
-    select, split, squeeze, swapaxes, swapdims, t, tensor_split, unbind, unflatten, unsqueeze,
-    vsplit,
+    flatten, moveaxis, movedim, ravel, squeeze, swapaxes, swapdims, t, unflatten, unsqueeze,
 )
 from tensorlab.ops.windows import (
     bartlett_window, blackman_window, hamming_window, hann_window, kaiser_window,

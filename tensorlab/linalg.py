@@ -45,7 +45,7 @@ from tensorlab.ops.matrix_functions import linalg_vander as vander
 from tensorlab.ops.matrix_functions import matrix_exp, tensorinv, tensorsolve
 from tensorlab.ops.norms import linalg_norm as norm
 from tensorlab.ops.norms import matrix_norm, vector_norm
-from tensorlab.ops.views import diagonal as _diagonal
+from tensorlab.ops.strided import diagonal as _diagonal
 
 __all__ = [
     "LinAlgError",

@@ -2,10 +2,10 @@
 
 `elementwise` add, mul and what they need · `arithmetic` the rest of it · `functions` of each
 element · `compare` comparison, logic, choosing · `reduce` sums, means, variances · `scan`
-running sums · `extrema` and `sorting` · `shape` and `views` without copying · `joining` and
-repeating · `index` and `gathering` reading and writing elements · `linalg` matrix products ·
-`activation`, `piecewise` and `softmax`, `loss`, `classification` and `ctc`, `dropout` and
-`distance` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex numbers ·
+running sums · `extrema` and `sorting` · `shape`, `views`, `cutting` and `strided` without copying ·
+`joining` and repeating · `index` and `gathering` reading and writing elements · `linalg` matrix
+products · `activation`, `piecewise` and `softmax`, `loss`, `classification` and `ctc`, `dropout`
+and `distance` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex numbers ·
 `creation` new tensors · `random` random ones · `convert` dtype and device.
 """
 

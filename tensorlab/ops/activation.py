@@ -14,11 +14,11 @@ import numpy as np
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import normalize_dim
 from tensorlab.ops.compare import where
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import _reject, exp, sigmoid, tanh
 from tensorlab.ops.joining import cat
 from tensorlab.ops.piecewise import _CONVERT, no_integers
-from tensorlab.ops.views import narrow
 
 _SQRT_HALF = math.sqrt(0.5)
 _SQRT_2_OVER_PI = math.sqrt(2 / math.pi)

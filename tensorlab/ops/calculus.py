@@ -13,9 +13,9 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops._out import with_out
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.joining import cat
 from tensorlab.ops.scan import cumsum, diff
-from tensorlab.ops.views import narrow
 
 
 def gradient(

@@ -18,9 +18,9 @@ from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, element_strides
 from tensorlab.ops.compare import where
+from tensorlab.ops.cutting import select
 from tensorlab.ops.elementwise import _conj, _mismatch, conj, imag, real
 from tensorlab.ops.functions import function, sgn
-from tensorlab.ops.views import select
 
 
 def _parts(r: Any, *shape: int) -> Any:

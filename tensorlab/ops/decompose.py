@@ -24,11 +24,13 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.elementwise import _conj, conj, imag, real
 from tensorlab.ops.joining import diag_embed, tril, triu
 from tensorlab.ops.linalg import _h, matmul
 from tensorlab.ops.reduce import sum as sum_
-from tensorlab.ops.views import diagonal, narrow, unsqueeze
+from tensorlab.ops.strided import diagonal
+from tensorlab.ops.views import unsqueeze
 
 
 class LinAlgError(RuntimeError):

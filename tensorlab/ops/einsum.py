@@ -20,7 +20,7 @@ from tensorlab.ops.joining import roll
 from tensorlab.ops.linalg import bmm, matmul, mv, outer
 from tensorlab.ops.reduce import sum as sum_
 from tensorlab.ops.shape import expand, permute, reshape
-from tensorlab.ops.views import diagonal
+from tensorlab.ops.strided import diagonal
 
 # Letters of an ellipsis are numbers from the right: -1 is the last dimension it stands for.
 Label = Any

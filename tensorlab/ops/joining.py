@@ -14,8 +14,9 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, as_dims, numpy_names
 from tensorlab.ops._out import with_out
+from tensorlab.ops.cutting import narrow, unbind
 from tensorlab.ops.shape import expand, reshape, sum_to
-from tensorlab.ops.views import narrow, unbind, unsqueeze
+from tensorlab.ops.views import unsqueeze
 
 
 def _legacy_empty(x: Any) -> bool:
@@ -428,7 +429,7 @@ def diag(input: Any, diagonal: int = 0) -> Any:
     tensor([[1, 0],
             [0, 2]])
     """
-    from tensorlab.ops.views import diagonal as diagonal_of
+    from tensorlab.ops.strided import diagonal as diagonal_of
 
     if len(input.shape) == 1:
         return diag_embed(input, diagonal)
@@ -444,7 +445,7 @@ def diag_embed(input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> A
     >>> tl.diag_embed(tl.tensor([[1, 2]])).shape
     tensorlab.Size([1, 2, 2])
     """
-    from tensorlab.ops.views import diagonal_scatter_to
+    from tensorlab.ops.strided import diagonal_scatter_to
 
     ndim, n = len(input.shape) + 1, input.shape[-1] + builtins.abs(offset)
     a, b = as_dims("diag_embed", (dim1, dim2), ndim)

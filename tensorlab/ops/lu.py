@@ -21,6 +21,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.decompose import (
     LinAlgError,
     _matrices,
@@ -33,7 +34,6 @@ from tensorlab.ops.decompose import (
 )
 from tensorlab.ops.joining import cat, tril, triu
 from tensorlab.ops.linalg import _h, matmul
-from tensorlab.ops.views import narrow
 
 
 def _eliminated(xp: Any, a: Any, pivot: bool) -> tuple[Any, Any, Any]:

@@ -16,13 +16,14 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops import decompose
 from tensorlab.ops._out import with_out
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.decompose import _matrices, inv, solve, solve_triangular
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.joining import cat, flip
 from tensorlab.ops.linalg import _h
 from tensorlab.ops.scan import cumprod
 from tensorlab.ops.shape import reshape
-from tensorlab.ops.views import movedim, narrow, unsqueeze
+from tensorlab.ops.views import movedim, unsqueeze
 
 # Coefficients of the Padé approximant of degree 13, and the norm up to which it is exact to 53 bits:
 # N. J. Higham, "The scaling and squaring method for the matrix exponential revisited", 2005, table 2.3.

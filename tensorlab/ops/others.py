@@ -10,14 +10,14 @@ import numpy as np
 from tensorlab._backend import Device, backend_for
 from tensorlab._dtypes import as_dtype, get_default_dtype
 from tensorlab._tensor import Size, Tensor, element_strides, wrap
-from tensorlab.ops import views
 from tensorlab.ops._out import with_out
 from tensorlab.ops.convert import clone
 from tensorlab.ops.creation import arange
+from tensorlab.ops.cutting import chunk, narrow, split
 from tensorlab.ops.linalg import outer
 from tensorlab.ops.norms import matrix_norm
 from tensorlab.ops.selecting import nonzero
-from tensorlab.ops.views import narrow, split
+from tensorlab.ops.strided import as_strided
 
 ger = outer
 
@@ -189,7 +189,7 @@ def empty_strided(
     xp = backend_for(Device("cpu" if device is None else device)).xp
     count = 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) if 0 not in size else 0
     memory = wrap(xp.zeros(count, kind.numpy))
-    return views.as_strided(memory, size, stride).detach().requires_grad_(requires_grad)
+    return as_strided(memory, size, stride).detach().requires_grad_(requires_grad)
 
 
 @with_out
@@ -328,5 +328,5 @@ Tensor.ger = outer  # type: ignore[attr-defined]
 Tensor.is_pinned = Tensor.is_shared = _false  # type: ignore[attr-defined]
 Tensor.share_memory_ = _itself  # type: ignore[attr-defined]
 Tensor.is_nonzero = _is_nonzero  # type: ignore[attr-defined]
-Tensor.unsafe_chunk, Tensor.unsafe_split = views.chunk, split  # type: ignore[attr-defined]
+Tensor.unsafe_chunk, Tensor.unsafe_split = chunk, split  # type: ignore[attr-defined]
 Tensor.unsafe_split_with_sizes = split_with_sizes  # type: ignore[attr-defined]

@@ -19,12 +19,12 @@ from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops import _names
 from tensorlab.ops._dims import as_dim, as_dims, check_flag, count, like, numpy_names, restore
 from tensorlab.ops.compare import where
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import exp
 from tensorlab.ops.joining import cat, flip
 from tensorlab.ops.scan import cumprod
 from tensorlab.ops.shape import expand
-from tensorlab.ops.views import narrow
 
 
 def reduction_samples(r: Any) -> list[Sample]:

@@ -24,7 +24,8 @@ from tensorlab._tensor import (
 )
 from tensorlab.autograd.inplace import _check_history
 from tensorlab.ops.shape import transpose
-from tensorlab.ops.views import _as_strided, squeeze, strided_part, t, unsqueeze
+from tensorlab.ops.strided import _as_strided, strided_part
+from tensorlab.ops.views import squeeze, t, unsqueeze
 
 
 def _become(target: Tensor, op: Op, params: tuple[Any, ...]) -> Tensor:

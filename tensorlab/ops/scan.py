@@ -14,11 +14,11 @@ from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import ne, where
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.elementwise import _conj
 from tensorlab.ops.functions import exp, log
 from tensorlab.ops.gathering import gather_backward
 from tensorlab.ops.joining import cat, flip
-from tensorlab.ops.views import narrow
 
 
 def scan_samples(r: Any) -> list[Sample]:

@@ -16,7 +16,7 @@ from tensorlab.ops.functions import sqrt
 from tensorlab.ops.index import index
 from tensorlab.ops.linalg import matmul
 from tensorlab.ops.reduce import sum as sum_
-from tensorlab.ops.views import diagonal
+from tensorlab.ops.strided import diagonal
 
 
 def cov(

@@ -20,10 +20,12 @@ from tensorlab._autocast import autocasts_within
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.complexes import view_as_real
+from tensorlab.ops.cutting import narrow
 from tensorlab.ops.fft import fft, ifft, irfft, rfft
 from tensorlab.ops.padding import constant_pad_nd, pad
 from tensorlab.ops.shape import reshape, transpose
-from tensorlab.ops.views import fold_windows, narrow, squeeze, unfold, unsqueeze
+from tensorlab.ops.strided import fold_windows, unfold
+from tensorlab.ops.views import squeeze, unsqueeze
 
 
 def _window(name: str, window: Any, win_length: int, n_fft: int, like: Any) -> Any:

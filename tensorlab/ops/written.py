@@ -11,8 +11,9 @@ from typing import Any
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import normalize_dim
 from tensorlab.ops.convert import clone
+from tensorlab.ops.cutting import select
 from tensorlab.ops.index import getitem
-from tensorlab.ops.views import as_strided, diagonal, select, strided_part
+from tensorlab.ops.strided import as_strided, diagonal, strided_part
 
 
 def _store(name: str, out: Any, part: Any, src: Any) -> Any:
