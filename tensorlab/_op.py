@@ -157,7 +157,7 @@ class Op:
         self.small = sys.maxsize
         # By the input whose rule they stand in for (None: the joint rule), then by device type.
         self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
-        self.overwriting: dict[str | None, set[str]] = {}  # the same of those that take `over`
+        self.overwriting: set[Callable[..., Any]] = set()  # those of them that take `over`
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.
         plain = result is not None if simple is None else simple
@@ -220,20 +220,21 @@ class Op:
         drafts = [(i, rule, reads(rule)) for i, rule in wanted]
         joint = None if self.joint is None else (self.joint, reads(self.joint))
         for name, kernels in self.backward_kernels.items():
-            over = self.overwriting.get(name, set())
             drafts = [
-                (i, _with_kernels(rule, kernels, over) if self.inputs[i] == name else rule, where)
+                (i, _with_kernels(self, rule, kernels) if self.inputs[i] == name else rule, where)
                 for i, rule, where in drafts
             ]
             if joint is not None and name is None:
-                joint = (_with_kernels(joint[0], kernels, over), joint[1])
+                joint = (_with_kernels(self, joint[0], kernels), joint[1])
         found = Plan(
             tuple(saves),
             tuple((i, rule, resolve(p)) for i, rule, p in drafts),
             None if joint is None else (joint[0], resolve(joint[1])),
             needs,
         )
-        found.over = [self.inputs[i] in self.overwriting for i, _ in wanted] == [True]
+        if len(wanted) == 1:
+            kernels = self.backward_kernels.get(self.inputs[wanted[0][0]], {})
+            found.over = not self.overwriting.isdisjoint(kernels.values())
         if not self.variadic:
             found.record = recorder(self, found)
             found.pull = puller(self, found)
@@ -364,7 +365,7 @@ def register_backward_kernel(
         def use(op: Op) -> None:
             op.backward_kernels.setdefault(input, {})[kind] = kernel
             if over:
-                op.overwriting.setdefault(input, set()).add(kind)
+                op.overwriting.add(kernel)
 
         _when_declared(name, use)
         return kernel
@@ -373,7 +374,7 @@ def register_backward_kernel(
 
 
 def _with_kernels(
-    rule: Callable[..., Any], kernels: dict[str, Callable[..., Any]], overwriting: set[str]
+    op: Op, rule: Callable[..., Any], kernels: dict[str, Callable[..., Any]]
 ) -> Callable[..., Any]:
     """A gradient rule that asks the kernel first, if there is one for the device of the gradients."""
 
@@ -381,12 +382,11 @@ def _with_kernels(
     def run(g: Any, *values: Any, over: bool = False) -> Any:
         first = g[0] if type(g) is tuple else g
         if not isinstance(first, Tensor):
-            kind = backend_of(first).kind
-            kernel = kernels.get(kind)
+            kernel = kernels.get(backend_of(first).kind)
             try:
                 if kernel is None:
                     found = NotImplemented
-                elif over and kind in overwriting:
+                elif over and kernel in op.overwriting:
                     found = kernel(g, *values, over=True)
                 else:
                     found = kernel(g, *values)
