@@ -43,6 +43,11 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
     With no tensor among `inputs` the operation is computed on raw arrays and nothing else
     happens: gradient rules use operations that way.
     """
+    if _backend.several:
+        device = _backend.elsewhere(map(storage, inputs))
+        if device is not None:
+            with device:
+                return apply(op, inputs, params)
     arrays, mask, xp = unwrap(op, inputs)
     if mask < 0:
         return _apply_raw(op, arrays, params)
@@ -56,6 +61,11 @@ def apply(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Any:
         except ValueError as error:
             raise _shape_error(arrays, error) from None
     return _finish(op, inputs, arrays, params, mask, xp, out)
+
+
+def storage(value: Any) -> Any:
+    """The array of a tensor; anything else as it is."""
+    return value._data if isinstance(value, Tensor) else value
 
 
 #: What an operator takes on its other side.

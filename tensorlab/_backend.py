@@ -9,17 +9,21 @@ CuPy is imported the first time somebody asks for a CUDA device, never before.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tensorlab import _capturing, _gpu
 
 __all__ = ["Backend", "Device", "backend_of", "device", "register_backend", "sum_to", "to_device"]
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +168,49 @@ def _load_cuda() -> Backend:
     for use in on_load:
         use(cupy)
     return backend
+
+
+def elsewhere(arrays: Iterable[Any]) -> Any:
+    """The device of the first CUDA array among values of any kind, if it is not the current one; else None.
+
+    It is CuPy's, a context in which it is the current one. An operation runs on the device of its arrays,
+    whichever is current (PyTorch's rule); CuPy runs everything on the current one. Ask only if `several`.
+    """
+    for array in arrays:
+        backend = _by_type.get(type(array))
+        if backend is not None and backend.kind == "cuda":
+            device = array.device
+            return None if device.id == backend.xp.cuda.runtime.getDevice() else device
+    return None
+
+
+def current_cuda_device() -> Any:
+    """The current CUDA device, which is CuPy's: `use()` makes it the current one again. Ask only if `several`."""
+    return _by_kind["cuda"].xp.cuda.Device()
+
+
+def on_device_of(array: Any) -> AbstractContextManager[Any]:
+    """A context in which the device of `array` is the current one; it changes nothing on the CPU."""
+    device = elsewhere((array,)) if several else None
+    return nullcontext() if device is None else device
+
+
+def runs_there(function: _F) -> _F:
+    """Decorate a function that computes on arrays itself: it runs on the device of its first tensor or array.
+
+    Operations and in-place operations do so anyway.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        if several:
+            device = elsewhere(getattr(x, "_data", x) for x in (*args, *kwargs.values()))
+            if device is not None:
+                with device:
+                    return function(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return run  # type: ignore[return-value]
 
 
 def to_device(array: Any, where: Device, non_blocking: bool = False) -> Any:

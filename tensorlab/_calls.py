@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tensorlab import _dtypes
 from tensorlab._apply import OPERANDS, apply, lane_one, lane_two
-from tensorlab._backend import is_array
+from tensorlab._backend import is_array, on_device_of
 from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 
@@ -132,9 +132,11 @@ def out_to(out: Any, result: Any) -> Any:
                 f"out= has shape {list(out.shape)} but the result has shape {list(result.shape)}; "
                 "give an empty tensor or one of the right shape"
             )
-        out._data = result._data.astype(out._data.dtype)
+        with on_device_of(result._data):
+            out._data = result._data.astype(out._data.dtype)
     else:
-        out._data[...] = result._data
+        with on_device_of(out._data):
+            out._data[...] = result._data
     out._version_cell[0] += 1
     return out
 

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of, to_numpy
+from tensorlab._backend import backend_of, runs_there, to_numpy
 
 __all__ = ["get_printoptions", "printoptions", "set_printoptions", "tensor_str"]
 
@@ -191,6 +191,7 @@ def elements_str(array: Any, indent: int) -> str:
     return _nested(shown, cut, indent, formatter)
 
 
+@runs_there
 def _edges(array: Any) -> tuple[Any, tuple[bool, ...]]:
     """Keep both ends of every long dimension; say which dimensions were cut."""
     keep = PRINT_OPTIONS.edgeitems

@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from tensorlab._backend import Device, backend_of, strided_view, to_device, to_numpy
+from tensorlab._backend import Device, backend_of, on_device_of, strided_view, to_device, to_numpy
 from tensorlab._dtypes import held
 from tensorlab._tensor import Tensor, address, root_array, wrap
 
@@ -57,7 +57,8 @@ class UntypedStorage:
         return f"<tensorlab.UntypedStorage of {self.nbytes()} bytes on {self.device}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> UntypedStorage:
-        return storage_of(flat_memory(self.root).copy())
+        with on_device_of(self.root):
+            return storage_of(flat_memory(self.root).copy())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (to_numpy(flat_memory(self.root)), str(self.device))
@@ -99,7 +100,8 @@ def array_at(storage: UntypedStorage, place: Place) -> Any:
         return held(root)
     xp = backend_of(root).xp
     if 0 in shape:
-        return held(xp.empty(shape, dtype))
+        with on_device_of(root):
+            return held(xp.empty(shape, dtype))
     memory = root.reshape(-1).view(np.uint8)
     if xp is np:
         return held(np.ndarray(shape, dtype, memory, offset, strides))

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from tensorlab._backend import on_device_of
 from tensorlab._graph import leaf_node
 from tensorlab._tensor import Tensor, current_history, wrap
 from tensorlab.autograd import functional, graph, hooks, inplace
@@ -206,8 +207,10 @@ def _gradients(
     for p in positions:
         g: Any = None if p is None else found[p]
         if g is not None and not isinstance(g, Tensor):
-            shared = g.base is not None or sum(g is x for x in (*seeds, *found)) > 1
-            g = wrap(g.copy() if shared else g)
+            if g.base is not None or sum(g is x for x in (*seeds, *found)) > 1:  # shared
+                with on_device_of(g):
+                    g = g.copy()
+            g = wrap(g)
         out.append(g)
     return out
 

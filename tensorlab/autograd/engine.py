@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _apply, _dtypes, _op
+from tensorlab import _apply, _backend, _dtypes, _op
 from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
 from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS
@@ -48,10 +48,13 @@ def run(
     Seeds are arrays, or tensors when `create_graph`.
     """
     recording, mode.grad = mode.grad, create_graph
+    device = _backend.current_cuda_device() if _backend.several else None
     try:
         return _run(roots, seeds, keep_graph, create_graph, wanted)
     finally:
         mode.grad = recording
+        if device is not None:
+            device.use()
 
 
 def _run(
@@ -67,6 +70,7 @@ def _run(
     heap: list[tuple[int, Node]] = []
     # Arrays are all there is: then a plan's rules run in straight-line code, see `_unrolled`.
     plain = not create_graph and _dtypes.narrow is None
+    several = _backend.several
 
     def send(edge: tuple[Node, int], g: Any) -> None:
         node, index = edge
@@ -74,6 +78,8 @@ def _run(
         if received is None:
             pending[node] = received = [None] * len(node.shapes)
             heappush(heap, (-node.seq, node))
+        if several:
+            _follow(g)
         if received[index] is None:
             received[index] = g
         elif not create_graph and alone(received, index):
@@ -92,6 +98,8 @@ def _run(
         node = (heappop(heap) if reached is None else heappushpop(heap, reached))[1]
         reached = None
         received = pending.pop(node)
+        if several:
+            _follow(*received)
         if node.hooks is not None:
             received = node.hooks.before(received)
         if wanted is not None:
@@ -120,6 +128,8 @@ def _run(
             to, index = edge
             if useful is not None and to not in useful and edge not in wanted:  # type: ignore[operator]
                 continue
+            if several:
+                _follow(g)
             if (
                 type(g) is not ndarray
                 or g.shape != to.shapes[index]
@@ -139,6 +149,13 @@ def _run(
         del received, grads
         g = None
     return found
+
+
+def _follow(*gradients: Any) -> None:
+    """Make their device the current one: the graph may lead to another. `run` puts it back."""
+    device = _backend.elsewhere(map(_apply.storage, gradients))
+    if device is not None:
+        device.use()
 
 
 def _read(node: Node, received: list[Any], create_graph: bool) -> list[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of, to_device
+from tensorlab._backend import backend_of, runs_there, to_device
 from tensorlab._tensor import Tensor, wrap
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
@@ -189,11 +189,13 @@ def hvp(
     return vhp(func, inputs, v, create_graph, strict)
 
 
+@runs_there
 def zeros_like(x: Tensor) -> Tensor:
     """Zeros of the same shape, dtype and device, with no history."""
     return wrap(backend_of(x._data).xp.zeros_like(x._data))
 
 
+@runs_there
 def ones_like(x: Tensor) -> Tensor:
     """Ones of the same shape, dtype and device, with no history."""
     return wrap(backend_of(x._data).xp.ones_like(x._data))

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab import _dtypes
+from tensorlab import _backend, _dtypes
 from tensorlab._apply import compute, record, unwrap
 from tensorlab._calls import is_reflected, make_function
 from tensorlab._graph import Node, leaf_node, mode, move_retained
@@ -43,6 +43,11 @@ def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Ten
         raise TypeError(
             f"{op.name}_(): argument 'input' (position 1) must be Tensor, not {type(target).__name__}"
         )
+    if _backend.several:
+        device = _backend.elsewhere((target._data,))
+        if device is not None:
+            with device:
+                return apply_inplace(op, inputs, params)
     arrays, mask, xp = unwrap(op, inputs)
     mask = mask & op.differentiable if mode.grad else 0
     if mode.grad and (mask or target._requires_grad):

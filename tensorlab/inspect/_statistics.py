@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of, to_numpy
+from tensorlab._backend import backend_of, on_device_of, runs_there, to_numpy
 
 __all__ = ["EDGES", "count_nonfinite", "dot", "moments", "norm", "sample", "summaries", "zeros"]
 
@@ -49,6 +49,7 @@ def norm(array: Any) -> float:
     return sqrt(total) if total >= 0 else nan
 
 
+@runs_there
 def dot(first: Any, second: Any) -> float:
     """The sum of the products; low precision is raised to float32 first."""
     a = _wide(first).reshape(-1)
@@ -62,12 +63,14 @@ def dot(first: Any, second: Any) -> float:
     return float(a.astype(np.float64) @ b.astype(np.float64))
 
 
+@runs_there
 def count_nonfinite(array: Any) -> int:
     """How many elements are nan or infinite."""
     wide = _wide(array)
     return int(wide.size - int(backend_of(wide).xp.isfinite(wide).sum()))
 
 
+@runs_there
 def zeros(array: Any) -> float:
     """Which share of the elements is exactly 0; 0 of an empty array."""
     # Counting true values is many times faster than counting numbers or adding up truth values.
@@ -75,6 +78,7 @@ def zeros(array: Any) -> float:
     return 1 - used / array.size if array.size else 0.0
 
 
+@runs_there
 def sample(array: Any) -> Any:
     """At most `MOST_ELEMENTS` of the elements, evenly spread, in one dimension; real, float32 or wider."""
     flat = array.reshape(-1)
@@ -87,6 +91,7 @@ def sample(array: Any) -> Any:
     return backend_of(flat).xp.abs(flat) if flat.dtype.kind == "c" else flat
 
 
+@runs_there
 def moments(values: Any) -> tuple[float, float]:
     """Mean and standard deviation (dividing by n) of a sample."""
     if values.size == 0:
@@ -109,7 +114,8 @@ def summaries(samples: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarra
     if some.size == 0:
         return means, stds, histograms
     filled, sizes = [samples[int(i)] for i in some], sizes[some]
-    values = to_numpy(backend_of(filled[0]).xp.concatenate(filled))
+    with on_device_of(filled[0]):
+        values = to_numpy(backend_of(filled[0]).xp.concatenate(filled))
     starts = np.cumsum(sizes) - sizes
     wide = values.astype(np.float64)
     means[some] = np.add.reduceat(wide, starts) / sizes

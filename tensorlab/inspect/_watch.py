@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._tensor import Tensor
 
 if TYPE_CHECKING:
@@ -157,6 +157,7 @@ def _has_nan(value: Any) -> bool:
     return bool((value != value).any())
 
 
+@runs_there
 def _is_infinite(value: Any) -> bool:
     """Whether it is, or holds, nan or infinity."""
     if isinstance(value, (list, tuple)):

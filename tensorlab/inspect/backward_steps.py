@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._graph import Node, mode
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import _roots, _vectors
@@ -329,11 +329,13 @@ def _grad_of_leaf(node: Node, g: Any) -> Tensor | None:
     return _shown(g if before is None else before._data + g)
 
 
+@runs_there
 def _shown(array: Any) -> Tensor:
     """A tensor of its own: a rule may have returned memory that the user can write to."""
     return wrap(array.copy())
 
 
+@runs_there
 def numbers(tensor: Tensor) -> dict[str, Any]:
     """A gradient as a dict that JSON can hold; see `BackwardStep`."""
     array = tensor._data

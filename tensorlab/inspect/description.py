@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of, to_numpy
+from tensorlab._backend import backend_of, runs_there, to_numpy
 from tensorlab._tensor import Tensor
 
 __all__ = ["Description", "describe"]
@@ -78,6 +78,7 @@ class Description:
         return out
 
 
+@runs_there
 def describe(tensor: Tensor, bins: int = 20, cells: tuple[int, int] = (16, 32)) -> Description:
     """Look at all elements of `tensor` once and say what they are like.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tensorlab import _apply
+from tensorlab._backend import on_device_of, runs_there
 from tensorlab._tensor import Tensor
 from tensorlab.inspect._activations import Activations
 from tensorlab.inspect._leaf_hooks import on_gradient
@@ -205,7 +206,7 @@ class GradientRecorder:
         columns = self._of(optimizer)
         if columns:
             self._measure_gradients(columns)
-            self._before = {i: self._parameters[i]._data.copy() for i in columns}
+            self._before = {i: _copy(self._parameters[i]._data) for i in columns}
         self.seconds += time.perf_counter() - begin
 
     def _after_step(self, optimizer: Optimizer, _args: Any, _kwargs: Any) -> None:
@@ -226,7 +227,8 @@ class GradientRecorder:
         for i, old in self._before.items():
             new = self._parameters[i]._data
             if new.shape == old.shape:
-                change = new - old
+                with on_device_of(new):
+                    change = new - old
                 table[i, _COLUMN["update_norm"]] = norm(change)
                 grad = self._parameters[i]._grad
                 if grad is not None:
@@ -478,3 +480,9 @@ def _jsonable(array: np.ndarray) -> Any:
     values = array.astype(object)
     values[~finite] = None
     return values.tolist()
+
+
+@runs_there
+def _copy(array: Any) -> Any:
+    """A copy on the same device."""
+    return array.copy()

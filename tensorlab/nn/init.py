@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._random import Generator
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
@@ -258,6 +258,7 @@ def _has_no_elements(tensor: Tensor) -> bool:
 
 
 @no_grad()
+@runs_there
 def orthogonal_(tensor: Any, gain: float = 1, generator: Generator | None = None) -> Any:
     """Fill with a matrix of orthonormal rows (or columns, if there are fewer), times `gain`.
 
@@ -310,6 +311,7 @@ def sparse_(
 
 
 @no_grad()
+@runs_there
 def trunc_normal_(
     tensor: Any,
     mean: float = 0.0,

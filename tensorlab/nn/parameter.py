@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tensorlab._backend import on_device_of
 from tensorlab._dtypes import get_default_dtype
 from tensorlab._tensor import Size, Tensor, wrap
 from tensorlab.ops.creation import empty
@@ -63,7 +64,8 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         if id(self) not in memo:
-            out = wrap(self._data.copy(), type(self))
+            with on_device_of(self._data):
+                out = wrap(self._data.copy(), type(self))
             memo[id(self)] = out
             out._requires_grad = self._requires_grad
             # As in PyTorch, a copied parameter starts without a gradient.

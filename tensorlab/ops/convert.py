@@ -108,13 +108,17 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if dtype is not None and dtype.numpy != self._data.dtype:
         out = OPS["cast"].call(out, dtype.numpy)
     if device is not None and device != self.device and not _is_same_kind(device, self.device):
+        if device.type == "cuda" and device.index is None and _backend.several:
+            device = Device("cuda", _backend.current_cuda_device().id)
         out = transfer(out, str(device), str(self.device), non_blocking)
     return OPS["clone"].call(self) if copy and out is self else out
 
 
 def _is_same_kind(wanted: Device, have: Device) -> bool:
-    """Whether "cuda" was asked for and this is "cuda:1"."""
-    return wanted.index is None and wanted.type == have.type
+    """Whether "cuda", which is the current CUDA device, was asked for and this is it: "cuda:0"."""
+    if wanted.index is not None or wanted.type != have.type:
+        return False
+    return not _backend.several or have.index == _backend.current_cuda_device().id
 
 
 def _target(

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of, to_numpy
+from tensorlab._backend import backend_of, runs_there, to_numpy
 from tensorlab._graph import mode
 from tensorlab._op import Sample, op
 from tensorlab._tensor import Tensor, wrap
@@ -239,6 +239,7 @@ def _padded(targets: Tensor, lengths: tuple[int, ...]) -> Tensor:
     return wrap(targets._data.astype(np.int64))
 
 
+@runs_there
 def ctc_losses(
     log_probs: Tensor,
     targets: Tensor,

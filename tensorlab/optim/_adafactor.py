@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._dtypes import finfo
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
@@ -111,6 +111,7 @@ class Adafactor(Optimizer):
         return loss
 
 
+@runs_there
 def _update(p: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
     """One step of one parameter. float16 and bfloat16 are computed in float32."""
     xp = backend_of(p._data).xp

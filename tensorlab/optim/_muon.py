@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
 from tensorlab.optim._settings import as_number, check_rate
@@ -121,6 +121,7 @@ class Muon(Optimizer):
         return loss
 
 
+@runs_there
 def _update(p: Tensor, kept: Tensor, group: dict[str, Any]) -> None:
     """One step of one matrix."""
     xp = backend_of(p._data).xp

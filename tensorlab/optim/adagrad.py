@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, on_device_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.optim._settings import as_number, check_settings
 from tensorlab.optim.elementwise import adjusted
@@ -85,8 +85,9 @@ class Adagrad(FusedOptimizer):
         group = self.param_groups[-1]
         start = group["initial_accumulator_value"]
         for p in group["params"]:
-            sums = backend_of(p._data).xp.empty_like(p._data)
-            sums[...] = complex(start, start) if p.is_complex() else start
+            with on_device_of(p._data):
+                sums = backend_of(p._data).xp.empty_like(p._data)
+                sums[...] = complex(start, start) if p.is_complex() else start
             self.state[p].update(step=wrap(np.zeros((), number_dtype())), sum=wrap(sums))
 
     def make_update(

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tensorlab import _capturing
-from tensorlab._backend import backend_of, to_device
+from tensorlab._backend import backend_of, on_device_of, to_device
 from tensorlab._dtypes import float64, get_default_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
@@ -119,7 +119,8 @@ class FusedOptimizer(Optimizer):
             if not _holds(plans[i], params, names, self.state):
                 plans[i] = self._make_plan(group, params, names)
             for bucket in plans[i]:
-                bucket.run(self, group)
+                with on_device_of(bucket.params[0]._data):
+                    bucket.run(self, group)
         return loss
 
     def _make_plan(
@@ -137,7 +138,11 @@ class FusedOptimizer(Optimizer):
             if p.numel() >= SMALL and not _takes_tables(p):
                 key = (*key, id(p))  # a bucket of its own
             alike.setdefault(key, []).append(p)
-        return [_Bucket(members, names, self.state, first) for members in alike.values()]
+        buckets = []
+        for members in alike.values():
+            with on_device_of(members[0]._data):
+                buckets.append(_Bucket(members, names, self.state, first))
+        return buckets
 
     def _check_param(self, p: Tensor, group: dict[str, Any]) -> None:
         """Refuse what PyTorch refuses of a parameter that is to be updated."""

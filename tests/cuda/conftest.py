@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tensorlab import _backend, _gpu
-from tensorlab.testing.strict import StrictArray
+from tensorlab.kernels.cuda import launch
+from tensorlab.testing.strict import StrictArray, _rules
 
 
 def _fake_module() -> Any:
@@ -39,6 +40,8 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         monkeypatch.setattr(_gpu, "allocator", None)
         monkeypatch.setattr(_gpu, "allow_tf32", lambda xp, allow: cupy.LOG.append(f"tf32 {allow}"))
         monkeypatch.setattr(_backend, "several", False)
+        monkeypatch.setattr(_rules, "devices", fake)
+        monkeypatch.setattr(launch, "current", None)
         for name in ("_by_type", "_by_kind", "KIND_OF"):
             monkeypatch.setattr(_backend, name, dict(getattr(_backend, name)))
         monkeypatch.setattr("tensorlab._apply.KIND_OF", _backend.KIND_OF)

@@ -62,7 +62,7 @@ class _CuPy:
     def __init__(self, cupy: Any) -> None:
         self.xp = cupy
         self.array_type = cupy.ndarray
-        self._kernels: dict[tuple[str, str], Any] = {}
+        self._kernels: dict[tuple[str, str, int], Any] = {}
 
     @property
     def processors(self) -> int:
@@ -76,22 +76,27 @@ class _CuPy:
     def launch(
         self, file: str, name: str, grid: Shape, block: Shape, arguments: tuple[Any, ...], shared: int, on: Any
     ) -> None:  # fmt: skip
-        kernel = self._kernels.get((file, name))
+        first = (
+            on if on is not None else next(a for a in arguments if isinstance(a, self.array_type))
+        )
+        device = first.device
+        if device.id == self.xp.cuda.runtime.getDevice():
+            self._start(self._kernel(file, name, device.id), grid, block, arguments, shared)
+        else:
+            with device:
+                self._start(self._kernel(file, name, device.id), grid, block, arguments, shared)
+
+    def _kernel(self, file: str, name: str, device: int) -> Any:
+        """A kernel as it is loaded on the current device, whose number is `device`."""
+        kernel = self._kernels.get((file, name, device))
         if kernel is None:
             # Of the chains only the one that is asked for: the text is what CuPy's cache goes by.
             text = f"chains:{name.partition('<')[0]}" if file == "chains" else file
             module = self.xp.RawModule(
                 code=source(text), options=("-std=c++17",), name_expressions=(name,)
             )
-            kernel = self._kernels[file, name] = module.get_function(name)
-        first = (
-            on if on is not None else next(a for a in arguments if isinstance(a, self.array_type))
-        )
-        if first.device.id == self.xp.cuda.runtime.getDevice():
-            self._start(kernel, grid, block, arguments, shared)
-        else:
-            with first.device:
-                self._start(kernel, grid, block, arguments, shared)
+            kernel = self._kernels[file, name, device] = module.get_function(name)
+        return kernel
 
     @staticmethod
     def _start(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._autocast import autocasts
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.nn.functional.activation import softmax
 from tensorlab.nn.functional.dropout import dropout
@@ -24,6 +24,7 @@ __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
 # One head, or many side by side -----------------------------------------------------------
 
 
+@runs_there
 def _minus_infinity_where(mask: Tensor, dtype: Any) -> Tensor:
     """Booleans as numbers to add to scores: −inf where the mask is true, else 0."""
     xp = backend_of(mask._data).xp

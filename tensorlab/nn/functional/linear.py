@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlab._autocast import autocasts_within
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._dtypes import int64
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.linalg import linear
@@ -64,6 +64,7 @@ def normalize(
     return result if out is None else out.copy_(result)
 
 
+@runs_there
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Class numbers as rows with a 1 at that class and 0 elsewhere.
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 from tensorlab.ops.creation import zeros
@@ -57,6 +57,7 @@ def embedding(
     return _embedding(weight, input, skipped, scale_grad_by_freq, sparse)
 
 
+@runs_there
 def _shrink(weight: Any, input: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows of `weight` that are used and longer than `max_norm` down to it."""
     xp = backend_of(weight._data).xp
@@ -70,6 +71,7 @@ def _shrink(weight: Any, input: Any, max_norm: float, norm_type: float) -> None:
 # Bags ---------------------------------------------------------------------------------
 
 
+@runs_there
 def embedding_bag(
     input: Any,
     weight: Any,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tensorlab._backend import NUMPY, backend_of
+from tensorlab import _backend
+from tensorlab._backend import NUMPY, backend_of, on_device_of, to_device
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 
@@ -41,11 +43,10 @@ def get_total_norm(
     arrays = [t._data for t in ([tensors] if isinstance(tensors, Tensor) else tensors)]
     if not arrays:
         return wrap(np.zeros((), np.float32))
-    xp = backend_of(arrays[0]).xp
-    order = float(norm_type)
-    flats = [a.ravel() for a in arrays]
-    norms = xp.stack([xp.linalg.norm(flat, order) if flat.size else flat.sum() for flat in flats])
-    total = xp.asarray(xp.linalg.norm(norms, order), dtype=norms.dtype)
+    xp, order = backend_of(arrays[0]).xp, float(norm_type)
+    with on_device_of(arrays[0]):
+        norms = xp.stack(_norms(xp, arrays, order))
+        total = xp.asarray(xp.linalg.norm(norms, order), dtype=norms.dtype)
     if error_if_nonfinite and not math.isfinite(float(total)):
         raise RuntimeError(
             f"The total norm of order {order} for gradients from `parameters` is non-finite, so "
@@ -53,6 +54,24 @@ def get_total_norm(
             "non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     return wrap(total)
+
+
+def _norms(xp: ModuleType, arrays: list[Any], order: float) -> list[Any]:
+    """The norm of each array, on the device of the first."""
+
+    def norm(array: Any) -> Any:
+        flat = array.ravel()
+        return xp.linalg.norm(flat, order) if flat.size else flat.sum()
+
+    if not _backend.several:
+        return [norm(array) for array in arrays]
+    where = backend_of(arrays[0]).device(arrays[0])
+    found = []
+    for array in arrays:
+        with on_device_of(array):
+            one = norm(array)
+        found.append(to_device(one, where))
+    return found
 
 
 @no_grad()
@@ -63,14 +82,19 @@ def clip_grads_with_norm_(
     foreach: bool | None = None,
 ) -> None:
     """Scale all gradients by `max_norm / total_norm` if that is less than 1, in place."""
-    factor = max_norm / (total_norm._data + 1e-6)
     backend = backend_of(total_norm._data)
-    if backend is not NUMPY:  # to look whether it is less, the device would be waited for
-        factor = backend.xp.minimum(factor, 1.0)
-    elif factor >= 1:
-        return
+    with on_device_of(total_norm._data):
+        factor = max_norm / (total_norm._data + 1e-6)
+        if backend is not NUMPY:  # to look whether it is less, the device would be waited for
+            factor = backend.xp.minimum(factor, 1.0)
+        elif factor >= 1:
+            return
     for grad in _grads(parameters):
-        grad._data *= factor.astype(grad._data.dtype)
+        if _backend.several:
+            with on_device_of(grad._data):
+                grad._data *= to_device(factor, grad.device).astype(grad._data.dtype)
+        else:
+            grad._data *= factor.astype(grad._data.dtype)
         grad._version_cell[0] += 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tensorlab._backend import backend_of
+from tensorlab._backend import backend_of, runs_there
 from tensorlab._dtypes import finfo
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
@@ -185,6 +185,7 @@ def _reflected(a: Tensor, tau: Tensor) -> Tensor:
     return out
 
 
+@runs_there
 def _reflections(q: Tensor) -> tuple[Tensor, Tensor]:
     """The reflections whose product is `q`, for `_reflected`: LAPACK's form of a QR decomposition."""
     n, k = q.shape[-2:]

@@ -30,15 +30,23 @@ class StrictArray:
     shows another array's memory has that array as its `base`.
     """
 
-    __slots__ = ("__weakref__", "_base", "_host")
-    _host: Any  # numpy.ndarray
+    __slots__ = ("__weakref__", "_base", "_device", "_memory")
+    _memory: Any  # numpy.ndarray
+    _device: int
     __array_ufunc__ = None  # NumPy's operators leave it to this class, NumPy's functions refuse
     __array_priority__ = 100
 
     def __init__(self, shape: Any, dtype: Any = float) -> None:
-        self._host = np.empty(shape, dtype)
-        _rules.spoil(self._host)
+        self._memory = np.empty(shape, dtype)
+        _rules.spoil(self._memory)
         self._base: StrictArray | None = None
+        self._device = _rules.current_device()
+
+    @property
+    def _host(self) -> Any:
+        """The numbers, for something to be computed on the current device."""
+        _rules.check_device(self._device)
+        return self._memory
 
     # What it is --------------------------------------------------------------------------
 
@@ -50,37 +58,37 @@ class StrictArray:
     @property
     def shape(self) -> tuple[int, ...]:
         """Lengths of axes."""
-        return self._host.shape
+        return self._memory.shape
 
     @property
     def strides(self) -> tuple[int, ...]:
         """Strides of axes in bytes."""
-        return self._host.strides
+        return self._memory.strides
 
     @property
     def dtype(self) -> np.dtype:
         """The type of the elements."""
-        return self._host.dtype
+        return self._memory.dtype
 
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return self._host.ndim
+        return self._memory.ndim
 
     @property
     def size(self) -> int:
         """The number of elements."""
-        return self._host.size
+        return self._memory.size
 
     @property
     def itemsize(self) -> int:
         """Bytes per element."""
-        return self._host.itemsize
+        return self._memory.itemsize
 
     @property
     def nbytes(self) -> int:
         """Bytes of all elements."""
-        return self._host.nbytes
+        return self._memory.nbytes
 
     @property
     def flags(self) -> Flags:
@@ -90,27 +98,27 @@ class StrictArray:
     @property
     def data(self) -> Pointer:
         """Where the first element is: `data.ptr`."""
-        return Pointer(self._host.__array_interface__["data"][0])
+        return Pointer(self._memory.__array_interface__["data"][0])
 
     @property
-    def device(self) -> Device:
-        """The device that holds the memory: number 0, the only one there is."""
-        return DEVICE
+    def device(self) -> Any:
+        """The device that holds the memory: number 0, unless a test pretends that there are more."""
+        return DEVICE if _rules.devices is None else _rules.devices.Device(self._device)
 
     @property
     def T(self) -> StrictArray:
         """The axes in reverse order."""
-        return view_of(self, self._host.T)
+        return view_of(self, self._memory.T)
 
     @property
     def mT(self) -> StrictArray:
         """The last two axes exchanged."""
-        return view_of(self, self._host.mT)
+        return view_of(self, self._memory.mT)
 
     @property
     def real(self) -> StrictArray:
         """The real part: a view of complex numbers, and real numbers themselves."""
-        return view_of(self, self._host.real) if self.dtype.kind == "c" else self
+        return view_of(self, self._memory.real) if self.dtype.kind == "c" else self
 
     @real.setter
     def real(self, value: Any) -> None:
@@ -120,7 +128,7 @@ class StrictArray:
     def imag(self) -> StrictArray:
         """The imaginary part: a view of complex numbers, and new zeros of real ones."""
         if self.dtype.kind == "c":
-            return view_of(self, self._host.imag)
+            return view_of(self, self._memory.imag)
         return own(np.zeros_like(self._host))
 
     @imag.setter
@@ -136,9 +144,9 @@ class StrictArray:
     ) -> np.ndarray:
         """A copy in main memory: the one way out."""
         if out is not None:
-            out[...] = self._host
+            out[...] = self._memory
             return out
-        return np.array(self._host, order=order)  # type: ignore[call-overload]
+        return np.array(self._memory, order=order)  # type: ignore[call-overload]
 
     def set(self, arr: np.ndarray, stream: Any = None) -> None:
         """Copy the numbers of a NumPy array of the same shape into this one."""
@@ -146,24 +154,24 @@ class StrictArray:
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if arr.dtype != self.dtype or arr.shape != self.shape:
             raise ValueError(f"expected {self.dtype}{self.shape}, got {arr.dtype}{arr.shape}")
-        self._host[...] = arr
+        self._memory[...] = arr
 
     def item(self) -> Any:
         """The only element as a Python number; the device is waited for."""
         _rules.note_sync("item()")
         if self.size != 1:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
-        return self._host.item()
+        return self._memory.item()
 
     def tolist(self) -> Any:
         """The elements in nested lists; the device is waited for."""
         _rules.note_sync("tolist()")
-        return self._host.tolist()
+        return self._memory.tolist()
 
     def tobytes(self, order: str = "C") -> bytes:
         """The elements as bytes; the device is waited for."""
         _rules.note_sync("tobytes()")
-        return self._host.tobytes(order)  # type: ignore[arg-type]
+        return self._memory.tobytes(order)  # type: ignore[arg-type]
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         raise TypeError(
@@ -195,10 +203,10 @@ class StrictArray:
                     "Use a.any() or a.all()"
                 )
             raise TypeError("only size-1 arrays can be converted to Python scalars")
-        return self._host.reshape(()).item()
+        return self._memory.reshape(()).item()
 
     def __len__(self) -> int:
-        return len(self._host)
+        return len(self._memory)
 
     def __iter__(self) -> Iterator[StrictArray]:
         if self.ndim == 0:
@@ -211,7 +219,7 @@ class StrictArray:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"strict{self._host!r}"
+        return f"strict{self._memory!r}"
 
     # Other shapes and types ------------------------------------------------------------------
 
@@ -221,7 +229,7 @@ class StrictArray:
             return own(self._host[_rules.wrapped(plain, places)])
         # With "..." a single element is a view of one element and no scalar.
         tail = () if any(k is Ellipsis for k in plain) else (Ellipsis,)
-        return view_of(self, self._host[(*plain, *tail)])
+        return view_of(self, self._memory[(*plain, *tail)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         plain, places, basic = _rules.index(self.shape, key)
@@ -250,25 +258,26 @@ class StrictArray:
         if subok is not None:
             raise TypeError("subok is not supported yet")
         _rules.check_dtype(np.dtype(dtype))
+        if not copy and self.dtype == dtype:
+            return self
         with np.errstate(all="ignore"):
-            host = self._host.astype(dtype, order, copy=copy)  # type: ignore[arg-type]
-        return self if host is self._host else own(host)
+            return own(self._host.astype(dtype, order))  # type: ignore[arg-type]
 
     def copy(self, order: str = "C") -> StrictArray:
-        """The same numbers in memory of its own."""
-        return own(self._host.copy(order))  # type: ignore[arg-type]
+        """The same numbers in memory of its own, on the current device, from whichever they are on."""
+        return own(self._memory.copy(order))  # type: ignore[arg-type]
 
     def view(self, dtype: Any = None, type: Any = None) -> StrictArray:
         """The same memory, its bytes read as another type if one is given."""
         if type is not None:
             raise TypeError("the strict device has no other array types")
-        return view_of(self, self._host.view() if dtype is None else self._host.view(dtype))
+        return view_of(self, self._memory.view() if dtype is None else self._memory.view(dtype))
 
     def _set_shape_and_strides(
         self, shape: Any, strides: Any, update_c_contiguity: bool, update_f_contiguity: bool
     ) -> None:
         """What CuPy's own code makes views with: other strides on the same memory."""
-        self._host = np.lib.stride_tricks.as_strided(self._host, shape, strides)
+        self._memory = np.lib.stride_tricks.as_strided(self._memory, shape, strides)
 
     def fill(self, value: Any) -> None:
         """Set all elements to one number."""
@@ -281,23 +290,23 @@ class StrictArray:
         wanted = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
         wanted = tuple(wanted) if not isinstance(wanted, (int, np.integer)) else (int(wanted),)
         _rules.refuse(wanted)
-        return view_of(self, self._host.reshape(wanted, order=order, copy=copy))  # type: ignore[call-overload]
+        return view_of(self, self._memory.reshape(wanted, order=order, copy=copy))  # type: ignore[call-overload]
 
     def transpose(self, *axes: Any) -> StrictArray:
         """The axes in another order."""
-        return view_of(self, self._host.transpose(*axes))
+        return view_of(self, self._memory.transpose(*axes))
 
     def swapaxes(self, axis1: int, axis2: int) -> StrictArray:
         """Two axes exchanged."""
-        return view_of(self, self._host.swapaxes(axis1, axis2))
+        return view_of(self, self._memory.swapaxes(axis1, axis2))
 
     def squeeze(self, axis: Any = None) -> StrictArray:
         """Without axes of length 1."""
-        return view_of(self, self._host.squeeze(axis))
+        return view_of(self, self._memory.squeeze(axis))
 
     def ravel(self, order: str = "C") -> StrictArray:
         """One axis: a view where the memory allows it."""
-        return view_of(self, self._host.ravel(order))  # type: ignore[arg-type]
+        return view_of(self, self._memory.ravel(order))  # type: ignore[arg-type]
 
     def flatten(self, order: str = "C") -> StrictArray:
         """One axis, in memory of its own."""
@@ -305,7 +314,7 @@ class StrictArray:
 
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> StrictArray:
         """A view of a diagonal; NumPy's is read-only, CuPy's is not."""
-        host = self._host.diagonal(offset, axis1, axis2)
+        host = self._memory.diagonal(offset, axis1, axis2)
         host.flags.writeable = True
         return view_of(self, host)
 
@@ -320,7 +329,7 @@ class StrictArray:
         return self.copy()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return own, (self._host,)
+        return own, (self._memory,)
 
 
 class Device:
@@ -343,8 +352,8 @@ class Flags:
     __slots__ = ("c_contiguous", "f_contiguous", "owndata")
 
     def __init__(self, array: StrictArray) -> None:
-        self.c_contiguous = array._host.flags.c_contiguous
-        self.f_contiguous = array._host.flags.f_contiguous
+        self.c_contiguous = array._memory.flags.c_contiguous
+        self.f_contiguous = array._memory.flags.f_contiguous
         self.owndata = array._base is None
 
 
@@ -361,22 +370,27 @@ def own(host: Any) -> StrictArray:
     """A new array on `host`, which becomes an array of its own if it was a view or a scalar."""
     array = object.__new__(StrictArray)
     host = np.asarray(host)
-    array._host = host if host.base is None else host.copy("K")
+    array._memory = host if host.base is None else host.copy("K")
     array._base = None
+    array._device = _rules.current_device()
     return array
 
 
 def view_of(source: StrictArray, host: Any) -> StrictArray:
     """An array on `host`, which shows `source`'s memory, or is a copy where there was no other way."""
-    if host is source._host:
+    if host is source._memory:
         return source
     array = object.__new__(StrictArray)
-    array._host = host
+    array._memory = host
     array._base = None
-    if host.base is not None and (np.may_share_memory(host, source._host) or not host.size):
+    array._device = source._device
+    shows = host.base is not None and (np.may_share_memory(host, source._memory) or not host.size)
+    if shows:
         array._base = source._base if source._base is not None else source
-    elif host.base is not None:
-        array._host = host.copy("K")
+    else:
+        _rules.check_device(source._device)
+        if host.base is not None:
+            array._memory = host.copy("K")
     return array
 
 
@@ -446,10 +460,10 @@ def strict_result(found: Any, sources: Any) -> Any:
     if not isinstance(found, np.ndarray):
         return found
     for source in sources:
-        if found is source._host:
+        if found is source._memory:
             return source
     if found.base is not None:
         for source in itertools.chain(sources):
-            if np.may_share_memory(found, source._host):
+            if np.may_share_memory(found, source._memory):
                 return view_of(source, found)
     return own(found)

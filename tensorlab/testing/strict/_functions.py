@@ -376,7 +376,7 @@ def _as_strided(x: StrictArray, shape: Any = None, strides: Any = None) -> Stric
 def _broadcast_to(array: StrictArray, shape: Any) -> StrictArray:
     _first_is_array("broadcast_to", array)
     host = np.lib.stride_tricks.as_strided(
-        array._host, *_stretched(np.broadcast_to(array._host, shape))
+        array._memory, *_stretched(np.broadcast_to(array._memory, shape))
     )
     return array if host.shape == array.shape else _array.view_of(array, host)
 

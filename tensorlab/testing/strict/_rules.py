@@ -26,6 +26,10 @@ SCATTER = {
 REDUCING = {"add": "sum", "multiply": "prod"}
 ACCUMULATING = {"add": "cumsum", "multiply": "cumprod"}
 
+#: What has a class `Device` whose `current` is the number of the current device, where a test pretends that
+#: there are several; None where there is one.
+devices: Any = None
+
 _forbidden: list[str] = []
 _raising: list[bool] = []
 
@@ -69,6 +73,22 @@ def note_sync(what: str) -> None:
     """Say that the device is waited for, which `no_sync` forbids."""
     if _forbidden:
         raise RuntimeError(f"{what} waits for the device, within {_forbidden[-1]}")
+
+
+def current_device() -> int:
+    """The number of the device that new arrays are on."""
+    return 0 if devices is None else devices.Device.current
+
+
+def check_device(index: int) -> None:
+    """Refuse to compute with memory of another device than the current one.
+
+    CuPy would try to reach it from there, and the result would be on the wrong device.
+    """
+    if devices is not None and index != devices.Device.current:
+        raise RuntimeError(
+            f"an array of device {index} is computed with while the current device is {devices.Device.current}"
+        )
 
 
 def refuse(values: Any) -> None:
