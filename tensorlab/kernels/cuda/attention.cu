@@ -18,20 +18,13 @@
 //
 // Sources: T. Dao et al., "FlashAttention", arXiv:2205.14135; T. Dao, "FlashAttention-2", arXiv:2307.08691.
 
-#include "common.cuh"
+#include "attention.cuh"
 
 // A tile is R × R scores, of which each of 16 × 16 threads has R/16 × R/16: rows next to each other,
 // columns 16 apart. Rows of Q, K and V in shared memory have room for W numbers (a multiple of 64), and
 // four more, so that threads that read down a column meet different banks.
 template <int R, int W> struct Tile {
     static const int EACH = R / 16, STRIDE = W + 4, SCORES = R + 4, WIDTH = W / 64;
-};
-
-struct Sizes {
-    int queries, keys, depth, width;      // L, S, E, D
-    int heads;                            // blockIdx.y = batch · heads + head
-    // Where the mask is for (batch, head, query, key): multiples of an index, 0 where it is repeated.
-    long long mask_batch, mask_head, mask_query, mask_key;
 };
 
 // Rows `first` to `first` + R of an (n, size) matrix, with zeros where there is nothing.
@@ -105,18 +98,6 @@ __device__ inline void put(T* to, const float (&out)[R / 16][W / 16], int first,
             if (row < n && column < size) to[(long long)row * size + column] = narrow<T>(out[i][w]);
         }
     }
-}
-
-// A score as softmax sees it; −∞ where the key is not to be seen.
-template <typename T>
-__device__ inline float masked(float score, const T* mask, const Sizes& s, int query, int key, bool causal, float scale) {
-    if (query >= s.queries || key >= s.keys || (causal && key > query)) return -infinity<float>();
-    score *= scale;
-    if (mask) {
-        long long batch = blockIdx.y / s.heads, head = blockIdx.y % s.heads;
-        score += widen(mask[batch * s.mask_batch + head * s.mask_head + query * s.mask_query + key * s.mask_key]);
-    }
-    return score;
 }
 
 // The 16 threads that share rows hold their columns between them.
@@ -208,11 +189,6 @@ __global__ void attention_delta(
     for (int i = threadIdx.x; i < width; i += 32) sum += widen(g[row * width + i]) * widen(output[row * width + i]);
     sum = over_warp<Sum>(sum);
     if (threadIdx.x == 0) delta[row] = sum - (float)by_normaliser[row];
-}
-
-// P of a score, from its row's ℓ. −∞ marks a query that saw no key: all its weights are 0.
-__device__ inline float weight_of(float score, float normaliser) {
-    return normaliser == -infinity<float>() ? 0 : exp(score - normaliser);
 }
 
 template <typename T, int R, int W>

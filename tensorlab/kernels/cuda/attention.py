@@ -1,13 +1,15 @@
-"""Which attention kernel runs: see `attention.cu`."""
+"""Which attention kernel runs: see `attention.cu` and, for short numbers, `attention_cores.cu`."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from tensorlab.kernels.cuda import attention_cores as cores
 from tensorlab.kernels.cuda.launch import (
+    aligned,
     blocks,
     contiguous,
     launch,
@@ -39,15 +41,34 @@ _SIZES = np.dtype(
 )
 
 
-def _tile(query: Any, value: Any) -> tuple[int, int]:
+class _Engine(NamedTuple):
+    """The kernels for some arrays: on tensor cores where these take them, else on the others."""
+
+    file: str  # and how their names begin
+    suffix: str  # the numbers of the tile
+    rows: int  # of a block
+    threads: int
+    rooms: tuple[int, int, int]  # bytes of shared memory of forward, by query and by key
+
+    def start(self, part: str, grid: int, heads: int, *arguments: Any) -> None:
+        """Run "attention", "attention_by_query" or "attention_by_key" for so many rows of each head."""
+        name = f"{self.file}{part}<{type_of(arguments[0])}, {self.suffix}>"
+        room = self.rooms[("", "_by_query", "_by_key").index(part)]
+        size = (blocks(grid, self.rows), heads)
+        launch(self.file, name, size, (self.threads,), *arguments, shared=room)
+
+
+def _engine(query: Any, value: Any) -> _Engine:
+    tile = cores.tile(query, value)
+    if tile is not None:
+        rooms = cores.rooms(tile)
+        suffix = f"{tile[0]}, {tile[1]}"
+        return _Engine("attention_cores", suffix, cores.ROWS, cores.THREADS, rooms)
     longest = max(query.shape[-1], value.shape[-1])
-    return next(tile for tile in TILES if longest <= tile[1])
-
-
-def _room(tile: tuple[int, int], rows: int) -> int:
-    """Shared memory for so many tiles of rows, and one of scores, in bytes."""
-    r, w = tile
-    return 4 * (rows * r * (w + 4) + r * (r + 4))
+    r, w = next(tile for tile in TILES if longest <= tile[1])
+    # Shared memory for so many tiles of rows, and one of scores.
+    forward, backward = (4 * (rows * r * (w + 4) + r * (r + 4)) for rows in (2, 4))
+    return _Engine("attention", f"{r}, {w}", r, 256, (forward, backward, backward))
 
 
 def _suits(query: Any, key: Any, value: Any, mask: Any, dropout: Any, *others: Any) -> bool:
@@ -70,7 +91,7 @@ def _suits(query: Any, key: Any, value: Any, mask: Any, dropout: Any, *others: A
         return False
     if min(query.shape[-2], key.shape[-2]) < SHORTEST or math.prod(query.shape[:-2]) > 65535:
         return False
-    return _room(_tile(query, value), 4) + 1024 <= found.shared_limit
+    return max(_engine(query, value).rooms) + 1024 <= found.shared_limit
 
 
 def _broadcasts(shape: Any, to: Any) -> bool:
@@ -98,15 +119,14 @@ def attention(
 ) -> Any:
     if not _suits(query, key, value, mask, dropout):
         return NotImplemented
-    query, key, value, mask = map(contiguous, (query, key, value, mask))
-    lead, tile = query.shape[:-1], _tile(query, value)
+    query, key, value = map(aligned, (query, key, value))
+    mask, lead = contiguous(mask), query.shape[:-1]
     out, normaliser = like(query, (*lead, value.shape[-1])), xp().empty(lead, np.float64)
-    grid = (blocks(query.shape[-2], tile[0]), math.prod(query.shape[:-2]))
-    name = f"attention<{type_of(query)}, {tile[0]}, {tile[1]}>"
-    launch(
-        "attention", name, grid, (256,), query, key, value, mask, out, normaliser,
-        _sizes(query, key, value, mask), bool(is_causal), float(scale), shared=_room(tile, 2),
-    )  # fmt: skip
+    how = (_sizes(query, key, value, mask), bool(is_causal), float(scale))
+    heads = math.prod(query.shape[:-2])
+    _engine(query, value).start(
+        "", query.shape[-2], heads, query, key, value, mask, out, normaliser, *how
+    )
     return out, normaliser
 
 
@@ -121,25 +141,20 @@ def attention_backward(
         return NotImplemented
     if input.shape != output.shape:
         return NotImplemented
-    g, query, key, value, mask = map(contiguous, (input, query, key, value, mask))
-    output, by_normaliser, normaliser = map(contiguous, (output, by_normaliser, normaliser))
-    tile, kind, sizes = _tile(query, value), type_of(query), _sizes(query, key, value, mask)
+    g, query, key, value = map(aligned, (input, query, key, value))
+    mask, output, by_normaliser, normaliser = map(
+        contiguous, (mask, output, by_normaliser, normaliser)
+    )
     rows = int(normaliser.size)
     delta = xp().empty((rows,), np.float32)
     launch(
-        "attention", f"attention_delta<{kind}>", (blocks(rows, 8),), (32, 8), g, output, by_normaliser, delta,
-        rows, np.int32(value.shape[-1]),
+        "attention", f"attention_delta<{type_of(query)}>", (blocks(rows, 8),), (32, 8), g, output, by_normaliser,
+        delta, rows, np.int32(value.shape[-1]),
     )  # fmt: skip
     by_query, by_key, by_value = like(query), like(key), like(value)
     given = (query, key, value, mask, g, normaliser, delta)
-    how = (sizes, bool(is_causal), float(scale))
-    for name, length, results in [
-        ("attention_by_query", query.shape[-2], (by_query,)),
-        ("attention_by_key", key.shape[-2], (by_key, by_value)),
-    ]:
-        grid = (blocks(length, tile[0]), math.prod(query.shape[:-2]))
-        launch(
-            "attention", f"{name}<{kind}, {tile[0]}, {tile[1]}>", grid, (256,), *given, *results, *how,
-            shared=_room(tile, 4),
-        )  # fmt: skip
+    how = (_sizes(query, key, value, mask), bool(is_causal), float(scale))
+    engine, heads = _engine(query, value), math.prod(query.shape[:-2])
+    engine.start("_by_query", query.shape[-2], heads, *given, by_query, *how)
+    engine.start("_by_key", key.shape[-2], heads, *given, by_key, by_value, *how)
     return by_query, by_key, by_value

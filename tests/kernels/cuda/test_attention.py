@@ -14,6 +14,10 @@ WIDE = np.float64
 CASES = [
     ((1,), 16, 16, 4, 4), ((2, 3), 70, 67, 9, 20), ((2,), 33, 130, 64, 33), ((1, 2), 65, 40, 100, 128)
 ]  # fmt: skip
+# Those that (emulated) tensor cores take, of short numbers.
+ON_CORES = [
+    ((1,), 16, 16, 8, 8), ((1, 2), 70, 67, 24, 32), ((2,), 33, 130, 64, 40), ((1,), 65, 40, 96, 128)
+]  # fmt: skip
 
 
 def _masks(rng, lead, queries, keys):
@@ -28,11 +32,12 @@ def _masks(rng, lead, queries, keys):
 @pytest.mark.parametrize(
     "dtype", [np.float32, np.float16, ml_dtypes.bfloat16], ids=lambda d: np.dtype(d).name
 )
-def test_values_and_gradients(host, rng, dtype):
+@pytest.mark.parametrize("cases", [CASES, ON_CORES], ids=["any", "cores"])
+def test_values_and_gradients(host, rng, dtype, cases):
     eps = max(float(ml_dtypes.finfo(dtype).eps), 2e-6)
     forward = OPS["scaled_dot_product_attention"].forward
     backward = OPS["scaled_dot_product_attention_backward"].forward
-    for lead, queries, keys, depth, width in CASES:
+    for lead, queries, keys, depth, width in cases:
         q = rng.standard_normal((*lead, queries, depth)).astype(dtype)
         k = rng.standard_normal((*lead, keys, depth)).astype(dtype)
         v, g = (rng.standard_normal((*lead, n, width)).astype(dtype) for n in (keys, queries))
@@ -56,11 +61,17 @@ def test_values_and_gradients(host, rng, dtype):
                 assert a.dtype == dtype
                 size = float(np.abs(b).max())
                 np.testing.assert_allclose(a.astype(WIDE), b, 8 * eps, 16 * eps * max(size, 1))
+    used = {name.partition("<")[0] for name in host.used} - {"attention_delta"}
+    engine = (
+        "attention_cores" if cases is ON_CORES and np.dtype(dtype).itemsize == 2 else "attention"
+    )
+    assert used == {engine, f"{engine}_by_query", f"{engine}_by_key"}
 
 
-def test_a_query_that_sees_no_key(host, rng):
-    q, k, v, g = (rng.standard_normal((1, 20, 8)).astype(np.float32) for _ in range(4))
-    mask = np.zeros((20, 20), np.float32)
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_query_that_sees_no_key(host, rng, dtype):
+    q, k, v, g = (rng.standard_normal((1, 20, 8)).astype(dtype) for _ in range(4))
+    mask = np.zeros((20, 20), dtype)
     mask[3] = -np.inf
     out, normaliser = attention.attention(q, k, v, mask, None, False, 1.0)
     assert not out[0, 3].any()
@@ -69,6 +80,16 @@ def test_a_query_that_sees_no_key(host, rng):
     found = attention.attention_backward(g, zero, q, k, v, out, normaliser, mask, None, False, 1.0)
     assert not found[0][0, 3].any()
     assert all(np.isfinite(a).all() for a in found)
+
+
+def test_arrays_that_start_anywhere(host, rng):
+    whole = rng.standard_normal((3, 1, 21, 8)).astype(np.float16)
+    q, k, v = (
+        a.reshape(-1)[4:-4].reshape(1, 20, 8) for a in whole
+    )  # 8 bytes behind a multiple of 16
+    found, _ = attention.attention(q, k, v, None, None, False, 1.0)
+    wanted, _ = attention.attention(*(a.copy() for a in (q, k, v)), None, None, False, 1.0)
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_no_matrix_of_scores_is_ever_made(host, rng, monkeypatch):

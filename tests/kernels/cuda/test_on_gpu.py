@@ -54,6 +54,7 @@ CASES = {
         lambda x, w, b: F.batch_norm(x, None, None, w, b, True), [(8, 5, 9, 9), (5,), (5,)]
     ),
     "gelu": (lambda x: F.gelu(x), [(1003,)]),
+    "bias_activation": (lambda x, w, b: F.linear(x, w, b), [(9, 7, 33), (40, 33), (40,)]),
     "convolution": (
         lambda x, w, b: F.conv2d(x, w, b, 2, 1), [(4, 6, 17, 17), (9, 6, 3, 3), (9,)]
     ),
@@ -80,6 +81,19 @@ def test_tensor_cores(started, rng, dtype):
     wanted = F.conv2d(*short, padding=1)
     np.testing.assert_allclose(found.float().cpu().numpy(), wanted.numpy(), 2e-2, 0.2)
     assert any("TensorCores" in name for name in started)
+
+
+def test_attention_on_tensor_cores(started, rng):
+    arrays = [rng.standard_normal((2, 3, 100, 64)).astype(np.float16) for _ in range(3)]
+    results = []
+    for kind, device in ((tl.float32, "cpu"), (tl.float16, "cuda")):
+        inputs = [tl.from_numpy(a).to(device).to(kind).requires_grad_() for a in arrays]
+        out = F.scaled_dot_product_attention(*inputs, is_causal=True)
+        out.float().square().sum().backward()
+        results.append([t.float().cpu().numpy() for t in (out.detach(), *(x.grad for x in inputs))])
+    for found, wanted in zip(results[1], results[0], strict=True):
+        np.testing.assert_allclose(found, wanted, 2e-2, 1e-2 * float(np.abs(wanted).max()))
+    assert any(name.startswith("attention_cores_by_key") for name in started)
 
 
 class Net(nn.Module):
