@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from tensorlab.kernels.cuda import launch
+
+from .on_host import SANITIZED
 
 KERNELS = r"""
 template <typename T> __global__ void reverse(const T* x, T* y) {  // right
@@ -60,6 +63,11 @@ template <typename T> __global__ void unwritten(const T* x, T* y) {
     __shared__ T tile[64];
     if (threadIdx.x % 2) tile[threadIdx.x] = x[threadIdx.x];
     y[threadIdx.x] = tile[threadIdx.x];
+}
+template <typename T> __global__ void own_array(const T* x, T* y) {
+    T mine[4];
+    for (int i = 0; i <= (int)x[4]; i++) mine[i] = x[i];  // that is 4
+    y[threadIdx.x] = mine[threadIdx.x % 4];
 }
 template <typename T> __global__ void half_a_warp(const T* x, T* y) {
     T sum = x[threadIdx.x];
@@ -148,6 +156,13 @@ def test_a_missing_barrier_shows_in_the_numbers(run):
 def test_reading_what_nobody_wrote_gives_nan(run):
     assert np.isnan(run("unwritten")[::2]).all()
     assert np.isnan(run("behind_input")[-1])
+
+
+@pytest.mark.skipif(
+    SANITIZED not in os.environ, reason="test_sanitized.py runs it where it is seen"
+)
+def test_own_array_too_far(run):
+    run("own_array")
 
 
 def test_arguments_are_counted_and_measured(run):
