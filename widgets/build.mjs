@@ -10,7 +10,7 @@ import { build } from "esbuild";
 
 const HERE = import.meta.dirname;
 const STATIC = `${HERE}/tensorlab_widgets/static`;
-// Each widget is a file of its own, name.ts and name.css.
+// Each widget is a file of its own, name.ts and name.css. What the CSS of all begins with is built once.
 const WIDGETS = ["gradients", "graph", "progress", "replay", "tensor", "training"];
 // A widget is saved in a notebook with all of its code: small is a feature. All of them together:
 const LIMIT = 150 * 1024;
@@ -21,7 +21,10 @@ const SHARED =
 
 const { outputFiles } = await build({
   absWorkingDir: HERE,
-  entryPoints: WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]),
+  entryPoints: [
+    ...WIDGETS.flatMap((name) => [`src/${name}.ts`, `src/${name}.css`]),
+    { in: "src/common/theme.css", out: "theme" },
+  ],
   outdir: STATIC,
   bundle: true,
   format: "esm",

@@ -52,11 +52,12 @@ class GradientRecorder:
 
     Attributes:
         names: of the parameters, in the model's order.
+        kinds: the class of the module that each belongs to.
         sizes: how many numbers each has.
         count: optimizer steps so far. seconds: time spent in the recorder itself.
         edges: of the histograms' bins (`EDGES`): powers of 4, for both signs, and a bin for zero.
 
-    As a dict, `to_dict()`, which JSON can hold: `schema` ("tensorlab.gradients/1"), `names`, `sizes`,
+    As a dict, `to_dict()`, which JSON can hold: `schema` ("tensorlab.gradients/1"), `names`, `kinds`, `sizes`,
     `count`, `steps` (the steps looked at, from 0), `losses`, `statistics` (name → rows per step,
     columns per parameter), `edges` (the finite ones) and `histograms` (step × parameter × bin),
     `activations` (`names`, and `statistics` like those above) and `flags` (see `Flag`). What was not
@@ -87,6 +88,7 @@ class GradientRecorder:
         self._most = most
         pairs = list(model.named_parameters())
         self.names = tuple(name for name, _ in pairs)
+        self.kinds = [type(model.get_submodule(n.rpartition(".")[0])).__name__ for n in self.names]
         self.sizes = tuple(parameter.numel() for _, parameter in pairs)
         self._parameters: list[Tensor] = [parameter for _, parameter in pairs]
         self._columns = {id(parameter): i for i, parameter in enumerate(self._parameters)}
@@ -404,6 +406,7 @@ class GradientRecorder:
         return {
             "schema": "tensorlab.gradients/1",
             "names": list(self.names),
+            "kinds": self.kinds,
             "sizes": list(self.sizes),
             "count": self.count,
             "steps": self.steps.tolist(),
@@ -443,8 +446,8 @@ def gradients(
     Args:
         model: the module.
         every: look at every so many steps; by default as often as it costs about 2 % of the
-            time, and never at more than the memory of `most` steps. A step that is not looked at
-            runs as if the recorder was not there.
+            time, at the beginning more often (0.05 s in all), and never at more than the memory of
+            `most` steps. A step that is not looked at runs as if the recorder was not there.
         scaler: the `GradScaler` in use, or the number that you multiply the loss with and divide
             the gradients by before `step()`.
         activations: whether to look at activation functions too.

@@ -37,6 +37,9 @@ def test_keys_walk_through_the_steps(notebook: Any) -> None:
     widget = notebook.show(1).locator(".tl-replay")
     words = widget.locator(".tl-replay-words")
     assert words.inner_text().startswith("Step 1 of ")
+    # It has the theme's colours from the start: the picture is drawn before it is part of the page.
+    drawn = widget.locator("svg rect")
+    assert {drawn.nth(i).get_attribute("fill") for i in range(2)} == {"rgb(255, 255, 255)", "none"}
     widget.focus()
     widget.press("ArrowRight")
     words.get_by_text("Step 2 of ").wait_for()

@@ -31,6 +31,8 @@ import { HistogramView } from "./gradients/histogram";
 
 const HUES = ["--tl-1", "--tl-2", "--tl-3", "--tl-4", "--tl-6"] as const;
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
+/** Gradients of fewer steps are not judged: as `ENOUGH` in tensorlab/inspect/health.py. */
+const ENOUGH = 3;
 const SIGN: Record<string, string> = { error: "✗", warning: "⚠", note: "ℹ" };
 
 /** What the reader has chosen. VS Code and Colab draw a view anew when its picture changes: the choice stays.
@@ -220,7 +222,8 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
         const value = ys === undefined ? Number.NaN : numberOf(run, ys);
         values.append(span("tl-flow-value", readable(value)));
       });
-      row.append(swatch, span("tl-flow-name", name), mark, values);
+      const kind = runs[0]?.kindOf(name, chosen.grouping) ?? "";
+      row.append(swatch, span("tl-flow-name", name, span("tl-muted", ` ${kind}`)), mark, values);
       return row;
     });
     const title =
@@ -273,7 +276,9 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
         return;
       }
       const columns = run.columnsOf(name, chosen.grouping);
-      view.update(run, name, columns, chosen.range, several());
+      const kind = run.kindOf(name, chosen.grouping);
+      const title = kind === "" ? name : `${name} (${kind})`;
+      view.update(run, title, columns, chosen.range, several());
     });
   }
 
@@ -281,10 +286,14 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
   function drawFlags(): void {
     const all = runs.flatMap((run) => run.flags.map((flag) => ({ run, flag })));
     // Written anew only when they change: a screen reader and a selection would lose their place.
-    const now = JSON.stringify(all.map(({ run, flag }) => [run.label, flag]));
+    const early = runs.some((run) => run.steps.length < ENOUGH);
+    const now = JSON.stringify([early, all.map(({ run, flag }) => [run.label, flag])]);
     if (now === said) return;
     said = now;
-    const healthy = div("tl-muted", "✓ Nothing is flagged.");
+    const healthy = div(
+      "tl-muted",
+      early ? "Too early to judge: few steps were looked at." : "✓ Nothing is flagged.",
+    );
     flags.replaceChildren(
       ...(all.length > 0 ? all.map(({ run, flag }) => flagView(run, flag)) : [healthy]),
     );

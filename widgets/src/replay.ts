@@ -160,8 +160,12 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
 
   draw();
   const ended = onTheme(draw);
+  // Only in the page there are the theme's colours.
+  const sized = new ResizeObserver(draw);
+  sized.observe(root);
   return () => {
     clearInterval(timer);
+    sized.disconnect();
     ended();
     root.remove();
   };

@@ -376,7 +376,11 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
     const numbers = state.tape === null ? null : doubles(state.tape);
     const [begin, end] =
       first.storage <= CELLS ? [0, first.storage] : around(place, first.storage, 24);
-    const side = 36;
+    const texts = Array.from({ length: end - begin }, (_, i) =>
+      numbers === null ? "·" : cellText(numbers[begin + i] as number),
+    );
+    // Numbers of 11 px are about 7 px wide a digit.
+    const side = Math.max(36, ...texts.map((text) => 7 * text.length + 8));
     const svg = svgElement("svg", {
       width: (end - begin) * side + 2,
       height: 58,
@@ -394,14 +398,13 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
         fill: "var(--tl-back2)",
         stroke: "var(--tl-line)",
       });
-      const value = numbers?.[i];
       const middle = { x: x + side / 2 - 1, "text-anchor": "middle", "font-size": 11 };
       svg.append(
         cell,
         svgElement(
           "text",
           { ...middle, y: 20, fill: "var(--tl-text)" },
-          value === undefined ? "·" : cellText(value),
+          texts[i - begin] as string,
         ),
         svgElement("text", { ...middle, y: 46, fill: "var(--tl-muted)" }, `${i}`),
       );

@@ -222,7 +222,7 @@ class Instrument:
         """The widget as one HTML page; src/common/save.ts fills the same frame."""
         parts = {
             "title": escape(self._title(), quote=False),
-            "css": _static(f"{self._bundle}.css").replace("</style", "<\\/style"),
+            "css": _style(self._bundle).replace("</style", "<\\/style"),
             "state": _as_script_text(self._page_state()),
             "esm": _static(f"{self._bundle}.js").replace("</script", "<\\/script"),
         }
@@ -288,6 +288,11 @@ def _static(name: str) -> str:
     return (_STATIC / name).read_text("utf-8")
 
 
+def _style(bundle: str) -> str:
+    """A widget's CSS: what all have in common, and its own."""
+    return _static("theme.css") + _static(f"{bundle}.css")
+
+
 @functools.cache
 def _widget_class(bundle: str) -> Any:
     """The anywidget class of a bundle; made when first shown, as anywidget may not be installed."""
@@ -296,7 +301,7 @@ def _widget_class(bundle: str) -> Any:
 
     class InstrumentWidget(anywidget.AnyWidget):
         _esm = _STATIC / f"{bundle}.js"
-        _css = _STATIC / f"{bundle}.css"
+        _css = _style(bundle)
         state = traitlets.Dict().tag(sync=True)
         page = traitlets.Unicode().tag(sync=True)
 

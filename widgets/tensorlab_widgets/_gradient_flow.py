@@ -10,6 +10,7 @@ import numpy as np
 
 from tensorlab import inspect
 from tensorlab.inspect._words import count
+from tensorlab.inspect.health import ENOUGH
 from tensorlab.nn import Module
 from tensorlab.optim.optimizer import register_optimizer_step_post_hook
 
@@ -99,7 +100,9 @@ class GradientFlow(Instrument):
             lines += _table(run)
             flags = run.flags()
             lines += [f"    ⚠ {f.kind}: {f.reason} {f.suggestion}" for f in flags]
-            lines += [] if flags else ["    Nothing is flagged."]
+            if not flags:
+                early = "Too early to judge: few steps were looked at."
+                lines.append(f"    {early if steps < ENOUGH else 'Nothing is flagged.'}")
         return "\n".join(lines)
 
     def _state(self) -> dict[str, Any]:

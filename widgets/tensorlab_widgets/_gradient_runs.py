@@ -23,6 +23,7 @@ class Run(Protocol):
     """What `inspect.GradientRecorder` and `SavedRun` have in common."""
 
     names: Any
+    kinds: Any
     sizes: Any
     count: int
     edges: Any
@@ -50,6 +51,7 @@ class SavedRun:
                 f"{saved.get('schema')!r}"
             )
         self.names = tuple(saved["names"])
+        self.kinds = saved.get("kinds", [])  # older recordings have none
         self.sizes = tuple(saved["sizes"])
         self.count = int(saved["count"])
         self.edges = (float("-inf"), *saved["edges"], float("inf"))
@@ -102,6 +104,7 @@ def packed(run: Run, label: str) -> dict[str, Any]:
         "label": label,
         "count": run.count,
         "names": list(run.names),
+        "kinds": list(run.kinds),
         "sizes": list(run.sizes),
         "steps": steps.astype("<i4").tobytes(),
         "losses": run.losses.astype("<f4").tobytes(),

@@ -82,7 +82,7 @@ export function readable(value: number): string {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "–" : value > 0 ? "∞" : "-∞";
   if (value === 0) return "0";
   const size = Math.abs(value);
-  if (size >= 1e5 || size < 1e-3) return value.toExponential(1).replace("e+", "e");
+  if (size >= 1e5 || size < 1e-3) return value.toExponential(1).replace(/(\.0)?e\+?/, "e");
   if (Number.isInteger(value)) return `${value}`;
   return `${Number(value.toPrecision(3))}`;
 }

@@ -18,6 +18,8 @@ export interface PackedRun {
   /** Optimizer steps; only some of them were looked at. */
   count: number;
   names: string[];
+  /** The class of the module that each parameter belongs to; of saved runs it is not known. */
+  kinds: string[];
   sizes: number[];
   steps: DataView;
   losses: DataView;
@@ -201,6 +203,13 @@ export class Run {
       return largest / 255;
     };
     return { bins, at };
+  }
+
+  /** What kind of layer a line stands for: "" where that is not known. */
+  kindOf(name: string, grouping: Grouping): string {
+    return grouping === "layers"
+      ? (this.#packed.kinds[this.columnsOf(name, grouping)[0] ?? -1] ?? "")
+      : "";
   }
 
   /** The flags about a line; those without a place are about the whole run and not listed here. */

@@ -12,7 +12,7 @@ import {
   typical,
   usedBins,
 } from "./data";
-import { binName, binWords } from "./histogram";
+import { binWords, ticks } from "./histogram";
 
 const floats = (...values: number[]) => new DataView(Float32Array.from(values).buffer);
 const steps = (...values: number[]) => new DataView(Int32Array.from(values).buffer);
@@ -33,6 +33,7 @@ function packed(change: Partial<PackedRun> = {}): PackedRun {
     label: "this run",
     count: 21,
     names: ["0.weight", "0.bias", "1.weight"],
+    kinds: ["Linear", "Linear", "Mine"],
     sizes: [4, 2, 2],
     steps: steps(0, 10, 20),
     losses: floats(1, 0.5, 0.25),
@@ -103,14 +104,27 @@ test("histograms, and what their bins are called", () => {
   expect([both.at(0, 2), both.at(0, 3), both.at(1, 1), both.at(1, 4)]).toEqual([1, 0.2, 0, 0]);
   expect(usedBins(2, both)).toEqual([2, 3]);
   expect(usedBins(0, both)).toBeNull();
-  expect([0, 1, 2, 3, 4].map((bin) => binName(EDGES, bin))).toEqual(
-    ["-0.1", "-1.0e-3", "0", "1.0e-3", "0.1"].map((name) => name.replace("1.0e-3", "0.001")),
-  );
   expect([0, 3, 4].map((bin) => binWords(EDGES, bin))).toEqual([
     "below -0.1",
     "from 0.001 to 0.1",
     "above 0.1",
   ]);
+});
+
+test("beside histograms stand powers of ten, where they lie among the powers of four", () => {
+  const positive = Array.from({ length: 6 }, (_, i) => 4 ** (i - 5)); // 1/1024 to 1
+  const edges = [...positive.map((edge) => -edge).reverse(), ...positive];
+  // Bins 0 to 12: 6 is that of 0, and 7 begins at 1/1024.
+  const found = ticks(edges, 0, 12, 0.5);
+  expect(found.map(([value]) => value)).toEqual([0, 0.001, -0.001, 0.01, -0.01, 0.1, -0.1, 1, -1]);
+  const at = new Map(found);
+  expect(at.get(0)).toBe(6.5);
+  expect(at.get(1)).toBeCloseTo(12); // the last edge: above it lies the last bin
+  expect(at.get(-1)).toBeCloseTo(1);
+  expect(at.get(0.001)).toBeCloseTo(7 + Math.log(0.001 * 1024) / Math.log(4));
+  // Where there is little room there are fewer, and none beside bins that are not shown.
+  expect(ticks(edges, 0, 12, 4).map(([value]) => value)).toEqual([0, 1, -1]);
+  expect(ticks(edges, 6, 12, 1).every(([value]) => value >= 0)).toBe(true);
 });
 
 test("flags are found by layer and by parameter; a range has its own median", () => {
@@ -150,11 +164,11 @@ function show(state: FlowState) {
 test("layers are listed with their last numbers and chosen with the keyboard", () => {
   const { el, rows, press, dispose, model } = show({ runs: [packed()], watching: true });
   expect(el.textContent).toContain("21 steps, recording");
-  expect(rows().map((row) => row.textContent)).toEqual(["0⚠0.3", "11"]);
+  expect(rows().map((row) => row.textContent)).toEqual(["0 Linear⚠0.3", "1 Mine1"]);
   press("ArrowDown");
   press("ArrowDown");
   expect(rows().map((row) => row.getAttribute("aria-selected"))).toEqual(["false", "true"]);
-  expect(el.textContent).toContain("Values of the gradients of 1");
+  expect(el.textContent).toContain("Values of the gradients of 1 (Mine)");
   press("Escape");
   expect(rows().some((row) => row.getAttribute("aria-selected") === "true")).toBe(false);
   rows()[0]?.click();
@@ -175,11 +189,24 @@ test("flags say what to do and show where", () => {
   expect(healthy.el.textContent).toContain("✓ Nothing is flagged.");
 });
 
+test("of two steps nothing is said to be healthy", () => {
+  const early = packed({ flags: [], steps: steps(0, 20) });
+  const { el, model } = show({ runs: [early], watching: true });
+  expect(el.textContent).not.toContain("✓");
+  expect(el.textContent).toContain("Too early to judge");
+  vi.spyOn(globalThis, "requestAnimationFrame").mockImplementation((then) => {
+    then(0);
+    return 0;
+  });
+  model.update({ runs: [packed({ flags: [] })], watching: true });
+  expect(el.textContent).toContain("✓ Nothing is flagged.");
+});
+
 test("a range of steps has its own numbers, until all are shown again", () => {
   const { el, rows, range } = show({ runs: [packed()], watching: false });
   range("Last step of the range", 10);
   expect(el.textContent).toContain("median of the range");
-  expect(rows()[0]?.textContent).toBe("0⚠7.5");
+  expect(rows()[0]?.textContent).toBe("0 Linear⚠7.5");
   [...el.querySelectorAll("button")].find((each) => each.textContent === "All steps")?.click();
   expect(el.textContent).toContain("last step");
 });

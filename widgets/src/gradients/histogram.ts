@@ -64,13 +64,10 @@ export class HistogramView {
     context.font = "11px sans-serif";
     context.textAlign = "right";
     context.textBaseline = "middle";
-    const every = Math.max(1, Math.ceil(((high - low + 1) * 14) / HEIGHT));
-    const middle = run.edges.length / 2;
-    for (let bin = low; bin <= high; bin++) {
-      if ((bin - middle) % every !== 0) continue;
-      // The outermost are not cut by the edges of the canvas.
-      const y = Math.min(Math.max((high - bin + 0.5) * tall, 6), HEIGHT - 6);
-      context.fillText(binName(run.edges, bin), LEFT - 6, y);
+    for (const [value, at] of ticks(run.edges, low, high, 14 / tall)) {
+      const y = (high + 1 - at) * tall;
+      // The outermost must not be cut by the edges of the canvas.
+      if (y >= 6 && y <= HEIGHT - 6) context.fillText(readable(value), LEFT - 6, y);
     }
   }
 
@@ -103,12 +100,26 @@ export class HistogramView {
   }
 }
 
-/** The magnitude that a bin stands for, with its sign; "0" for the one in the middle. */
-export function binName(edges: readonly number[], bin: number): string {
+/** Values to write beside the bins, and where they lie, counted in bins: 0, and powers of ten of both signs,
+    `apart` bins from one to the next at least. The edges are the powers of 4 of both signs. */
+export function ticks(
+  edges: readonly number[],
+  low: number,
+  high: number,
+  apart: number,
+): [value: number, at: number][] {
   const middle = edges.length / 2;
-  if (bin === middle) return "0";
-  const edge = bin > middle ? edges[bin - 1] : edges[bin];
-  return readable(edge as number);
+  const decade = Math.log10(edges[middle] as number);
+  const bins = Math.log(10) / Math.log(4);
+  const every = [1, 2, 3, 6, 12].find((each) => each * bins >= apart) ?? 24;
+  const found: [number, number][] = [[0, middle + 0.5]];
+  for (let k = Math.ceil(decade / every) * every; ; k += every) {
+    const away = (k - decade) * bins + 0.5;
+    if (away > edges.length) break;
+    if (away < apart) continue;
+    found.push([10 ** k, middle + 0.5 + away], [-(10 ** k), middle + 0.5 - away]);
+  }
+  return found.filter(([, at]) => at >= low && at <= high + 1);
 }
 
 /** "from 0.1 to 0.5" */

@@ -190,7 +190,7 @@ export class Inspector {
   #toolbar(measures: HTMLElement): HTMLElement {
     const input = element("input", "tl-input tl-search");
     input.type = "search";
-    input.placeholder = "Search: name, module, shape";
+    input.placeholder = "name, module, shape";
     aria(input, { label: "Search nodes by name, module, shape or line of code" });
     on(input, "input", () => this.#search(input.value));
     on(input, "keydown", (event) => {
