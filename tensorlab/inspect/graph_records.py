@@ -284,8 +284,8 @@ class Graph:
                 else f"{missing} of {len(operations)} operations have no source line recorded"
             )
             notes.append(
-                f"{which}; build the graph inside `with tensorlab.inspect.recording():` to see lines "
-                "and exact modules."
+                f"{which}: build the graph in a block of tensorlab.inspect.recording() to see lines and "
+                "exact modules."
             )
         return tuple(notes)
 

@@ -6,6 +6,7 @@ import random
 from argparse import Namespace
 from collections import deque
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -65,11 +66,9 @@ _profiles: deque[inspect.profile] = deque(maxlen=1)
 def graph(notebook: Notebook, args: Namespace) -> Iterator[object]:
     """Draw the graph behind an expression; live where that can be."""
     expression = " ".join(args.expression)
-    measured: inspect.profile | None = None
-    if args.time:
-        with inspect.profile(names=notebook.models()) as measured:
-            value = notebook.evaluate(expression)
-    else:
+    measured = inspect.profile(names=notebook.models()) if args.time else None
+    # What the expression itself computes is known with its modules and lines.
+    with inspect.recording(), measured or nullcontext():
         value = notebook.evaluate(expression)
     try:
         records = inspect.graph(value, params=notebook.tensor_names(), profile=measured)

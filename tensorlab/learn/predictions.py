@@ -60,8 +60,8 @@ def describe(prediction: Prediction, progress: Progress) -> str:
         if prediction.unit:
             asked += f", in {prediction.unit}"
         lines.append(
-            f"Answer with {asked}: %tensorlab predict {prediction.id} {example}. "
-            "It counts once, before you measure."
+            f"Answer with {asked}; the first answer counts:\n"
+            f"  %tensorlab predict {prediction.id} {example}"
         )
     return "\n".join(lines)
 
@@ -170,7 +170,7 @@ def reveal(prediction: Prediction, measured: Any, progress: Progress) -> Reveale
     score, verdict = _score(prediction, locked, value)
     text = (
         f"Prediction {prediction.id}: you said {_told(prediction, locked)}, "
-        f"measured {_told(prediction, value)}: {verdict}."
+        f"measured {_told(prediction, value, digits=4)}: {verdict}."
     )
     if prediction.explain:
         text += f"\n{prediction.explain}"
@@ -206,10 +206,14 @@ def _score(prediction: Prediction, locked: float | str, measured: float | str) -
     return 0.0, "not so"
 
 
-def _told(prediction: Prediction, value: Any) -> str:
+def _told(prediction: Prediction, value: Any, digits: int = 10) -> str:
+    """A value in words; `digits`: of a number that is not whole."""
     if prediction.kind == "choice":
         if value in prediction.choices:
             return f"{_LETTERS[prediction.choices.index(value)]}) {value}"
         return str(value)
     unit = f" {prediction.unit}" if prediction.unit else ""
-    return f"{float(value):.10g}{unit}" if isinstance(value, (int, float)) else f"{value}{unit}"
+    if not isinstance(value, (int, float)):
+        return f"{value}{unit}"
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return f"{value:,.0f}{unit}" if whole else f"{value:.{digits}g}{unit}"

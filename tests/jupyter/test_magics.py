@@ -202,6 +202,9 @@ def test_graph(notebook, tmp_path) -> None:
     assert "<summary>The same in words</summary>" in notebook.html
     assert notebook.run("%tensorlab graph loss") == shown
     assert "w: leaf" in notebook.run("%tensorlab graph (w * 2).sum() + 1")
+    # What the command computes itself is recorded: it knows the module of what has no parameters.
+    assert "source line" in notebook.run("%tensorlab graph loss")
+    assert "source line" not in notebook.run("%tensorlab graph model(x).sum()")
     file = tmp_path / "a graph.svg"
     assert "Saved as" in notebook.run(f"%tensorlab graph loss --save '{file}'")
     assert file.read_text(encoding="utf-8").startswith("<svg")

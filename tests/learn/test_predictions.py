@@ -128,10 +128,15 @@ def test_bad_answers_are_refused_and_nothing_is_locked(
     assert list(progress.events()) == []
 
 
+def test_numbers_are_said_as_people_write_them(number, progress):
+    assert str(lock(number, "1048576", progress)).endswith("is locked: 1,048,576 bytes.")
+    shown = str(reveal(number, 2_345.6789, progress))
+    assert "you said 1,048,576 bytes, measured 2346 bytes: 447 times too much" in shown
+
+
 def test_a_prediction_says_how_to_answer_it(number, choice, progress):
     assert describe(number, progress).endswith(
-        "Answer with a number, in bytes: %tensorlab predict 91.A 24. "
-        "It counts once, before you measure."
+        "Answer with a number, in bytes; the first answer counts:\n  %tensorlab predict 91.A 24"
     )
     assert "  b) the column" in describe(choice, progress)
     lock(choice, "a", progress)
