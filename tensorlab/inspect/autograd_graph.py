@@ -12,7 +12,7 @@ from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd.graph import nodes_of
 from tensorlab.autograd.inplace import COPY_SLICES
 from tensorlab.inspect._hierarchy import Owners, ancestors, repeats
-from tensorlab.inspect._memory import Ledger
+from tensorlab.inspect._memory import Ledger, flat
 from tensorlab.inspect.flops import backward_flops, flops
 from tensorlab.inspect.gradient_rules import explain
 from tensorlab.inspect.graph_records import (
@@ -273,7 +273,7 @@ def _kind(node: Node) -> str:
 
 def _saved(node: Node) -> list[tuple[str, Any]]:
     """The arrays that a node keeps, with the names that its rule has for them."""
-    if not node.saved or node.op is None or node.plan is None:
+    if node.saved is None or node.op is None or node.plan is None:
         return []
     inputs = node.op.inputs
     found: list[tuple[str, Any]] = []
@@ -295,6 +295,9 @@ def _saved(node: Node) -> list[tuple[str, Any]]:
                 for i, each in enumerate(value)
                 if type(each) is tuple and each
             ]
+    # Indices are parameters of a call: its rule needs them, and they are kept with it.
+    for name, value in zip(node.op.params, node.params, strict=False):
+        found += [(name, array) for array in flat([value])]
     # What saved_tensors_hooks packed has no shape of its own; steps of a view are no arrays.
     return [(name, array) for name, array in found if hasattr(array, "nbytes")]
 
