@@ -425,6 +425,13 @@ class SliceDim(ViewExercise):
         return sliced(x, dim, s, size=lambda start, stop, step: max(0, (stop - start) // step))
 
     @mutant(
+        "(stop - start) // step rounds down, and where stop lies before start it goes below 0. "
+        "len(range(start, stop, step)) rounds up, and counts nothing as 0."
+    )
+    def rounds_down_below_zero(x, dim, s):
+        return sliced(x, dim, s, size=lambda start, stop, step: (stop - start) // step)
+
+    @mutant(
         "Your count is right for positive steps only. len(range(start, stop, step)) counts "
         "backward as well."
     )
@@ -481,6 +488,15 @@ class SliceDim(ViewExercise):
         shape, strides = list(x.shape), list(x.strides)
         shape[dim], strides[dim] = len(range(start, stop, step)), strides[dim] * step
         return View(x.buffer, shape, strides, x.offset + start * x.strides[dim])
+
+    @mutant(
+        "You cut the front off the tape itself. A slice leaves the tape whole and begins later on it: "
+        "add start times the stride to the offset."
+    )
+    def cuts_the_tape(x, dim, s):
+        view = sliced(x, dim, s)
+        start = s.indices(x.shape[dim])[0]
+        return View(x.buffer[start:], view.shape, view.strides, x.offset)
 
     @mutant("You always slice dimension 0. Use dim.")
     def first_dimension(x, dim, s):
@@ -605,6 +621,14 @@ class BroadcastShape(Exercise):
         n = min(len(a), len(b))
         return columns(a[len(a) - n :], b[len(b) - n :])
 
+    @mutant(
+        "zip pairs the shapes from the left and stops at the end of the shorter one. Write them flush "
+        "right first: fill the shorter one up with 1s on the left."
+    )
+    def pairs_from_the_left(a, b):
+        n = min(len(a), len(b))
+        return columns(a[:n], b[:n])
+
     @mutant("Different sizes are not always an error: a size of 1 is stretched to the other.")
     def ones_do_not_stretch(a, b):
         a, b = padded(a, b)
@@ -724,6 +748,13 @@ class Unfold(ViewExercise):
     )
     def runs_over(x, dim, size, step):
         return windowed(x, dim, size, step, count=lambda n: -(-n // step))
+
+    @mutant(
+        "You count n // step windows, as if each were one element long. The last window must begin "
+        "`size` elements before the end: (n - size) // step + 1."
+    )
+    def counts_starts_only(x, dim, size, step):
+        return windowed(x, dim, size, step, count=lambda n: n // step)
 
     @mutant(
         "You round up, so the last window may run over the end. Only whole windows count: "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Place:
 def _counted(count: int, unit: str) -> str:
     """1 sector, 1,000 sectors."""
     return f"{count:,} {unit}{'s' * (count != 1)}"
+
+
+def _folded(sentence: str) -> str:
+    """In lines that fit into a notebook's cell."""
+    return fill(sentence, 96, subsequent_indent="    ", break_long_words=False)
 
 
 def _short(index: Triple) -> str:
@@ -75,10 +81,8 @@ class Finding:
         return {"error": "✗", "advice": "!", "note": "·"}[self.severity]
 
     def __str__(self) -> str:
-        return (
-            f"{self.mark} {self.kind}, line {self.line}: {self.message}\n"
-            f"    {self.line} | {self.source}\n  → {self.advice}"
-        )
+        what = f"{self.mark} {self.kind}, line {self.line}: {self.message}"
+        return f"{_folded(what)}\n    {self.line} | {self.source}\n{_folded(f'  → {self.advice}')}"
 
     def to_dict(self) -> dict[str, Any]:
         return {
