@@ -227,6 +227,60 @@ def test_a_tree_of_modules_adds_up() -> None:
     )
 
 
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_seconds_add_up(create_graph: bool, monkeypatch) -> None:
+    """By operation, by module, by node, by event, and all of them within the whole.
+
+    The clock goes on by one second with every operation that is computed, and else it stands: so it is
+    known what the sum must be, and nothing may be counted twice or be lost.
+    """
+    clock = [0]
+    monkeypatch.setattr("time.perf_counter_ns", lambda: clock[0])
+    model = nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.Tanh(), nn.Linear(3, 2)))
+    x = tl.rand(5, 4, requires_grad=True)
+
+    class Ticks:  # an observer after the profile's own: inside the time of each operation
+        def before(self, op, arrays):
+            clock[0] += 1_000_000_000
+
+        def after(self, op, arrays, outputs, node):
+            pass
+
+        def before_backward(self, node):
+            clock[0] += 1_000_000_000 if node.op is not None else 0
+
+        def after_backward(self, node, grads):
+            pass
+
+    with profile(names={"model": model}) as p, _apply.observe(Ticks()):
+        loss = model(x).square().mean()
+        (slope,) = tl.autograd.grad(loss, x, create_graph=create_graph)
+        if create_graph:  # the rules were computed by operations, which have rules of their own
+            slope.square().sum().backward()
+    total = clock[0] / 1e9
+    assert p.seconds == total == sum(row.calls for row in p.by_op())
+    assert total > 8
+    by_op, by_module = p.by_op(), p.by_module()
+    for rows in (by_op, by_module):
+        assert sum(row.forward_seconds for row in rows) + sum(
+            row.backward_seconds for row in rows
+        ) == pytest.approx(total)
+        assert all(row.seconds == row.forward_seconds + row.backward_seconds for row in rows)
+    for phase in ("forward", "backward"):
+        sums = [
+            sum(getattr(row, f"{phase}_seconds") for row in rows) for rows in (by_op, by_module)
+        ]
+        assert sums[0] == sums[1] > 0
+    tree = {row.name: row for row in p.by_module_tree()}
+    below = [row.seconds for row in by_module if row.name.startswith("model")]
+    assert tree["model"].seconds == pytest.approx(sum(below))
+    if not create_graph:  # else a rule's event lasts as long as the operations inside it
+        events = [each for each in p.events if each.phase != "module"]
+        assert sum(each.seconds for each in events) == pytest.approx(total)
+        times = [t for pair in p.node_times().values() for t in pair if t is not None]
+        assert sum(times) == pytest.approx(total)
+
+
 def test_nodes_know_their_times() -> None:
     w = tl.ones(4, requires_grad=True)
     before = w * 2

@@ -202,14 +202,33 @@ def test_graph(notebook, tmp_path) -> None:
     assert "<summary>The same in words</summary>" in notebook.html
     assert notebook.run("%tensorlab graph loss") == shown
     assert "w: leaf" in notebook.run("%tensorlab graph (w * 2).sum() + 1")
-    # What the command computes itself is recorded: it knows the module of what has no parameters.
-    assert "source line" in notebook.run("%tensorlab graph loss")
-    assert "source line" not in notebook.run("%tensorlab graph model(x).sum()")
     file = tmp_path / "a graph.svg"
     assert "Saved as" in notebook.run(f"%tensorlab graph loss --save '{file}'")
     assert file.read_text(encoding="utf-8").startswith("<svg")
     notebook.run("loss.backward()")
     assert "freed" in notebook.run("%tensorlab graph loss")
+
+
+@pytest.mark.parametrize("option", ["", "--time"])
+def test_graph_knows_modules_and_lines_of_what_it_computes(notebook, monkeypatch, option) -> None:
+    from tensorlab import inspect
+
+    made = []
+    real = inspect.graph
+
+    def spied(*args, **options):
+        made.append(real(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(inspect, "graph", spied)
+    notebook.run(MODEL + "loss = model(x).sum()")
+    if not option:
+        notebook.run("%tensorlab graph loss")
+        assert made.pop().recorded == 0
+    notebook.run(f"%tensorlab graph model(x).sum() {option}")
+    (records,) = made
+    assert records.recorded == len(records.operations)
+    assert not records.notes
 
 
 def test_graph_with_times(notebook) -> None:
