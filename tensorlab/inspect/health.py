@@ -179,7 +179,22 @@ def _loss(record: GradientRecorder) -> list[Flag]:
             "a loss usually has a lower bound, near which training slows down."
         )
         return [Flag("wrong_sign", "error", (), step, reason, change)]
+    if record.accidents:
+        return _lost_below_zero(driven, record.backward_losses[end:], step, change)
     return []
+
+
+def _lost_below_zero(before: np.ndarray, after: np.ndarray, step: int, change: str) -> list[Flag]:
+    """A loss that was below 0 when it was last seen: too seldom before that to see it fall."""
+    finite = before[np.isfinite(before)]
+    if not finite.size or not np.all(finite < 0):
+        return []
+    reason = f"The loss was below 0, {finite[-1]:.3g}, when it was last a finite number"
+    if np.isneginf(after).any():
+        return [Flag("wrong_sign", "error", (), step, f"{reason}, and fell to -inf.", change)]
+    reason += ": one that is minimized with the wrong sign falls until it is none."
+    suggestion = f"If this loss can't be below 0 when all is well: {change[0].lower()}{change[1:]}"
+    return [Flag("wrong_sign", "note", (), step, reason, suggestion)]
 
 
 def _falls_without_end(driven: np.ndarray) -> bool:

@@ -168,6 +168,42 @@ def test_few_looks_are_enough_for_a_loss_without_a_lower_end(rng) -> None:
     assert "falls without end" in flag.reason
 
 
+@pytest.mark.parametrize(
+    ("at_last", "severity"), [(float("nan"), "note"), (float("-inf"), "error"), (1e30, None)]
+)
+def test_a_loss_below_zero_that_is_lost_between_two_looks(at_last: float, severity: str | None):
+    """Seen but once before it is no number: that it fell can't be seen any more."""
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = SGD(model.parameters(), lr=0.0)
+    with tl.no_grad():
+        model.weight.fill_(2.0)
+    with gradients(model, every=10) as recorder:
+        for step in range(11):
+            optimizer.zero_grad()
+            factor = -2.0 if step < 10 else at_last
+            (model.weight * factor).sum().backward()
+            optimizer.step()
+    flags = [flag for flag in recorder.flags() if flag.kind == "wrong_sign"]
+    assert [flag.severity for flag in flags] == ([] if severity is None else [severity])
+    assert all("below 0, -4, when it was last a finite number" in flag.reason for flag in flags)
+    assert ("nonfinite" in kinds(recorder)) is (severity is not None)
+
+
+@pytest.mark.parametrize("lr", [0.05, 0.2, 1.0, 30.0])
+@pytest.mark.parametrize("every", [None, 20])
+def test_a_loss_negated_by_hand_is_named_though_it_ends_in_nan(every: int | None, lr: float, rng):
+    model = nn.Linear(4, 1)
+    optimizer = SGD(model.parameters(), lr=lr)
+    x = tl.tensor(rng.normal(size=(64, 4)).astype(np.float32))
+    y = x.sum(1, keepdim=True)
+    with np.errstate(all="ignore"), gradients(model, every=every) as recorder:
+        for _ in range(400):
+            optimizer.zero_grad()
+            (-((model(x) - y) ** 2).mean()).backward()
+            optimizer.step()
+    assert {"nonfinite", "wrong_sign"} <= set(kinds(recorder))
+
+
 def test_a_loss_that_may_be_negative_is_no_wrong_sign(rng) -> None:
     class Gaussian(nn.Module):
         def __init__(self) -> None:
