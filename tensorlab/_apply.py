@@ -20,8 +20,10 @@ from tensorlab import _backend, _dtypes
 from tensorlab._backend import KIND_OF, backend_of, describe_devices, is_array
 from tensorlab._dtypes import dtype, from_numpy_dtype
 from tensorlab._graph import Node, leaf_edge, mode, on_record
+from tensorlab._layout import shares_storage
 from tensorlab._plan import INPUT, OUTPUT, SHAPE, SHAPES
-from tensorlab._tensor import MULTI, NO_GRAD, Tensor, View, current_history, shares_storage, wrap
+from tensorlab._tensor import Tensor, wrap
+from tensorlab._view_history import MULTI, NO_GRAD, View, current_history
 
 if TYPE_CHECKING:
     from tensorlab._op import Op

@@ -18,8 +18,9 @@ import numpy as np
 
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype
+from tensorlab._layout import element_strides
 from tensorlab._storage import UntypedStorage, place_of, storage_of
-from tensorlab._tensor import Size, Tensor, element_strides, wrap
+from tensorlab._tensor import Size, Tensor, wrap
 
 __all__ = ["PickleWriter", "STORAGE_NAMES"]
 

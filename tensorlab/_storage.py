@@ -10,7 +10,8 @@ import numpy as np
 
 from tensorlab._backend import Device, backend_of, on_device_of, strided_view, to_device, to_numpy
 from tensorlab._dtypes import held
-from tensorlab._tensor import Tensor, address, root_array, wrap
+from tensorlab._layout import address, root_array
+from tensorlab._tensor import Tensor, wrap
 
 
 class UntypedStorage:

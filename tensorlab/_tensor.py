@@ -7,15 +7,16 @@ This file knows no operation. `_op` attaches the methods that the operations in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from typing import Any
 
 import numpy as np
 
 from tensorlab import _backend, _dtypes, _printing
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype
-from tensorlab._graph import Node, mode, move_retained, named
+from tensorlab._graph import Node, mode, named
+from tensorlab._layout import address, element_strides, root_array
+from tensorlab._view_history import View, current_history, view_requires_grad
 
 
 class Size(tuple[int, ...]):
@@ -46,28 +47,6 @@ class Size(tuple[int, ...]):
     def __getitem__(self, index: Any) -> Any:
         found = tuple.__getitem__(self, index)
         return Size(found) if isinstance(index, slice) else found
-
-
-# One step from a base to its view: an operation, its parameters, and which output if it has several.
-Step = tuple[Any, tuple[Any, ...], "int | None"]
-
-
-class View(NamedTuple):
-    """How a view came from its base: applying `steps` to the base gives the view again.
-
-    `version` is the storage's version when the view's history was last known to be right: when it
-    has another one, somebody wrote to the base or to another view of it.
-    """
-
-    base: Tensor
-    steps: tuple[Step, ...]
-    version: int
-    origin: str = ""  # MULTI or NO_GRAD, which make writing under autograd ambiguous
-    own_flag: bool = False  # whether the user called requires_grad_() on the view itself
-
-
-MULTI = "one of several outputs of split, unbind or chunk"
-NO_GRAD = "made under no_grad"
 
 
 class Tensor:
@@ -220,7 +199,7 @@ class Tensor:
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded for `backward`."""
-        return self._requires_grad if self._view is None else _view_requires_grad(self)
+        return self._requires_grad if self._view is None else view_requires_grad(self)
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -494,98 +473,6 @@ def wrap(array: Any, cls: type[Tensor] = Tensor) -> Tensor:
     return out
 
 
-def _view_requires_grad(tensor: Tensor) -> bool:
-    """Whether a view requires grad: by its own history, its own flag, or because its base does."""
-    view, node = tensor._view, tensor._node
-    assert view is not None
-    return view.base._requires_grad or view.own_flag or (node is not None and node.op is not None)
-
-
-def current_history(tensor: Tensor) -> None:
-    """Bring the history of a view up to date with its base.
-
-    When somebody wrote to the base, or to another view of it, the view's node is stale: it is made
-    again by replaying the view's steps on the base as it is now. `RuntimeError` if the way in which
-    the view was made leaves open what its history should be.
-    """
-    view = tensor._view
-    assert view is not None
-    base = view.base
-    if not (base._requires_grad or tensor._requires_grad):
-        return
-    tensor._requires_grad = _view_requires_grad(tensor)
-    version = tensor._version_cell[0]
-    if view.version == version or not tensor._requires_grad:
-        return
-    is_leaf = tensor._node is None or tensor._node.op is None
-    if is_leaf and not base._requires_grad:
-        return  # a leaf of its own
-    if view.origin:
-        raise RuntimeError(overtaken_view(tensor, "its base or another view of its base has been"))
-    if not base._requires_grad:
-        return  # made from such a leaf: the base has no history to follow
-    recording, mode.grad = mode.grad, True
-    try:
-        fresh = replay(base, view.steps)
-    except (RuntimeError, ValueError, IndexError):
-        if reshaped.get(id(base)) is base:
-            raise RuntimeError(_reshaped_base(base)) from None
-        raise
-    finally:
-        mode.grad = recording
-    if reshaped.get(id(base)) is base and _place(fresh._data) != _place(tensor._data):
-        raise RuntimeError(_reshaped_base(base))
-    if fresh._node is not None:
-        move_retained(tensor._node, tensor._index, fresh._node, fresh._index)
-    tensor._node, tensor._index = fresh._node, fresh._index
-    tensor._requires_grad = fresh._requires_grad or view.own_flag
-    tensor._view = view._replace(version=version)
-
-
-#: By their ids, the tensors of which `t_`, `squeeze_` or the like changed what they show of their memory.
-reshaped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
-
-
-def _place(array: Any) -> tuple[Any, ...]:
-    return address(array), array.shape, array.strides
-
-
-def _reshaped_base(base: Tensor) -> str:
-    """Why a view can't be made again from a base that is no longer what it was made from."""
-    return (
-        f"the base of a view was given another shape in place (it has {list(base.shape)} now), and then written to: "
-        "what the view's gradient is can't be told. Use x = x.t(), x.squeeze() and so on instead of the in-place "
-        "form, or make the view afterwards"
-    )
-
-
-def overtaken_view(tensor: Tensor, what: str) -> str:
-    """Why a view made by `unbind`, or under `no_grad`, cannot be followed through a write."""
-    view = tensor._view
-    assert view is not None
-    if view.origin == MULTI:
-        return (
-            f"Output {tensor._index} of {view.steps[-1][0].backward_name} is a view and {what} modified inplace. "
-            "This view is the output of a function that returns multiple views. Such functions do not allow "
-            "the output views to be modified inplace. You should replace the inplace operation by an "
-            "out-of-place one."
-        )
-    return (
-        f"A view was created in no_grad mode and {what} modified inplace with grad mode enabled. "
-        "It is not clear whether the change should be recorded: move both the view and the inplace "
-        "operation into the no_grad block (if it should not be), or both out of it (if it should)."
-    )
-
-
-def replay(base: Any, steps: tuple[Step, ...]) -> Any:
-    """Apply the steps of a view to a tensor or an array of the base's shape."""
-    for op, params, output in steps:
-        base = op.call(base, *params)
-        if output is not None:
-            base = base[output]
-    return base
-
-
 def normalize_dim(dim: int, ndim: int) -> int:
     """`dim` counted from the front; `IndexError` in PyTorch's words if it is out of range.
 
@@ -597,44 +484,3 @@ def normalize_dim(dim: int, ndim: int) -> int:
             f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
         )
     return dim % bound
-
-
-def element_strides(array: Any) -> tuple[int, ...]:
-    """Strides in elements. PyTorch's convention also for arrays without elements or with size-1 axes."""
-    if array.flags.c_contiguous:
-        # NumPy leaves the strides of size-1 axes undefined; a contiguous tensor's are canonical.
-        strides, step = [], 1
-        for n in reversed(array.shape):
-            strides.append(step)
-            step *= max(n, 1)
-        return tuple(reversed(strides))
-    return tuple(s // array.itemsize for s in array.strides)
-
-
-def root_array(array: Any) -> Any:
-    """The array that owns the memory which `array` shows."""
-    kind = np.ndarray if isinstance(array, np.ndarray) else type(array)
-    while array.base is not None:
-        below = array.base
-        if not isinstance(below, kind):  # NumPy's as_strided puts an object in between
-            below = getattr(below, "base", None)
-            if not isinstance(below, kind):
-                break
-        array = below
-    return array
-
-
-def address(array: Any) -> int:
-    """The memory address of the first element."""
-    if isinstance(array, np.ndarray):
-        return array.__array_interface__["data"][0]
-    return int(array.data.ptr)
-
-
-def shares_storage(out: Any, source: Any) -> bool:
-    """Whether the array `out` is a view on `source`'s memory rather than a copy."""
-    base = out.base
-    return out is source or (
-        base is not None
-        and (base is source or base is source.base or root_array(out) is root_array(source))
-    )

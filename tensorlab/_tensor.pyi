@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 from collections.abc import Iterator
-from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from typing import Any
 import numpy as np
 from tensorlab import _backend, _dtypes, _printing
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype
-from tensorlab._graph import Node, mode, move_retained, named
+from tensorlab._graph import Node, mode, named
+from tensorlab._layout import address, element_strides, root_array
+from tensorlab._view_history import View, current_history, view_requires_grad
 
 class Size(tuple[int, ...]):
     """A tensor's shape: a tuple that prints and counts as PyTorch's does.
@@ -33,21 +34,6 @@ class Size(tuple[int, ...]):
 
     def __getitem__(self, index: Any) -> Any:
         ...
-Step = tuple[Any, tuple[Any, ...], 'int | None']
-
-class View(NamedTuple):
-    """How a view came from its base: applying `steps` to the base gives the view again.
-
-    `version` is the storage's version when the view's history was last known to be right: when it
-    has another one, somebody wrote to the base or to another view of it.
-    """
-    base: Tensor
-    steps: tuple[Step, ...]
-    version: int
-    origin: str = ''
-    own_flag: bool = False
-MULTI = 'one of several outputs of split, unbind or chunk'
-NO_GRAD = 'made under no_grad'
 
 class Tensor:
     """An n-dimensional array with automatic differentiation.
@@ -1952,42 +1938,7 @@ def _real(number: Any) -> Any:
 def wrap(array: Any, cls: type[Tensor]=...) -> Tensor:
     """A tensor on `array`, sharing its memory, with no history."""
 
-def _view_requires_grad(tensor: Tensor) -> bool:
-    """Whether a view requires grad: by its own history, its own flag, or because its base does."""
-
-def current_history(tensor: Tensor) -> None:
-    """Bring the history of a view up to date with its base.
-
-When somebody wrote to the base, or to another view of it, the view's node is stale: it is made
-again by replaying the view's steps on the base as it is now. `RuntimeError` if the way in which
-the view was made leaves open what its history should be."""
-reshaped: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
-
-def _place(array: Any) -> tuple[Any, ...]:
-    ...
-
-def _reshaped_base(base: Tensor) -> str:
-    """Why a view can't be made again from a base that is no longer what it was made from."""
-
-def overtaken_view(tensor: Tensor, what: str) -> str:
-    """Why a view made by `unbind`, or under `no_grad`, cannot be followed through a write."""
-
-def replay(base: Any, steps: tuple[Step, ...]) -> Any:
-    """Apply the steps of a view to a tensor or an array of the base's shape."""
-
 def normalize_dim(dim: int, ndim: int) -> int:
     """`dim` counted from the front; `IndexError` in PyTorch's words if it is out of range.
 
 A 0-dim tensor accepts -1 and 0."""
-
-def element_strides(array: Any) -> tuple[int, ...]:
-    """Strides in elements. PyTorch's convention also for arrays without elements or with size-1 axes."""
-
-def root_array(array: Any) -> Any:
-    """The array that owns the memory which `array` shows."""
-
-def address(array: Any) -> int:
-    """The memory address of the first element."""
-
-def shares_storage(out: Any, source: Any) -> bool:
-    """Whether the array `out` is a view on `source`'s memory rather than a copy."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from tensorlab._backend import on_device_of
 from tensorlab._graph import leaf_node
-from tensorlab._tensor import Tensor, current_history, wrap
+from tensorlab._tensor import Tensor, wrap
+from tensorlab._view_history import current_history
 from tensorlab.autograd import functional, graph, hooks, inplace
 from tensorlab.autograd.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from tensorlab.autograd.engine import run

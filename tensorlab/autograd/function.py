@@ -10,7 +10,8 @@ from weakref import ref
 from tensorlab._graph import Node, leaf_node, mode, on_record
 from tensorlab._op import Op
 from tensorlab._plan import RECORDS, Plan
-from tensorlab._tensor import Tensor, current_history, wrap
+from tensorlab._tensor import Tensor, wrap
+from tensorlab._view_history import current_history
 from tensorlab.autograd.mode import no_grad
 from tensorlab.autograd.saved import Packed
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from tensorlab._graph import Node, leaf_node
 from tensorlab._handles import RemovableHandle
-from tensorlab._tensor import Tensor, current_history, wrap
+from tensorlab._tensor import Tensor, wrap
+from tensorlab._view_history import current_history
 
 HookDict = OrderedDict[int, Callable[..., Any]]
 

@@ -7,7 +7,7 @@
 2. x's history is now that of the product. So x gets the node that `x * y` would have had.
 3. If x is a view, its base changed too, in the part that x shows. So the base gets a node
    `CopySlices(old base, new values)`, and x, like every other view of the base, gets its
-   history again by replaying its steps on the new base (`_tensor.current_history`).
+   history again by replaying its steps on the new base (`_view_history.current_history`).
 
 This is PyTorch's design (https://docs.pytorch.org/docs/stable/notes/autograd.html#in-place-correctness-checks).
 """
@@ -23,17 +23,11 @@ from tensorlab import _backend, _dtypes
 from tensorlab._apply import compute, record, unwrap
 from tensorlab._calls import is_reflected, make_function
 from tensorlab._graph import Node, leaf_node, mode, move_retained
+from tensorlab._layout import address, shares_storage
 from tensorlab._op import Op, on_register
 from tensorlab._plan import INPUT, RECORDS, Plan
-from tensorlab._tensor import (
-    Tensor,
-    address,
-    current_history,
-    overtaken_view,
-    replay,
-    shares_storage,
-    wrap,
-)
+from tensorlab._tensor import Tensor, wrap
+from tensorlab._view_history import current_history, overtaken_view, replay
 
 
 def apply_inplace(op: Op, inputs: Sequence[Any], params: tuple[Any, ...]) -> Tensor:

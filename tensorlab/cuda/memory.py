@@ -11,7 +11,8 @@ import gc
 from tensorlab import _gpu
 from tensorlab._backend import Device
 from tensorlab._gpu import OutOfMemoryError, in_bytes
-from tensorlab._tensor import Tensor, root_array
+from tensorlab._layout import root_array
+from tensorlab._tensor import Tensor
 from tensorlab.cuda.devices import index_of, require, runtime
 
 __all__ = [

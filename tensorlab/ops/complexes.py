@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from tensorlab._dtypes import from_numpy_dtype
+from tensorlab._layout import element_strides
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab._tensor import Tensor, element_strides
+from tensorlab._tensor import Tensor
 from tensorlab.ops.compare import where
 from tensorlab.ops.cutting import select
 from tensorlab.ops.elementwise import _conj, _mismatch, conj, imag, real

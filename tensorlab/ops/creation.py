@@ -11,8 +11,9 @@ import numpy as np
 from tensorlab import _backend, _dtypes, _settings
 from tensorlab._backend import Device
 from tensorlab._dtypes import dtype as DType
+from tensorlab._layout import shares_storage
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab._tensor import Size, Tensor, shares_storage, wrap
+from tensorlab._tensor import Size, Tensor, wrap
 from tensorlab.ops._dims import named_size
 from tensorlab.ops._out import with_out
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from tensorlab._backend import Device, backend_for
 from tensorlab._dtypes import as_dtype, get_default_dtype
-from tensorlab._tensor import Size, Tensor, element_strides, wrap
+from tensorlab._layout import element_strides
+from tensorlab._tensor import Size, Tensor, wrap
 from tensorlab.ops._out import with_out
 from tensorlab.ops.convert import clone
 from tensorlab.ops.creation import arange

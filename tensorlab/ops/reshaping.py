@@ -11,17 +11,10 @@ from typing import Any
 from tensorlab._apply import apply
 from tensorlab._backend import backend_of
 from tensorlab._graph import mode
+from tensorlab._layout import address, element_strides, root_array
 from tensorlab._op import Op
-from tensorlab._tensor import (
-    Tensor,
-    View,
-    address,
-    current_history,
-    element_strides,
-    reshaped,
-    root_array,
-    wrap,
-)
+from tensorlab._tensor import Tensor, wrap
+from tensorlab._view_history import View, current_history, reshaped
 from tensorlab.autograd.inplace import _check_history
 from tensorlab.ops.shape import transpose
 from tensorlab.ops.strided import _as_strided, strided_part

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tensorlab._backend import backend_of, strided_view
+from tensorlab._layout import address, element_strides, root_array
 from tensorlab._op import ErrorSample, Sample, op
-from tensorlab._tensor import Tensor, address, element_strides, normalize_dim, root_array
+from tensorlab._tensor import Tensor, normalize_dim
 from tensorlab.ops._dims import as_dim
 from tensorlab.ops.cutting import along
 from tensorlab.ops.index import index, scatter_to

@@ -20,10 +20,10 @@ HEAVY = {
 }  # fmt: skip
 # Lower numbers know nothing of higher ones; the same number may import each other.
 LAYERS = {
-    "_backend": 0, "_files": 0, "_gpu": 0, "_handles": 0, "return_types": 0,
+    "_backend": 0, "_files": 0, "_gpu": 0, "_handles": 0, "_layout": 0, "return_types": 0,
     "_bfloat16": 1, "_dtypes": 1, "_settings": 1,
     "_apply": 2, "_autocast": 2, "_calls": 2, "_capturing": 0, "_graph": 2, "_op": 2, "_plan": 2,
-    "_printing": 2, "_random": 2, "_storage": 2, "_tensor": 2, "_unrolled": 2,
+    "_printing": 2, "_random": 2, "_storage": 2, "_tensor": 2, "_unrolled": 2, "_view_history": 2,
     "autograd": 3,
     "ops": 4,
     "amp": 5, "nn": 5, "optim": 5, "testing": 5, "utils": 5,

@@ -12,8 +12,8 @@ import numpy as np
 import tensorlab
 from tensorlab import Tensor, inspect
 from tensorlab._backend import backend_of, to_numpy
+from tensorlab._layout import address, element_strides
 from tensorlab._storage import flat_memory, storage_of
-from tensorlab._tensor import address, element_strides
 from tensorlab.inspect import Description
 
 __all__ = ["Difference", "Source", "read_plane"]
