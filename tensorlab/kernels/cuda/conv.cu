@@ -8,6 +8,8 @@
 //     by input    i           n and place in x     o and k           wᵀ · what y owes to x
 //     by weight   o           i and k              n and p           y · windows of x
 //
+// The one by input is the transposed convolution, too.
+//
 // The windows as a matrix ("im2col") would be as many times larger than x as a window has places. Here a
 // block of threads takes one tile of the result, and fetches what it needs from x, w or y straight into
 // shared memory, a slice of K at a time: `Forward`, `ByInput` and `ByWeight` say where an element of either
@@ -105,8 +107,9 @@ template <typename T> struct ByInput {
         return at.image[(long long)o * s.out_size() + row * s.out_width + column];
     }
     template <typename A> __device__ void put(int m, int n, A sum) const {
-        int image = n / s.size(), p = n % s.size();
-        x[((long long)image * s.channels + group * rows() + m) * s.size() + p] = narrow<T>(sum);
+        int image = n / s.size(), p = n % s.size(), i = group * rows() + m;
+        if (bias) sum += widen(bias[i]);  // of a transposed convolution, which this is
+        x[((long long)image * s.channels + i) * s.size() + p] = narrow<T>(sum);
     }
 };
 

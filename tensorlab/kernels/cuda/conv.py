@@ -97,16 +97,20 @@ def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
     output_padding: Any, groups: int,
 ) -> Any:  # fmt: skip
-    if transposed or not _suits(input, weight, bias):
+    if not _suits(input, weight, bias):
         return NotImplemented
-    if min(*stride, *dilation, groups) < 1 or min(padding) < 0:
+    if min(*stride, *dilation, groups) < 1 or min(padding) < 0 or weight.shape[0] % groups:
         return NotImplemented  # the generic path says what is wrong
-    if weight.shape[0] % groups or input.shape[1] != weight.shape[1] * groups:
+    channels = weight.shape[0], weight.shape[1] * groups
+    if input.shape[1] != channels[not transposed]:
         return NotImplemented
-    if bias is not None and bias.shape != (weight.shape[0],):
+    if bias is not None and bias.shape != (channels[transposed],):
         return NotImplemented
-    from tensorlab.ops.convolution import window_count
+    from tensorlab.ops.convolution import input_size, window_count
 
+    if transposed:
+        size = input_size(input, weight, stride, padding, dilation, output_padding)
+        return _to_input(input, weight, bias, size, stride, padding, dilation, groups)
     count = window_count(input.shape[2:], weight.shape[2:], stride, padding, dilation)
     shape = (input.shape[0], weight.shape[0], *count)
     if min(count) < 1 or not _fits(input.shape, weight.shape, shape):
@@ -124,13 +128,20 @@ def convolution_input(
 ) -> Any:
     if not _suits(input, weight):
         return NotImplemented
-    y, w = contiguous(input), contiguous(weight)
+    return _to_input(input, weight, None, size, stride, padding, dilation, groups)
+
+
+def _to_input(
+    y: Any, w: Any, bias: Any, size: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
+    """From what a convolution gives to what it takes."""
+    y, w, bias = map(contiguous, (y, w, bias))
     shape = (y.shape[0], w.shape[1] * groups, *size)
     if not _fits(y.shape, w.shape, shape):
         return NotImplemented
     out = like(y, shape)
     how = _geometry(shape, y.shape, w.shape[2:], stride, padding, dilation, groups)
-    _start("ByInput", how, w.shape[1], shape[0] * math.prod(size), (w, y, None), out)
+    _start("ByInput", how, w.shape[1], shape[0] * math.prod(size), (w, y, bias), out)
     return out
 
 

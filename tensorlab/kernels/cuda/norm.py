@@ -141,7 +141,10 @@ def rms_norm_backward(
 
 
 class _Planes:
-    """(N, C, …) as planes of neighbours, of which either a channel's or a group's are normalised together."""
+    """(N, C, …) as planes of neighbours, of which either a channel's or a group's are normalised together.
+
+    Of (N, C) a plane is one number.
+    """
 
     def __init__(self, x: Any, groups: Any) -> None:
         self.x = contiguous(x)
@@ -175,7 +178,7 @@ class _Planes:
 
 def _planes(x: Any, groups: Any, known: Any, *parameters: Any) -> _Planes | None:
     """The planes of `x`, if the kernels are made for them."""
-    if not suits(x, *parameters) or x.ndim < 3 or not x.size:
+    if not suits(x, *parameters) or x.ndim < 2 or not x.size:
         return None
     if groups is not None and (type(groups) is not int or groups < 1 or x.shape[1] % groups):
         return None

@@ -58,6 +58,17 @@ def test_all_three_products(host, rng, monkeypatch, dtype, fast):
             found = conv.convolution(x, w, b, *rest)
             terms = float(np.prod(w_shape[1:]))
             _close(found, forward(np, wide_x, wide_w, wide_b, *rest), dtype, fast, terms)
+        least = [
+            (n - 1) * s - 2 * p + d * (k - 1) + 1
+            for n, s, p, d, k in zip(count, stride, padding, dilation, w_shape[2:], strict=True)
+        ]
+        more = tuple(n - m for n, m in zip(x_shape[2:], least, strict=True))
+        rest = (*how[:3], True, more, groups)
+        back = rng.standard_normal(x_shape[1]).astype(dtype)
+        for b, wide_b in ((back, back.astype(WIDE)), (None, None)):
+            found = conv.convolution(g, w, b, *rest)
+            terms = w_shape[0] * float(np.prod(w_shape[2:]))
+            _close(found, forward(np, wide_g, wide_w, wide_b, *rest), dtype, fast, terms)
         found = conv.convolution_input(g, w, x_shape[2:], *how)
         wanted = OPS["convolution_input"].forward(np, wide_g, wide_w, x_shape[2:], *how)
         _close(found, wanted, dtype, fast, w_shape[0] * float(np.prod(w_shape[2:])))
@@ -72,7 +83,9 @@ def test_what_is_declined(host, rng):
     x, w = np.ones((1, 2, 5), np.float32), np.ones((3, 2, 3), np.float32)
     rest = ((0,), (1,), False, (0,), 1)
     assert conv.convolution(x, w, None, (0,), *rest) is NotImplemented
-    assert conv.convolution(x, w, None, (1,), (0,), (1,), True, (0,), 1) is NotImplemented
+    back = ((1,), (0,), (1,), True, (0,), 1)
+    assert conv.convolution(x, w, None, *back) is NotImplemented  # 2 channels, where it takes 3
+    assert conv.convolution(w, w, np.ones(3, np.float32), *back) is NotImplemented
     assert conv.convolution(x, w.astype(WIDE), None, (1,), *rest) is NotImplemented
     assert conv.convolution(x[..., :2], w, None, (1,), *rest) is NotImplemented
     assert conv.convolution(x[:, :1], w, None, (1,), *rest) is NotImplemented
