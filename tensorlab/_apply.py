@@ -263,10 +263,15 @@ _unavailable: set[str] = set()
 def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) -> Any:
     """The result on arrays: the registered kernel's, or the generic forward's if it declines."""
     finish = None
+    kernel = op.kernels.get(KIND_OF[xp])
     if _dtypes.narrow is not None:
+        if kernel is not None and xp is not np:
+            # Kernels of GPUs take bfloat16 as it is; those of the CPU are made for float32.
+            out = kernel(*((arrays,) if op.variadic else arrays), *params)
+            if out is not NotImplemented:
+                return out
         arrays, params, finish = _dtypes.narrow.lowered(op, arrays, params)
     given = (arrays,) if op.variadic else arrays
-    kernel = op.kernels.get(KIND_OF[xp])
     try:
         out = NotImplemented if kernel is None else kernel(*given, *params)
     except KernelUnavailable as error:

@@ -36,6 +36,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tensorlab import _dtypes
 from tensorlab._apply import KernelUnavailable, apply, instead
 from tensorlab._backend import backend_of
 from tensorlab._calls import is_reflected, make_function, operator, positional, reflected, spread
@@ -394,6 +395,9 @@ def _with_kernels(
                 found = instead(error)
             if found is not NotImplemented:
                 return found
+        if _dtypes.narrow is not None:  # the kernel may have been asked about bfloat16
+            return rule(*map(_dtypes.narrow.lower, (g, *values)))
         return rule(g, *values)
 
+    run.kernels = kernels  # type: ignore[attr-defined]
     return run

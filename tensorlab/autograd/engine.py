@@ -24,7 +24,7 @@ import numpy as np
 from tensorlab import _apply, _backend, _dtypes, _op
 from tensorlab._backend import backend_of, sum_to
 from tensorlab._graph import Node, mode
-from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS
+from tensorlab._plan import INPUT, INPUTS, OUTPUT, RECORDS, Plan
 from tensorlab._tensor import Tensor, wrap
 from tensorlab._unrolled import check_count
 from tensorlab.autograd.saved import Packed
@@ -186,11 +186,22 @@ def _read(node: Node, received: list[Any], create_graph: bool) -> list[Any]:
         elif what == INPUTS:
             value = tuple([_restore(v, node, j, create_graph) for j, v in enumerate(value)])
         reads.append(value)
-    if _dtypes.narrow is not None and node.hooks is None and (RECORDS, 0) not in plan.saves:
+    lowers = _dtypes.narrow is not None and node.hooks is None and (RECORDS, 0) not in plan.saves
+    if lowers and not _kernels_first(plan, reads[0]):
         # Rules compute in float32 too: `_match` rounds what they return, once.
-        reads = [_dtypes.narrow.lower(value) for value in reads]
+        reads = [_dtypes.narrow.lower(value) for value in reads]  # type: ignore[union-attr]
     reads += node.params
     return reads
+
+
+def _kernels_first(plan: Plan, g: Any) -> bool:
+    """Whether all rules of a plan ask kernels of a GPU first, which take bfloat16 as it is."""
+    first = g[0] if type(g) is tuple else g
+    if isinstance(first, (ndarray, Tensor)):
+        return False
+    kind = backend_of(first).kind
+    rules = [plan.joint[0]] if plan.joint is not None else [rule for _, rule, _ in plan.rules]
+    return all(kind in getattr(rule, "kernels", ()) for rule in rules)
 
 
 def _apply_rules(node: Node, reads: list[Any]) -> list[Any]:

@@ -9,6 +9,7 @@ import pytest
 
 import tensorlab as tl
 from tensorlab import _backend, _gpu
+from tensorlab._op import OPS
 from tensorlab.utils.data import DataLoader, TensorDataset
 
 
@@ -133,6 +134,31 @@ def test_tensors(fake_cuda):
     first = tl.rand(3, device="cuda").tolist()
     tl.cuda.set_rng_state(state)
     assert tl.rand(3, device="cuda").tolist() == first
+
+
+def test_kernels_take_bfloat16_as_it_is(fake_cuda, monkeypatch):
+    """What they decline is computed in float32, as on the CPU."""
+    seen = []
+
+    def kernel(*given):
+        seen.append([a.dtype.name for a in given if hasattr(a, "dtype")])
+        return NotImplemented
+
+    gelu = OPS["gelu"]
+    monkeypatch.setitem(gelu.kernels, "cuda", kernel)
+    monkeypatch.setitem(gelu.backward_kernels["input"], "cuda", kernel)
+    fake_cuda()
+    results = []
+    for device in ("cpu", "cuda"):
+        x = tl.tensor([-1.0, 0.3, 2.0], dtype=tl.bfloat16, device=device, requires_grad=True)
+        y = tl.nn.functional.gelu(x)
+        y.backward(tl.ones_like(y))
+        assert y.dtype == x.grad.dtype == tl.bfloat16
+        results.append((y.tolist(), x.grad.tolist()))
+    assert results[0] == results[1]
+    assert seen == [["bfloat16"], ["float32"], ["bfloat16", "bfloat16"]]
+    monkeypatch.setitem(gelu.kernels, "cuda", lambda input, approximate: input)
+    assert tl.nn.functional.gelu(x).tolist() == x.tolist()
 
 
 def test_a_file_saved_on_a_gpu_opens_without_one(fake_cuda, tmp_path, monkeypatch):
