@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
-from .lab import Lab, Lesson, serving
+from .lab import PATIENCE, Lab, Lesson, context_of, serving
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.timeout(300))
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +38,10 @@ def lab(browser: Any, _server: tuple[Path, str, str], screenshots: Path) -> Lab:
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address that `tensorlab lab --no-browser` prints."""
+def _learner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The folder of the course, and the address that `tensorlab lab --no-browser` prints."""
     folder = tmp_path_factory.mktemp("learner")
-    command = [sys.executable, "-m", "tensorlab", "lab", "--no-browser", "--port", "0"]
+    command = [sys.executable, "-m", "tensorlab", "lab", "--no-browser", "--port", "0", "course"]
     log = folder / "log"
     with log.open("w") as errors:
         server = subprocess.Popen(
@@ -58,19 +57,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         found = next(filter(None, (re.search(r"http://\S+", line) for line in server.stdout)), None)
         assert found, log.read_text()
-        yield found.group()
+        yield folder / "course", found.group()
     finally:
         server.terminate()
-        server.communicate(timeout=30)
+        server.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")
-def lesson(browser: Any, address: str, screenshots: Path) -> Iterator[Lesson]:
+def lesson(browser: Any, _learner: tuple[Path, str], screenshots: Path) -> Iterator[Lesson]:
     """Lesson 01, freshly delivered, open in JupyterLab with its kernel running."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860})
-    page = context.new_page()
-    page.goto(f"{address}&reset", timeout=60_000)
-    opened = Lesson(page, screenshots)
-    opened.wait_until_idle()
-    yield opened
-    context.close()
+    folder, address = _learner
+    path = folder / "01_tensors.ipynb"
+    with context_of(browser, 1280, 860) as context:
+        url = f"{address}&reset".replace(path.name, "{name}")
+        opened = Lesson(context.new_page(), screenshots, path, url)
+        opened.open()
+        yield opened

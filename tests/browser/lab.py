@@ -16,12 +16,26 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+#: Seconds until what has to happen counts as not happening, on a machine that is busy with other tests.
+PATIENCE = 100
 
 # The notebook's own kernel has nothing to do, and its outputs have arrived.
 IDLE = """() => {
   const context = window.jupyterapp?.shell.currentWidget?.context;
   const kernel = context?.sessionContext?.session?.kernel;
   return Boolean(context?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle');
+}"""
+
+# Nothing moves any more, and what is drawn when the theme has changed has been drawn.
+SETTLED = """async () => {
+  const moving = document.getAnimations().filter((each) =>
+    each.playState === 'running' && each.effect.getComputedTiming().endTime !== Infinity);
+  const soon = new Promise((resolve) => setTimeout(resolve, 3000));  // what is out of sight may stand still
+  const drawn = async () => {
+    await Promise.allSettled(moving.map((each) => each.finished));
+    for (let frame = 0; frame < 5; frame++) await new Promise(requestAnimationFrame);
+  };
+  await Promise.race([drawn(), soon]);
 }"""
 
 # What JupyterLab knows of the notebook's cells. Its page draws only those in sight.
@@ -44,42 +58,87 @@ CELLS = """() => {
 }"""
 
 
+def expect(what: Any) -> Any:
+    """Playwright's assertions on a page or a place in it: they wait for what they assert."""
+    from playwright.sync_api import expect
+
+    return expect(what)
+
+
 class Notebook:
     """A notebook that is open in JupyterLab; its cells are counted from 0.
 
     Attributes:
         page: Playwright's page.
-        path: the file, where its folder is known.
+        path: the file.
         screenshots: the folder for pictures.
+        shows: the name of the file that is open.
     """
 
-    def __init__(
-        self, page: Any, screenshots: Path, path: Path | None = None, url: str = ""
-    ) -> None:
+    def __init__(self, page: Any, screenshots: Path, path: Path, url: str) -> None:
+        """url: of a file of its folder, which stands in it as {name}."""
         self.page = page
         self.path = path
         self.screenshots = screenshots
         self._url = url
+        self.shows = path.name
+        self._first = path.read_bytes()
+        self._have_run: set[int] = set()
 
     # Opening, saving and what is around the notebook
 
     def open(self, name: str = "") -> None:
         """Open it, or another file of its folder, as after a reload of the page."""
-        assert self.path is not None
-        self.page.goto(self._url.format(name=name or self.path.name), timeout=60_000)
+        self.shows = name or self.path.name
+        self.page.goto(self._url.format(name=self.shows))
         self.wait_until_idle()
 
+    def begin_anew(self) -> None:
+        """The notebook as it was at first, in a new page and with a new kernel: whatever has happened."""
+        context = self.page.context
+        self.page.close()
+        self.end_kernels()
+        self.path.write_bytes(self._first)
+        self.page = context.new_page()
+        self.open()
+        self.theme("Light")  # it is kept by the server
+
+    def end_kernels(self) -> None:
+        """End all kernels of the server, though the page may have come to harm."""
+        request = self.page.context.request
+        sessions = self._url.replace("/lab/tree/{name}", "/api/sessions{id}")
+        for session in request.get(sessions.format(id="")).json():
+            answer = request.delete(sessions.format(id=f"/{session['id']}"))
+            assert answer.ok, answer.text()
+        self._have_run.clear()
+
     def wait_until_idle(self) -> None:
-        self.page.wait_for_function(IDLE, timeout=60_000)
+        self.page.wait_for_function(IDLE)
 
     def command(self, name: str) -> None:
         """Start one of JupyterLab's commands; does not wait for its end."""
         self.page.evaluate("(name) => { window.jupyterapp.commands.execute(name); }", name)
 
+    def execute(self, name: str, **args: Any) -> None:
+        """One of JupyterLab's commands, to its end."""
+        self._to_its_end(
+            "([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, args]
+        )
+
+    def _to_its_end(self, function: str, argument: Any = None) -> None:
+        """Run a function in the page that gives a promise, and wait for that, but not for ever."""
+        self.page.evaluate(
+            f"""(argument) => {{
+              window.hasEnded = false;
+              Promise.resolve(({function})(argument)).finally(() => {{ window.hasEnded = true; }});
+            }}""",
+            argument,
+        )
+        self.page.wait_for_function("() => window.hasEnded")
+
     def save(self) -> dict[str, Any]:
         """Save it, as Ctrl+S does; returns what is in the file."""
-        assert self.path is not None
-        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+        self.execute("docmanager:save")
         self.page.wait_for_function(
             "() => !window.jupyterapp.shell.currentWidget.context.model.dirty"
         )
@@ -87,7 +146,6 @@ class Notebook:
 
     def open_untrusted(self, name: str = "") -> None:
         """Open a copy of what was saved, that somebody else has changed: its signature is not ours."""
-        assert self.path is not None
         saved = self.path.with_name(name or self.path.name)
         content = json.loads(saved.read_text("utf-8"))
         content["metadata"]["changed"] = "by someone else"
@@ -99,7 +157,6 @@ class Notebook:
     def exported(self, name: str = "") -> Iterator[Any]:
         """The page that nbconvert makes of what was saved, in a browser without a network."""
         nbconvert = pytest.importorskip("nbconvert", reason="nbconvert is not installed")
-        assert self.path is not None
         saved = self.path.with_name(name or self.path.name)
         body, _ = nbconvert.HTMLExporter().from_filename(str(saved))
         path = saved.with_suffix(".html")
@@ -125,23 +182,24 @@ class Notebook:
         return saved
 
     def shut_kernel_down(self) -> None:
-        self.page.evaluate(
+        self._to_its_end(
             "() => window.jupyterapp.shell.currentWidget.context.sessionContext.shutdown()"
         )
+        self._have_run.clear()
 
     def theme(self, name: str) -> None:
         """`Light`, `Dark` or `Dark High Contrast`."""
-        self.page.evaluate(
-            "(name) => window.jupyterapp.commands.execute('apputils:change-theme', { theme: name })",
-            f"JupyterLab {name}",
-        )
+        self.execute("apputils:change-theme", theme=f"JupyterLab {name}")
         self.page.wait_for_function(
             "(name) => document.body.dataset.jpThemeName === name",
             arg=f"JupyterLab {name}",
-            timeout=20_000,
         )
         self.page.locator("#jupyterlab-splash").wait_for(state="hidden")
-        self.page.wait_for_timeout(400)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until what changes of itself has changed: colours that fade, pictures that are redrawn."""
+        self._to_its_end(SETTLED)
 
     def screenshot(self, name: str) -> None:
         self.page.screenshot(path=self.screenshots / f"{name}.png")
@@ -177,7 +235,7 @@ class Notebook:
 
     def show(self, index: int) -> Any:
         """Make a cell the active one and bring it into sight; returns its place in the page."""
-        self.page.evaluate(
+        self._to_its_end(
             """async (index) => {
               const notebook = window.jupyterapp.shell.currentWidget.content;
               notebook.activeCellIndex = index;
@@ -205,30 +263,48 @@ class Notebook:
     def run(self, index: int) -> Any:
         """Start a cell; does not wait for its end. Returns its place in the page."""
         shown = self.show(index)
+        self._have_run.add(index)
         self.command("notebook:run-cell")
         return shown
 
     def run_to_its_end(self, index: int) -> Any:
         """Run a cell; returns its place in the page."""
         shown = self.show(index)
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
+        self._have_run.add(index)
+        self.execute("notebook:run-cell")
         self.wait_until_idle()
         _raised_nothing(self.outputs(index))
         return shown
 
+    def needs(self, *indices: int) -> None:
+        """Run those of these cells that no test has run yet: each test can be run alone."""
+        for index in indices:
+            if not self.has_run(index):
+                self.run_to_its_end(index)
+
+    def needs_all(self) -> None:
+        """Run all cells, unless a test has done so."""
+        if not all(map(self.has_run, range(len(self.cells())))):
+            self.run_all()
+
+    def has_run(self, index: int) -> bool:
+        """Whether this kernel has been given the cell."""
+        return index in self._have_run
+
     def run_all(self) -> None:
         """Run every cell, as the command "Run All Cells" does; comes back when the last has run."""
-        self.page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        self.execute("notebook:run-all-cells")
         self.page.wait_for_function(
             """() => [...window.jupyterapp.shell.currentWidget.content.model.cells]
-              .every((cell) => cell.type !== 'code' || !cell.sharedModel.source.trim() || cell.executionCount)""",
-            timeout=120_000,
+              .every((cell) => cell.type !== 'code' || !cell.sharedModel.source.trim() || cell.executionCount)"""
         )
         self.wait_until_idle()
+        self._have_run.update(range(len(self.cells())))
 
     def finished(self, index: int, ending: str) -> list[dict[str, Any]]:
         """Wait until a cell has printed `ending`; returns its outputs."""
-        for _ in range(600):
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             found = self.outputs(index)
             _raised_nothing(found)
             if any(ending in "".join(each.get("text", "")) for each in found):
@@ -261,7 +337,11 @@ class Lesson(Notebook):
         self._enter(name)
         self.page.keyboard.press("Control+a")
         self.page.keyboard.insert_text(source)
-        assert self.cell(name)["source"] == source
+        self.page.wait_for_function(
+            """([index, source]) => source ===
+              window.jupyterapp.shell.currentWidget.content.model.cells.get(index).sharedModel.getSource()""",
+            arg=[self.index(name), source],
+        )
         self._run_active(name)
 
     def run_named(self, name: str) -> str:
@@ -283,7 +363,6 @@ class Lesson(Notebook):
               return cell.executionCount !== null && cell.executionCount !== before;
             }""",
             arg=[index, before],
-            timeout=60_000,
         )
         self.wait_until_idle()
 
@@ -315,14 +394,25 @@ class Lab:
         path = self.folder / f"{name}.ipynb"
         nbformat.write(made, path)
         width, height = size
-        context = self._browser.new_context(viewport={"width": width, "height": height}, **options)
-        try:
+        with context_of(self._browser, width, height, **options) as context:
             opened = Notebook(context.new_page(), self._screenshots, path, self._url)
             opened.open()
             yield opened
-            opened.shut_kernel_down()
-        finally:
-            context.close()
+            opened.end_kernels()
+
+
+@contextmanager
+def context_of(browser: Any, width: int, height: int, **options: Any) -> Iterator[Any]:
+    """A context of the browser, with windows of this size, in which everything waits long enough."""
+    from playwright.sync_api import expect
+
+    expect.set_options(timeout=1000 * PATIENCE)
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    context.set_default_timeout(1000 * PATIENCE)
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 @contextmanager
@@ -355,11 +445,12 @@ def serving(folder: Path) -> Iterator[tuple[str, str]]:
         yield _address(log, server), token
     finally:
         server.terminate()
-        server.wait(timeout=30)
+        server.wait(timeout=PATIENCE)
 
 
 def _address(log: Path, server: subprocess.Popen) -> str:
-    for _ in range(600):
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text("utf-8"))
         if found:
             return found.group()

@@ -1,6 +1,7 @@
 """The graph inspector in a real JupyterLab: a transformer of 12 blocks, opened, searched and stepped through.
 
-The tests stand in the order in which a learner does these things, on one open notebook.
+The tests stand in the order in which a learner does these things, on one open notebook; each runs what it
+needs of the cells before.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from .lab import expect
 
 TRANSFORMER = """\
 %load_ext tensorlab
@@ -34,11 +37,11 @@ CELLS = [TRANSFORMER, SMALL, FREED]
 
 
 class Shown:
-    """The inspector that a cell shows."""
+    """The inspector that a cell shows when it is run, in sight."""
 
     def __init__(self, notebook: Any, index: int) -> None:
         self.root = notebook.run_to_its_end(index).locator(".tl-graph")
-        self.root.wait_for(timeout=30_000)
+        self.root.wait_for()
         self.root.scroll_into_view_if_needed()
         self.tree = self.root.get_by_role("tree", name="Outline of the graph")
         self.panel = self.root.get_by_role("region", name="Details of what is chosen")
@@ -57,21 +60,19 @@ def notebook(lab: Any) -> Iterator[Any]:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def transformer(notebook: Any) -> Shown:
     return Shown(notebook, 0)
 
 
-def says(locator: Any, text: str | re.Pattern[str]) -> None:
-    from playwright.sync_api import expect
-
-    expect(locator).to_contain_text(text, timeout=15_000)
+def says(locator: Any, text: str) -> None:
+    expect(locator).to_contain_text(text)
 
 
 def test_equal_blocks_are_shown_once(notebook, transformer):
     row = transformer.row("×12")
     says(row, "×12 TransformerEncoderLayer")
-    assert row.get_attribute("aria-expanded") == "false"
+    expect(row).to_have_attribute("aria-expanded", "false")
     notebook.screenshot("graph-1-shown")
 
 
@@ -80,9 +81,9 @@ def test_the_stack_and_one_block_open_with_the_keyboard(notebook, transformer):
     transformer.row("×12").click()
     for key in ("ArrowRight", "ArrowRight", "ArrowRight"):  # open, go in, open the first block
         page.keyboard.press(key)
-    assert transformer.row("×12").get_attribute("aria-expanded") == "true"
+    expect(transformer.row("×12")).to_have_attribute("aria-expanded", "true")
     says(transformer.row("self_attn"), "MultiheadAttention")
-    assert transformer.row("self_attn").get_attribute("aria-level") == "5"
+    expect(transformer.row("self_attn")).to_have_attribute("aria-level", "5")
     says(transformer.panel, "TransformerEncoderLayer")
     notebook.screenshot("graph-2-opened")
 
@@ -97,7 +98,7 @@ def test_a_search_finds_nodes_and_shows_what_is_known_of_them(notebook, transfor
     says(transformer.panel, "(2, 5, 16) float32")
     says(transformer.panel, "this notebook:8")
     says(transformer.panel, "mean ± std")  # the answer of the kernel
-    assert transformer.panel.locator("svg.tl-histogram rect").count() > 5
+    transformer.panel.locator("svg.tl-histogram rect").nth(5).wait_for(state="attached")
     says(transformer.panel, "Saved for backward")
     notebook.screenshot("graph-3-found")
 
@@ -117,6 +118,7 @@ def test_a_click_into_the_picture_chooses_a_box(notebook, transformer):
 
 
 def test_backward_goes_forth_and_back_one_node_at_a_time(notebook):
+    notebook.needs(0)
     shown = Shown(notebook, 1)
     shown.press("Step through backward")
     says(shown.steps, "Before the first step: the gradient 1 waits at sum (#2)")
@@ -136,6 +138,8 @@ def test_backward_goes_forth_and_back_one_node_at_a_time(notebook):
 
 
 def test_a_freed_graph_says_so(notebook):
+    notebook.needs(0)
+    notebook.run_to_its_end(1)
     shown = Shown(notebook, 2)
     says(shown.root, "backward() has run and freed")
     shown.press("Step through backward")
@@ -144,8 +148,9 @@ def test_a_freed_graph_says_so(notebook):
 
 
 def test_the_theme_is_followed(notebook):
+    notebook.needs(0)
+    shown = Shown(notebook, 1).root
     notebook.theme("Dark")
-    shown = notebook.cell_at(2).locator(".tl-graph")
     color = shown.evaluate("(el) => getComputedStyle(el).backgroundColor")
     assert max(map(int, re.findall(r"\d+", color)[:3])) < 80
     notebook.screenshot("graph-6-dark")

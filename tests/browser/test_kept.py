@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from .lab import expect
+
 SETUP = """\
 %load_ext tensorlab
 import tensorlab as tl
@@ -107,10 +109,9 @@ def notebook(lab: Any) -> Iterator[Any]:
     """A notebook with every widget in it, saved without and with the widgets' state."""
     sources = [SETUP, *(case.source for case in CASES.values()), TRAIN]
     with lab.notebook("kept", sources) as opened:
-        for index in range(len(sources)):
-            opened.run_to_its_end(index)
+        opened.needs(*range(len(sources)))
         for case in CASES.values():
-            opened.show(case.cell).locator(case.root).wait_for(timeout=20_000)
+            opened.show(case.cell).locator(case.root).wait_for()
         saved = opened.save()
         assert not saved["metadata"].get("widgets"), (
             "JupyterLab saves no state unless it is told to"
@@ -122,21 +123,33 @@ def notebook(lab: Any) -> Iterator[Any]:
         yield opened
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def live(notebook: Any) -> Any:
+    """The notebook in which all have run."""
+    if notebook.shows != notebook.path.name or not notebook.has_run(LAST):
+        notebook.begin_anew()
+        notebook.needs(*range(LAST + 1))
+    return notebook
+
+
+@pytest.fixture
 def reopened(notebook: Any) -> Any:
-    notebook.open("kept-plain.ipynb")
+    if notebook.shows != "kept-plain.ipynb":
+        notebook.open("kept-plain.ipynb")
     return notebook
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def untrusted(notebook: Any) -> Any:
-    notebook.open_untrusted("kept-plain.ipynb")
+    if notebook.shows != "kept-plain-foreign.ipynb":
+        notebook.open_untrusted("kept-plain.ipynb")
     return notebook
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def with_state(notebook: Any) -> Any:
-    notebook.open("kept-state.ipynb")
+    if notebook.shows != "kept-state.ipynb":
+        notebook.open("kept-state.ipynb")
     return notebook
 
 
@@ -151,40 +164,39 @@ def shows_still_form(case: Case, cell: Any) -> None:
         cell.locator(".jp-OutputArea-output strong", has_text=case.words).wait_for()
     else:
         picture = cell.locator(".jp-OutputArea-output img")
-        picture.wait_for(timeout=15_000)
-        assert picture.count() == 1
-        assert picture.evaluate("(image) => image.naturalWidth") > 200
+        picture.wait_for()
+        drawn = "(image) => image.decode().then(() => image.naturalWidth)"
+        assert picture.evaluate(drawn) > 200
     text = cell.inner_text()
     assert "Error displaying widget" not in text
     assert "Loading widget" not in text
 
 
 @each_widget
-def test_the_widget_lives_and_hides_its_still_form(case: Case, notebook: Any) -> None:
-    cell = notebook.show(case.cell)
+def test_the_widget_lives_and_hides_its_still_form(case: Case, live: Any) -> None:
+    cell = live.show(case.cell)
     root = cell.locator(case.root)
     root.wait_for()
-    assert cell.locator(".tl-still").count() == 1
-    assert not cell.locator(".tl-still").is_visible()
+    expect(cell.locator(".tl-still")).to_have_count(1)
+    expect(cell.locator(".tl-still")).to_be_hidden()
     # Each has its own style, though others are shown beside it.
     inside, name, value = case.styled
-    style = f"(element) => getComputedStyle(element)['{name}']"
-    assert root.locator(inside).evaluate(style) == value
+    expect(root.locator(inside)).to_have_css(name, value)
 
 
-def test_what_is_kept_is_of_now(notebook: Any) -> None:
+def test_what_is_kept_is_of_now(live: Any) -> None:
     """Another cell has trained since it was shown."""
-    assert "5 steps" in notebook.outputs(CASES["gradients"].cell)[0]["data"]["text/plain"]
+    assert "5 steps" in live.outputs(CASES["gradients"].cell)[0]["data"]["text/plain"]
 
 
-def test_what_has_ended_leaves_nothing_but_its_still_form(notebook: Any) -> None:
-    notebook.write(LAST, "board.stop(); list(steps); flow.close(); list(bar); print('ended')")
-    notebook.run(LAST)
-    notebook.finished(LAST, "ended")
-    saved = notebook.save()
+def test_what_has_ended_leaves_nothing_but_its_still_form(live: Any) -> None:
+    live.write(LAST, "board.stop(); list(steps); flow.close(); list(bar); print('ended')")
+    live.run(LAST)
+    live.finished(LAST, "ended")
+    saved = live.save()
     for name in ("progress", "dashboard", "gradients"):
         case = CASES[name]
-        cell = notebook.show(case.cell)
+        cell = live.show(case.cell)
         cell.locator(case.root).wait_for(state="detached")
         shows_still_form(case, cell)
         still, gone = (output["data"] for output in saved["cells"][case.cell]["outputs"])
@@ -192,17 +204,20 @@ def test_what_has_ended_leaves_nothing_but_its_still_form(notebook: Any) -> None
         assert "tl-still" not in "".join(still.get("text/html", ""))
         assert not "".join(gone["text/plain"])
         rows = cell.locator(".jp-OutputArea-child")
-        assert [rows.nth(i).is_visible() for i in range(rows.count())] == [True, False]
-        notebook.screenshot(f"kept-ended-{case.cell}")
+        expect(rows).to_have_count(2)
+        expect(rows.nth(0)).to_be_visible()
+        expect(rows.nth(1)).to_be_hidden()
+        live.screenshot(f"kept-ended-{case.cell}")
+    live.shut_kernel_down()
 
 
 @each_widget
 def test_opened_again_with_a_new_kernel_it_shows_its_still_form(case: Case, reopened: Any) -> None:
     cell = reopened.show(case.cell)
     shows_still_form(case, cell)
-    assert cell.locator(".tl-still").is_visible()
+    expect(cell.locator(".tl-still")).to_be_visible()
     assert case.words or cell.locator(".tl-still img").get_attribute("alt")
-    assert cell.locator(case.root).count() == 0
+    expect(cell.locator(case.root)).to_have_count(0)
     reopened.screenshot(f"kept-reopened-{case.cell}")
 
 
@@ -210,15 +225,15 @@ def test_opened_again_with_a_new_kernel_it_shows_its_still_form(case: Case, reop
 def test_untrusted_it_shows_its_still_form(case: Case, untrusted: Any) -> None:
     cell = untrusted.show(case.cell)
     shows_still_form(case, cell)
-    assert cell.locator(case.root).count() == 0
+    expect(cell.locator(case.root)).to_have_count(0)
     untrusted.screenshot(f"kept-untrusted-{case.cell}")
 
 
 @each_widget
 def test_opened_again_with_its_state_it_is_a_widget(case: Case, with_state: Any) -> None:
     cell = with_state.show(case.cell)
-    cell.locator(case.root).wait_for(timeout=15_000)
-    assert not cell.locator(".tl-still").is_visible()
+    cell.locator(case.root).wait_for()
+    expect(cell.locator(".tl-still")).to_be_hidden()
     with_state.screenshot(f"kept-state-{case.cell}")
 
 
@@ -226,7 +241,7 @@ def test_opened_again_with_its_state_it_is_a_widget(case: Case, with_state: Any)
 def test_exported_it_shows_its_still_form_without_a_network(case: Case, exported: Any) -> None:
     cell = exported.locator(".jp-Cell").nth(case.cell)
     shows_still_form(case, cell)
-    assert cell.locator(".tl-still").is_visible()
+    expect(cell.locator(".tl-still")).to_be_visible()
     assert "Run this cell" not in cell.inner_text(), "the line for where there are no styles"
 
 

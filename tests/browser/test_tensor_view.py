@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from .lab import expect
+
 CELLS = [
     "%load_ext tensorlab\nimport tensorlab as tl\nx = tl.arange(24).reshape(2, 3, 4)",
     "%tensorlab view x",
@@ -25,18 +27,19 @@ b[2, 3] = float('nan')
 @pytest.fixture(scope="module")
 def notebook(lab: Any) -> Iterator[Any]:
     with lab.notebook("tensors", CELLS) as opened:
-        opened.run_all()
         yield opened
 
 
 def shown(notebook: Any, index: int) -> Any:
     """The widget of a cell, in sight."""
+    notebook.needs_all()
     return notebook.show(index).locator(".tl-tensor")
 
 
 def hover(widget: Any, panel: int, row: float, column: float) -> None:
     """Point at a cell of small planes: rows and columns as shares of the picture."""
     heat = widget.locator(".tl-tensor-heat").nth(panel)
+    heat.scroll_into_view_if_needed()  # waits until it stands still
     box = heat.bounding_box()
     heat.hover(position={"x": box["width"] * column, "y": box["height"] * row})
 
@@ -50,7 +53,7 @@ def test_a_slider_moves_through_a_dimension_and_a_cell_has_a_place(notebook: Any
     hover(widget, 0, 0.5, 0.6)
     read = widget.locator(".tl-tensor-read")
     read.get_by_text("x[1, 1, 2] is 18").wait_for()
-    assert "offset 0 + 1·12 + 1·4 + 2·1 = 18" in read.inner_text()
+    expect(read).to_contain_text("offset 0 + 1·12 + 1·4 + 2·1 = 18")
     notebook.screenshot("tensor-slider")
     heat = widget.locator(".tl-tensor-heat")
     heat.focus()
@@ -64,7 +67,7 @@ def test_two_views_of_one_tape(notebook: Any) -> None:
     hover(widget, 1, 0.6, 0.5)
     read = widget.locator(".tl-tensor-read")
     read.get_by_text("x[0].T[2, 1] is 6").wait_for()
-    assert "the same place: x[0][1, 2], x[0].T[2, 1]" in read.inner_text()
+    expect(read).to_contain_text("the same place: x[0][1, 2], x[0].T[2, 1]")
     notebook.screenshot("tensor-tape")
     widget.locator("svg[aria-label^=Storage] rect").nth(4).hover()
     read.get_by_text("place 4: read by x[0][1, 0] and x[0].T[0, 1]").wait_for()
@@ -72,27 +75,27 @@ def test_two_views_of_one_tape(notebook: Any) -> None:
 
 def test_a_difference(notebook: Any) -> None:
     widget = shown(notebook, 3)
-    assert "2 of 12 elements differ" in widget.inner_text()
+    expect(widget).to_contain_text("2 of 12 elements differ")
     hover(widget, 2, 0.5, 0.6)
     read = widget.locator(".tl-tensor-read")
     read.get_by_text("a − b[1, 2] is -0.5").wait_for()
-    assert "b[1, 2] is 1.5" in read.inner_text()
+    expect(read).to_contain_text("b[1, 2] is 1.5")
     notebook.screenshot("tensor-difference")
 
 
 def test_a_large_tensor_is_shown_in_blocks_that_open(notebook: Any) -> None:
     widget = shown(notebook, 4)
-    text = widget.inner_text()
-    assert "Each cell is the mean of 16 × 12 elements" in text
-    assert "✕ marks nan and infinity: 1 element." in text
+    expect(widget).to_contain_text("Each cell is the mean of 16 × 12 elements")
+    expect(widget).to_contain_text("✕ marks nan and infinity: 1 element.")
     notebook.screenshot("tensor-large")
     heat = widget.locator(".tl-tensor-heat")
     heat.focus()
     heat.press("Home")
-    for _ in range(3):
+    for rows in ("Rows 0–499, columns 0–749", "Rows 0–124, columns 0–187"):
         heat.press("Enter")
-        notebook.page.wait_for_timeout(400)
-    widget.get_by_text("Rows 0–").wait_for()
+        expect(widget).to_contain_text(rows)
+    heat.press("Enter")  # each cell is one element by now: there is nothing to open
+    expect(widget).to_contain_text("Rows 0–124, columns 0–187")
     notebook.screenshot("tensor-opened")
     widget.get_by_role("button", name="Whole plane").click()
     widget.get_by_text("Each cell is the mean of 16 × 12 elements").wait_for()
@@ -101,7 +104,7 @@ def test_a_large_tensor_is_shown_in_blocks_that_open(notebook: Any) -> None:
 def test_images_and_the_dark_theme(notebook: Any) -> None:
     widget = shown(notebook, 5)
     widget.get_by_role("button", name="Images").click()
-    assert widget.locator(".tl-tensor-images canvas").count() == 6
+    expect(widget.locator(".tl-tensor-images canvas")).to_have_count(6)
     notebook.theme("Dark")
     notebook.screenshot("tensor-images-dark")
     button = widget.get_by_role("button", name="HTML", exact=True)
@@ -112,6 +115,7 @@ def test_images_and_the_dark_theme(notebook: Any) -> None:
 def test_outputs_keep_picture_and_words_and_the_page_reloaded_shows_the_widget(
     notebook: Any,
 ) -> None:
+    notebook.needs_all()
     for index in range(1, len(CELLS)):
         data = notebook.outputs(index)[0]["data"]
         assert {"text/plain", "image/png"} < data.keys()
@@ -119,5 +123,5 @@ def test_outputs_keep_picture_and_words_and_the_page_reloaded_shows_the_widget(
     notebook.save()
     notebook.open()
     widget = shown(notebook, 3)
-    widget.get_by_text("2 of 12 elements differ").wait_for(timeout=20_000)
+    widget.get_by_text("2 of 12 elements differ").wait_for()
     notebook.screenshot("tensor-reopened")
