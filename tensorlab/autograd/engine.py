@@ -339,8 +339,10 @@ def _accumulate(node: Node, received: list[Any], create_graph: bool) -> None:
             leaf._grad = received[0].clone()
         elif alone(received, 0) and received[0].flags.c_contiguous:
             leaf._grad = wrap(received[0])
-        else:
+        elif received[0].size <= _apply.SMALL:
             leaf._grad = wrap(received[0].copy())
+        else:
+            leaf._grad = wrap(_op.OPS["clone"].call(received[0]))
     elif create_graph or leaf._grad._requires_grad:
         g = received[0]
         leaf._grad = leaf._grad + (g if isinstance(g, Tensor) else wrap(g))

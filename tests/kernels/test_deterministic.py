@@ -61,6 +61,7 @@ WORK = [
     ("attention", _both_ways(
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), *[(3, 2, 70, 24)] * 3
     )),
+    ("copying", _both_ways(lambda x: x.t().contiguous(), (203, 301))),
     ("cross_entropy", _both_ways(lambda x: F.cross_entropy(x, tl.arange(203) % 301), (203, 301))),
     ("embedding", _both_ways(lambda w: F.embedding(tl.arange(900) * 7 % 50, w), (50, 33))),
     ("gathered", _both_ways(*_CONV)),

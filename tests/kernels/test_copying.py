@@ -1,0 +1,98 @@
+"""Kernels of copies against NumPy, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tensorlab as tl
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
+
+from tensorlab.kernels.cpu import copying
+from tensorlab.kernels.cpu.native import copying as native
+
+DTYPES = [np.float32, np.float64, np.int32, np.int64, np.complex64]
+
+
+@pytest.fixture(params=[1, 2])
+def calls(request, monkeypatch, use_threads, spy):
+    """The kernels that were used, on one and on two threads, whatever the size."""
+    use_threads(request.param)
+    monkeypatch.setattr(copying, "FEWEST", 0)
+    monkeypatch.setattr(copying, "SHORTEST", 2)
+    monkeypatch.setattr(copying, "NARROWEST", 1)
+    return spy(native, "turned", "filled")
+
+
+def bits(rng, shape, dtype) -> np.ndarray:
+    """Any bits, of which some are nan of all kinds."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    return np.frombuffer(rng.bytes(size), np.uint8).copy().view(dtype).reshape(shape)
+
+
+def same(found: tl.Tensor, wanted: np.ndarray) -> None:
+    got = found.numpy()
+    assert got.flags.c_contiguous
+    assert got.dtype == wanted.dtype
+    assert got.shape == wanted.shape
+    assert got.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [
+        ((16, 16), (1, 0)), ((48, 80), (1, 0)), ((5, 3), (1, 0)), ((131, 67), (1, 0)), ((3, 1000), (1, 0)),
+        ((1000, 3), (1, 0)), ((2, 17, 33), (0, 2, 1)), ((3, 5, 7, 9), (0, 2, 3, 1)), ((3, 7, 9, 5), (0, 3, 1, 2)),
+        ((1, 20, 1, 30), (3, 0, 1, 2)),
+    ],
+)  # fmt: skip
+def test_transposed(rng, calls, dtype, shape, order):
+    x = tl.from_numpy(bits(rng, shape, dtype)).permute(order)
+    same(x.contiguous(), np.ascontiguousarray(x.numpy()))
+    assert calls == ["turned"]
+
+
+def test_a_part_of_a_transposed_matrix(rng, calls):
+    whole = tl.from_numpy(rng.standard_normal((70, 90), np.float32))
+    part = whole[3:61, 7:88].t()
+    same(part.clone(), np.ascontiguousarray(part.numpy()))
+    every_second = whole[::2].t()
+    same(every_second.clone(), np.ascontiguousarray(every_second.numpy()))
+    assert calls == ["turned"] * 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        ((7, 1), (7, 33)),
+        ((), (5, 6)),
+        ((3, 1, 1), (3, 4, 5)),
+        ((4, 3, 1), (2, 4, 3, 70)),
+        ((1,), (9,)),
+    ],
+)
+def test_repeated(rng, calls, dtype, shape, sizes):
+    x = tl.from_numpy(bits(rng, shape, dtype)).expand(sizes)
+    same(x.contiguous(), np.ascontiguousarray(x.numpy()))
+    assert calls == ["filled"]
+
+
+def test_what_the_kernels_leave_to_numpy(rng, calls):
+    x = tl.from_numpy(rng.standard_normal((6, 8, 10), np.float32))
+    for shown in (
+        x, x.transpose(0, 1), x.permute(2, 1, 0), x[..., ::2], x[:, :, 1:], x.flip(2), x.half().transpose(1, 2),
+        x.transpose(1, 2)[:, ::2], x.bool().transpose(1, 2), x[:0].transpose(1, 2),
+    ):  # fmt: skip
+        same(shown.clone(), np.ascontiguousarray(shown.numpy()))
+    assert calls == []
+
+
+def test_the_gradient_of_a_sum_becomes_a_leafs_own(calls):
+    x = tl.zeros(80, 90, requires_grad=True)
+    (x.sum(1) * tl.arange(80.0)).sum().backward()
+    assert x.grad is not None
+    same(x.grad, np.repeat(np.arange(80, dtype=np.float32)[:, None], 90, 1))
+    assert calls == ["filled"]
