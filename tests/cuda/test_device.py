@@ -161,6 +161,26 @@ def test_kernels_take_bfloat16_as_it_is(fake_cuda, monkeypatch):
     assert tl.nn.functional.gelu(x).tolist() == x.tolist()
 
 
+def test_the_gradient_of_a_linear_layer_in_bfloat16_is_asked_of_kernels(fake_cuda, monkeypatch):
+    fake_cuda()
+    seen = []
+    linear = OPS["linear"]
+    for name in ("input", "weight", "bias"):
+
+        def kernel(*given, name=name):
+            seen.append((name, {a.dtype.name for a in given if hasattr(a, "dtype")}))
+            return NotImplemented
+
+        monkeypatch.setitem(linear.backward_kernels[name], "cuda", kernel)
+    layer = tl.nn.Linear(3, 2, dtype=tl.bfloat16, device="cuda")
+    x = tl.ones(4, 3, dtype=tl.bfloat16, device="cuda", requires_grad=True)
+    monkeypatch.delitem(linear.kernels, "cuda")
+    monkeypatch.delitem(OPS["sum_to"].kernels, "cuda")
+    layer(x).backward(tl.ones(4, 2, dtype=tl.bfloat16, device="cuda"))
+    assert sorted(seen) == [(name, {"bfloat16"}) for name in ("bias", "input", "weight")]
+    assert layer.bias.grad.tolist() == [4, 4]
+
+
 def test_a_file_saved_on_a_gpu_opens_without_one(fake_cuda, tmp_path, monkeypatch):
     fake_cuda()
     tl.save({"w": tl.ones(2, device="cuda")}, tmp_path / "w.pt")

@@ -50,6 +50,11 @@ def _grid(rows: int, n: int, wide: int) -> tuple[int, int]:
     return across, max(1, min(wanted, blocks(rows, FEWEST_ROWS), 65535))
 
 
+def _rows(array: Any) -> Any:
+    """As a matrix, whose rows are those of the last dimension. cuBLAS takes one that lies in columns, too."""
+    return array if array.ndim == 2 else contiguous(array).reshape(-1, array.shape[-1])
+
+
 def _matmul(a: Any, b: Any) -> Any:
     """a · b, in one row and in their own dtype: NumPy, in tests, gives float32 for bfloat16."""
     return contiguous(xp().matmul(a, b)).astype(a.dtype, copy=False)
@@ -57,7 +62,7 @@ def _matmul(a: Any, b: Any) -> Any:
 
 def _product(x: Any, weight: Any) -> Any:
     """x · weightᵀ as rows: one product, however many dimensions x has."""
-    return _matmul(x.reshape(-1, x.shape[-1]), weight.T)
+    return _matmul(_rows(x), weight.T)
 
 
 def _finish(function: str, product: Any, bias: Any, out: Any) -> None:
@@ -105,6 +110,32 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return _shaped(out, input)
 
 
+def linear_by_input(g: Any, weight: Any, input_shape: Any) -> Any:
+    if not suits(g, weight) or weight.ndim != 2 or not g.size or not weight.size:
+        return NotImplemented
+    return _matmul(_rows(g), weight).reshape(input_shape)
+
+
+def linear_by_weight(g: Any, input: Any, weight_shape: Any) -> Any:
+    if not suits(g, input) or len(weight_shape) != 2 or not g.size or not input.size:
+        return NotImplemented
+    return _matmul(_rows(g).T, _rows(input))
+
+
+def linear_by_bias(g: Any) -> Any:
+    """For the engine to sum over rows, by `sum_to`."""
+    return g
+
+
+def matmul(input: Any, other: Any) -> Any:
+    """By a matrix: one product, however many dimensions the other operand has."""
+    if not suits(input, other) or other.ndim != 2 or input.ndim < 2:
+        return NotImplemented
+    if not input.size or not other.size or input.shape[-1] != other.shape[0]:
+        return NotImplemented
+    return _shaped(_matmul(_rows(input), other), input)
+
+
 def linear_relu(input: Any, weight: Any, bias: Any = None) -> Any:
     if not _suits(input, weight, bias):
         return NotImplemented
@@ -136,7 +167,7 @@ def _gradients(
     )
     found = (
         _matmul(owed, weight).reshape(x.shape) if wanted[0] else None,
-        _matmul(owed.T, x.reshape(-1, x.shape[-1])) if wanted[1] else None,
+        _matmul(owed.T, _rows(x)) if wanted[1] else None,
         summed,
     )
     return found[: len(needs)]

@@ -47,7 +47,24 @@ def test_a_layer_without_an_activation(host, rng, dtype):
         for biased in (True, False):
             short, wide = _inputs(rng, x_shape, n, dtype, biased)
             _close(linear.linear(*short), OPS["linear"].forward(np, *wide), dtype)
+            g = rng.standard_normal((*x_shape[:-1], n)).astype(dtype)
+            rules, wide_g = OPS["linear"].rules, g.astype(WIDE)
+            found = linear.linear_by_input(g, short[1], x_shape)
+            _close(found, rules["input"](wide_g, wide[1], x_shape), dtype)
+            found = linear.linear_by_weight(g, short[0], short[1].shape)
+            wanted = rules["weight"](wide_g, wide[0], short[1].shape)
+            _close(found, wanted, dtype, (g.size // n) ** 0.5)
     assert {name.partition("<")[0] for name in host.used} == {"bias_activation"}
+
+
+@each_dtype
+def test_products_with_a_matrix(host, rng, dtype):
+    for shape in [(2, 3), (4, 2, 3), (2, 1, 5, 3)]:
+        a, b = rng.standard_normal(shape).astype(dtype), rng.standard_normal((3, 7)).astype(dtype)
+        _close(linear.matmul(a, b), a.astype(WIDE) @ b.astype(WIDE), dtype)
+        _close(linear.matmul(a, b.T.copy().T), a.astype(WIDE) @ b.astype(WIDE), dtype)
+    for other in (b[0], np.ones((2, 3, 4), dtype), b[:2], b.astype(int), b[:, :0]):
+        assert linear.matmul(a, other) is NotImplemented
 
 
 @each_dtype
