@@ -22,7 +22,7 @@ from tensorlab.kernels.cpu.native.gemm import (
     pack_columns,
     pack_rows,
 )
-from tensorlab.kernels.cpu.native.maths import sigmoid, tanh
+from tensorlab.kernels.cpu.native.maths import inlined, sigmoid, tanh
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import LANES, ROWS, VECTORS
 from tensorlab.kernels.threads import numbered, split, thread_count
@@ -97,6 +97,18 @@ def _of_weights(by_gates, h, x, by_w_hh, by_w_ih, top, bottom):
             )
 
 
+@inlined
+def _fill(line, arrived, t, b, start):
+    """A line with what has arrived of its gradient at (t, b), from number `start` on; see `_each_step`."""
+    if len(arrived):
+        more = arrived[t % len(arrived), b, start:]
+        for j in range(len(line)):
+            line[j] = more[j]
+    else:
+        for j in range(len(line)):
+            line[j] = _ZERO
+
+
 # LSTM -------------------------------------------------------------------------------------
 
 
@@ -119,13 +131,14 @@ def _lstm(x, h0, c0, x_panels, h_panels, bias, reverse, hidden, cells, gates, fi
             b = first + n
             z, gate = sums[n], gates[t, b]
             before, cell, state = c[b], cells[t, b], hidden[t, b]
+            # A loop for what has nothing to wait for; the tanh of its results is another's.
             for j in range(size):
                 i, f = sigmoid(z[j]), sigmoid(z[size + j])
                 new, o = tanh(z[2 * size + j]), sigmoid(z[3 * size + j])
                 gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j] = i, f, new, o
-                value = f * before[j] + i * new
-                cell[j] = value
-                state[j] = o * tanh(value)
+                cell[j] = f * before[j] + i * new
+            for j in range(size):
+                state[j] = gate[3 * size + j] * tanh(cell[j])
         h, c = hidden[t], cells[t]
 
 
@@ -141,7 +154,7 @@ def _lstm_back(
     """The gradients of the gates, `out`, of the input, the first states and the bias; the last begin as zero.
 
     Of the bias each part, counted by `number`, has its own sum. g_c and g_gates are of every step, or of one:
-    that for all. by_x is empty if it is not wanted.
+    that for all; empty where nobody used the cells and the gates. by_x is empty if it is not wanted.
     """
     steps, size, count = len(g_h), c0.shape[1], last - first
     room = np.empty((count + ROWS) * 4 * size, np.float32)
@@ -155,16 +168,22 @@ def _lstm_back(
                 before = cells[t + 1 if reverse else t - 1, b]
             gate, found, cell = gates[t, b], out[t, b], cells[t, b]
             of_h, of_c, g_hidden = by_h[b], by_c[b], g_h[t, b]
-            g_cell, more = g_c[t % len(g_c), b], g_gates[t % len(g_gates), b]
+            # What else arrives is put where it is added, in loops of its own: fewer arrays in the next one,
+            # which asks of each that it writes and each other whether they overlap.
+            _fill(found, g_gates, t, b, 0)
+            if len(g_c):
+                g_cell = g_c[t % len(g_c), b]
+                for j in range(size):
+                    of_c[j] += g_cell[j]
             for j in range(size):
                 i, f, new, o = gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j]
                 squashed = tanh(cell[j])
                 dh = of_h[j] + g_hidden[j]
-                dc = of_c[j] + g_cell[j] + dh * o * (_ONE - squashed * squashed)
-                found[j] = (dc * new + more[j]) * i * (_ONE - i)
-                found[size + j] = (dc * before[j] + more[size + j]) * f * (_ONE - f)
-                found[2 * size + j] = (dc * i + more[2 * size + j]) * (_ONE - new * new)
-                found[3 * size + j] = (dh * squashed + more[3 * size + j]) * o * (_ONE - o)
+                dc = of_c[j] + dh * o * (_ONE - squashed * squashed)
+                found[j] = (dc * new + found[j]) * i * (_ONE - i)
+                found[size + j] = (dc * before[j] + found[size + j]) * f * (_ONE - f)
+                found[2 * size + j] = (dc * i + found[2 * size + j]) * (_ONE - new * new)
+                found[3 * size + j] = (dh * squashed + found[3 * size + j]) * o * (_ONE - o)
                 of_c[j] = dc * f
         x_now = by_x[t] if len(by_x) else by_h[:0]
         _pass_on(
@@ -227,15 +246,17 @@ def _gru_back(
             if step < steps - 1:
                 before = hidden[t + 1 if reverse else t - 1, b]
             gate, p, q = gates[t, b], of_x[t, b], of_h[t, b]
-            arrived, g_hidden, more = by_h[b], g_h[t, b], g_gates[t % len(g_gates), b]
+            arrived, g_hidden = by_h[b], g_h[t, b]
+            _fill(p, g_gates, t, b, 0)
+            _fill(q[2 * size :], g_gates, t, b, 3 * size)
             for j in range(size):
                 r, z, new, part = gate[j], gate[size + j], gate[2 * size + j], gate[3 * size + j]
                 dh = arrived[j] + g_hidden[j]
-                d_new = (dh * (_ONE - z) + more[2 * size + j]) * (_ONE - new * new)
-                d_r = (d_new * part + more[j]) * r * (_ONE - r)
-                d_z = (dh * (before[j] - new) + more[size + j]) * z * (_ONE - z)
+                d_new = (dh * (_ONE - z) + p[2 * size + j]) * (_ONE - new * new)
+                d_r = (d_new * part + p[j]) * r * (_ONE - r)
+                d_z = (dh * (before[j] - new) + p[size + j]) * z * (_ONE - z)
                 p[j], p[size + j], p[2 * size + j] = d_r, d_z, d_new
-                q[j], q[size + j], q[2 * size + j] = d_r, d_z, d_new * r + more[3 * size + j]
+                q[j], q[size + j], q[2 * size + j] = d_r, d_z, d_new * r + q[2 * size + j]
                 arrived[j] = dh * z
         x_now = by_x[t] if len(by_x) else by_h[:0]
         _pass_on(
@@ -354,7 +375,9 @@ def _room(x: np.ndarray, wanted: bool) -> np.ndarray:
 
 
 def _each_step(g: np.ndarray) -> np.ndarray:
-    """A gradient, contiguous; of one step if it is the same at all, as where nobody used the output."""
+    """A gradient, contiguous; of one step if it is the same at all, of none where nobody used the output."""
+    if not any(g.strides) and not g.item(0):
+        g = g[:0]
     return np.require(g if g.strides[0] else g[:1], requirements=["C", "W"])
 
 
