@@ -16,8 +16,11 @@ import numpy as np
 
 from tensorlab.kernels.blas import limit_threads
 
-#: Below this many arithmetic operations, waking a second thread costs more than it saves.
+#: Below this many operations of matrix products, a second thread costs more than it saves: most of it by
+#: moving what one processor has in its caches to another's.
 WORTH_A_THREAD = 1_000_000
+#: An operation of a pass over arrays takes as long as so many of a product, which go on in registers.
+OF_A_PASS = 4
 
 
 def _allowed() -> int:
@@ -116,8 +119,16 @@ def set_num_threads(num: int) -> None:
 
 
 def thread_count(operations: int) -> int:
-    """How many threads are worth using for this many arithmetic operations."""
+    """How many threads are worth using for this many operations of matrix products."""
     return 1 if operations < WORTH_A_THREAD else get_num_threads()
+
+
+def pass_threads(operations: int) -> int:
+    """How many are worth using for a pass over arrays, of this many operations.
+
+    Reading or writing a number is one of them, a division or root about ten, an exponential thirty.
+    """
+    return thread_count(OF_A_PASS * operations)
 
 
 def _edges(total: int, parts: int, unit: int) -> list[int]:

@@ -114,6 +114,14 @@ print(limit_threads(1))
     assert (first, second) == ("1 [2]", "[]"), done.stderr
 
 
+def test_a_pass_over_arrays_is_worth_a_thread_at_fewer_operations(monkeypatch):
+    monkeypatch.setattr(threads, "_count", 3)
+    worth = threads.WORTH_A_THREAD
+    assert [threads.thread_count(n) for n in (0, worth - 1, worth)] == [1, 1, 3]
+    of_pass = worth // threads.OF_A_PASS
+    assert [threads.pass_threads(n) for n in (0, of_pass - 1, of_pass)] == [1, 1, 3]
+
+
 @pytest.mark.parametrize("total", [0, 1, 7, 8, 9, 100])
 @pytest.mark.parametrize("parts", [1, 2, 3, 8])
 @pytest.mark.parametrize("unit", [1, 4])

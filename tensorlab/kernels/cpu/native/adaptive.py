@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 Ints = tuple[int, ...]
 
@@ -57,6 +57,6 @@ def largest_parts(x: np.ndarray, size: Ints) -> tuple[np.ndarray, np.ndarray]:
     out = np.empty((len(volumes), *none, *size), np.float32)
     places = np.empty(out.shape, np.int64)
     cuts = [_cuts(n, m) for n, m in zip((*none, *whole), (*none, *size), strict=True)]
-    parts = split(len(volumes), thread_count(2 * x.size))
+    parts = split(len(volumes), pass_threads(2 * x.size))
     run_parts(largest, parts, volumes, out, places, *cuts)
     return out.reshape(*lead, *size), places.reshape(*lead, *size)

@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 __all__ = ["each", "elementwise"]
 
@@ -34,5 +34,5 @@ def each(
         out = np.empty(arrays[0].shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
     # Whole cache lines to each thread.
-    run_parts(kernel, split(out.size, thread_count(work * out.size), 16), *flat, *numbers)
+    run_parts(kernel, split(out.size, pass_threads(work * out.size), 16), *flat, *numbers)
     return out

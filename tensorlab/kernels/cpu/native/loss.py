@@ -10,7 +10,7 @@ from tensorlab.kernels.cpu.native.each import each, elementwise
 from tensorlab.kernels.cpu.native.maths import exp, log1p, sigmoid
 from tensorlab.kernels.cpu.native.reduce import add_sum
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import numbered, split, thread_count
+from tensorlab.kernels.threads import numbered, pass_threads, split
 
 _ZERO, _ONE, _TWO, _HALF = np.float32(0), np.float32(1), np.float32(2), np.float32(0.5)
 #: Losses that a thread computes before it adds them, as its cache has them.
@@ -122,7 +122,7 @@ def loss(name: str, x: np.ndarray, y: np.ndarray, how: str, *numbers: float) -> 
     if how == "none":
         return each(kernel, work, x, y, numbers=numbers)
     a, b = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(y).reshape(-1)
-    threads = thread_count(work * x.size)
+    threads = pass_threads(work * x.size)
     room, sums = np.empty(min(CHUNK * threads, x.size), np.float32), np.zeros(threads)
     for start in range(0, x.size, CHUNK * threads):
         here, there = a[start : start + len(room)], b[start : start + len(room)]

@@ -17,7 +17,7 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import centred_dot, centred_square, total
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import numbered, split, thread_count
+from tensorlab.kernels.threads import numbered, pass_threads, split
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -228,7 +228,7 @@ def rows(x: np.ndarray, n: int, weight: Any, bias: Any, eps: float, centre: bool
     matrix = np.ascontiguousarray(x).reshape(-1, n)
     out = np.empty(matrix.shape, np.float32)
     w, b = _or_all(weight, n, 1), _or_all(bias, n, -0.0)  # adding -0.0 changes no number
-    parts = split(len(matrix), thread_count(8 * x.size))
+    parts = split(len(matrix), pass_threads(8 * x.size))
     run_parts(_rows, parts, matrix, w, b, eps, centre, out)
     return out.reshape(x.shape)
 
@@ -240,7 +240,7 @@ def rows_backward(
     slope, matrix = np.ascontiguousarray(g).reshape(-1, n), np.ascontiguousarray(x).reshape(-1, n)
     out = np.empty(matrix.shape, np.float32)
     w = _or_all(weight, n, 1)
-    parts = numbered(len(matrix), thread_count(16 * x.size))
+    parts = numbered(len(matrix), pass_threads(16 * x.size))
     by_weight, by_bias = np.zeros((2, len(parts), n), np.float32)
     run_parts(_rows_back, parts, slope, matrix, w, eps, centre, out, by_weight, by_bias)
     if len(parts) == 1:
@@ -254,7 +254,7 @@ def _as_pieces(x: np.ndarray) -> np.ndarray:
 
 
 def _parts(how: Groups, work: int) -> np.ndarray:
-    return split(how.groups, thread_count(work))
+    return split(how.groups, pass_threads(work))
 
 
 def _statistics(how: Groups, known: Any) -> Any:
@@ -303,7 +303,7 @@ def pieces_backward(
 
 
 def _column_parts(x: np.ndarray, work: int) -> np.ndarray:
-    return split(x.shape[1], thread_count(work * x.size), 16)
+    return split(x.shape[1], pass_threads(work * x.size), 16)
 
 
 def column_moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,14 +17,14 @@ from numba import njit
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 __all__ = ["NAMES", "advance", "kernel", "warm"]
 
 _f = np.float32
 _ZERO, _ONE, _HALF = _f(0), _f(1), _f(0.5)
-#: Arithmetic operations for each number, about: a division or root counts as ten.
-WORK = 30
+#: Operations for each parameter, about, and for each number of a buffer.
+WORK, WORK_OF_BUFFERS = 4, 8
 
 
 def _part(function: Any) -> Any:
@@ -267,5 +267,6 @@ def warm() -> None:
 def advance(name: str, settings: tuple[float, ...], arrays: list[np.ndarray]) -> None:
     """One step of the parameters arrays[0] by the gradients arrays[1]; the others are buffers."""
     count = arrays[0].size
-    parts = split(count, thread_count(WORK * count), 16)  # whole cache lines to each thread
+    work = WORK + WORK_OF_BUFFERS * (len(arrays) - 2)
+    parts = split(count, pass_threads(work * count), 16)  # whole cache lines to each thread
     run_parts(kernel(name), parts, np.array(settings, np.float32), *arrays)

@@ -12,7 +12,7 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import at, copy_row
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 
 @compiled(
@@ -88,7 +88,7 @@ def max_pool(x: np.ndarray, count: Any) -> np.ndarray:
     """The largest of all 2 × 2 windows side by side of x (…, rows, columns), of which columns are even."""
     planes, out = _halved(x, count, np.float32)
     none = np.empty((0, 0, 0), np.int64)
-    run_parts(halves, split(len(planes), thread_count(8 * out.size)), planes, out, none, False)
+    run_parts(halves, split(len(planes), pass_threads(8 * out.size)), planes, out, none, False)
     return out.reshape(*x.shape[:-2], *count)
 
 
@@ -96,7 +96,7 @@ def max_pool_positions(x: np.ndarray, count: Any) -> np.ndarray:
     """Where the largest of these windows are, counted within each image."""
     planes, out = _halved(x, count, np.int64)
     sizes = np.empty(out.shape, np.float32)
-    run_parts(halves, split(len(planes), thread_count(16 * out.size)), planes, sizes, out, True)
+    run_parts(halves, split(len(planes), pass_threads(16 * out.size)), planes, sizes, out, True)
     return out.reshape(*x.shape[:-2], *count)
 
 
@@ -107,5 +107,5 @@ def pool_scatter(g: np.ndarray, places: np.ndarray, size: Any) -> Any:
     rows = np.ascontiguousarray(g).reshape(len(out), -1)
     where = np.ascontiguousarray(places).reshape(len(out), -1)
     outside = np.zeros(1, np.bool_)
-    run_parts(scatter, split(len(out), thread_count(out.size)), rows, where, out, outside)
+    run_parts(scatter, split(len(out), pass_threads(out.size)), rows, where, out, outside)
     return NotImplemented if outside[0] else out.reshape(*lead, *size)

@@ -7,7 +7,7 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import total
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import blocks, numbered, split, thread_count
+from tensorlab.kernels.threads import blocks, numbered, pass_threads, split
 
 #: So many numbers of a row, and so many rows, are added in float32.
 BLOCK, ROWS = 2_048, 64
@@ -59,7 +59,7 @@ def column_sums(x: np.ndarray, share: float) -> np.ndarray:
     """The sums over the middle of contiguous x (outer, rows, columns), times `share`."""
     outer, _, columns = x.shape
     out = np.empty((outer, columns), np.float32)
-    threads = thread_count(x.size)
+    threads = pass_threads(2 * x.size)
     down, across = (threads, 1) if outer >= threads else (1, threads)
     # Whole cache lines to each thread.
     parts = blocks(outer, columns, down, across, 1, 16)
@@ -71,7 +71,7 @@ def row_sums(x: np.ndarray, n: int, share: float) -> np.ndarray:
     """The sums of every n neighbours of contiguous x, times `share`."""
     flat = x.reshape(-1)
     out = np.empty(x.size // n, np.float32)
-    threads = thread_count(x.size)
+    threads = pass_threads(2 * x.size)
     if len(out) >= threads:
         run_parts(_row_sums, split(len(out), threads), flat, n, share, out)
     else:

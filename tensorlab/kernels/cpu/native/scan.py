@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 
 @compiled("void(float32[:, :, ::1], float32[:, :, ::1], boolean, int64, int64)", limits=2)
@@ -46,7 +46,7 @@ def running_sums(x: np.ndarray, dim: int, backward: bool) -> np.ndarray:
     outer, n = math.prod(x.shape[:dim]), x.shape[dim]
     given = np.ascontiguousarray(x).reshape(outer, n, -1)
     out = np.empty_like(given)
-    parts = split(outer, thread_count(2 * x.size), 4)
+    parts = split(outer, pass_threads(2 * x.size), 4)
     if given.shape[2] == 1:
         run_parts(_row_sums, parts, given[:, :, 0], out[:, :, 0], backward)
     else:

@@ -12,7 +12,7 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import dot, exp, largest, log, total, total_exp
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 #: Rows shorter than this are joined to long ones for the exponential; this many numbers at a time.
@@ -146,7 +146,7 @@ def _over(kernel: Any, axis: int, arrays: tuple[np.ndarray, ...], *settings: boo
         arrays = tuple(np.moveaxis(a, axis, -1) for a in arrays)
     out = np.empty(arrays[0].shape, np.float32)
     flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
-    run_parts(kernel, split(out.size, thread_count(30 * out.size), n), *flat, n, *settings)
+    run_parts(kernel, split(out.size, pass_threads(30 * out.size), n), *flat, n, *settings)
     return out if last else np.ascontiguousarray(np.moveaxis(out, -1, axis))
 
 

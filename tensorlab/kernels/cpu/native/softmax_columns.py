@@ -10,7 +10,7 @@ import numpy as np
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import exp, log, of_order, order
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 #: Columns that are worked on together.
@@ -85,7 +85,7 @@ def _over(kernel: Any, axis: int, logarithm: bool, *arrays: np.ndarray) -> np.nd
     inner = math.prod(shape[axis + 1 :])
     out = np.empty(shape, np.float32)
     blocks = [np.ascontiguousarray(a).reshape(-1, shape[axis], inner) for a in (*arrays, out)]
-    parts = split(len(blocks[0]) * -(-inner // ABREAST), thread_count(30 * out.size))
+    parts = split(len(blocks[0]) * -(-inner // ABREAST), pass_threads(30 * out.size))
     run_parts(kernel, parts, *blocks, logarithm)
     return out
 

@@ -16,7 +16,7 @@ from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.layout import LAYOUT, Tables, forward_tables, lay_out
 from tensorlab.kernels.cpu.native.tables import Ints, grid, images_of, steps_of
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.threads import pass_threads, split
 
 LOWEST = np.float32(-np.inf)
 
@@ -147,7 +147,7 @@ def _run(
     """`kernel(planes, *others, *tables, *places)` on parts of the planes of x."""
     planes = images_of(x.reshape(-1, 1, *x.shape[x.ndim - dims :]))
     numbers = (*tables.layout, tables.starts, tables.rows, tables.pixels)
-    parts = split(len(planes), thread_count(work * len(planes)))
+    parts = split(len(planes), pass_threads(work * len(planes)))
     run_parts(kernel, parts, planes, *others, *numbers, *places)
 
 
