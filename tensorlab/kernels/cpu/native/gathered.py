@@ -47,12 +47,14 @@ from tensorlab.kernels.cpu.native.tile import (
     tile,
     transpose_block,
 )
-from tensorlab.kernels.threads import numbered, split, thread_count
+from tensorlab.kernels.threads import blocks, numbered, split, thread_count
 
 WIDTH = LANES * VECTORS
 DEPTH = 256  # of a block, in k: what is read of both operands before a tile is put away
 BREADTH = 4 * WIDTH  # columns whose sums are kept in the cache meanwhile
 NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
+
+MOVE = 32  # operations of the products that take about as long as moving one number into its place
 
 _tile_1 = tile(1, "gathered", "strided", "rows")
 _tile_2 = tile(2, "gathered", "strided", "rows")
@@ -105,24 +107,29 @@ def panel_width(left, wide):
     return LANES * (vectors if vectors < 3 else 2 if vectors == 4 else 3)
 
 
-@compiled("void(float32[::1], int64, int64, int64, int64[:, ::1], float32[:, ::1])")
-def pack(source, pieces, rows, columns, taps, panels):
+@compiled(
+    "void(float32[::1], int64, int64, int64, int64[:, ::1], float32[:, ::1], int64, int64, int64, int64)",
+    limits=4,
+)
+def pack(source, pieces, rows, columns, taps, panels, top, bottom, begin, end):
     """Weights as panels: each (rows, columns) piece of them with its rows side by side, column by column.
+
+    A part does the pieces top…bottom, and of those the columns begin…end.
 
     Each group has so many pieces. taps[j] is the place of column j: where the panels of its phase begin, how
     many taps those have, which of them this is, and how much further it is from piece to piece.
     """
     wide = (rows + LANES - 1) // LANES * LANES
     corner = np.empty(2 * LANES * LANES, np.float32)
-    for piece in range(len(panels) * pieces):
+    for piece in range(top, bottom):
         group, number = piece // pieces, piece % pieces
         left = 0
         while left < wide:
             width = panel_width(left, wide)
             for i in range(left, left + width, LANES):
                 height = min(LANES, rows - i)
-                for j in range(0, columns, LANES):
-                    count = min(LANES, columns - j)
+                for j in range(begin, end, LANES):
+                    count = min(LANES, end - j)
                     for r in range(height):
                         here = (piece * rows + i + r) * columns + j
                         copy_row(at(source, here), at(corner, r * LANES), count, NOTHING)
@@ -229,6 +236,8 @@ def add_products(
     """sums[g, k · wide + o] += Σₚ x[startₚ + where[k]] · y[o, p] over blocks, for some groups and taps."""
     sums = all_sums[number]
     groups = len(sums)
+    for g in range(first_group, last_group):
+        sums[g, sums_to[top] : sums_to[bottom - 1] + wide] = 0
     within, per_group = x.shape[1] // groups, y.shape[1] // groups
     pixels = y.shape[2]
     chunks = len(edges) - 1
@@ -270,20 +279,46 @@ def add_products(
                 )  # fmt: skip
 
 
+@compiled("void(float32[:, :, ::1], int64, float32[:, ::1], int64, int64)", limits=2)
+def collect(all_sums, wide, out, first, last):
+    """The taps first…last of `out`, (channels of the result, taps): the sums of all parts, turned around."""
+    groups, depth = all_sums.shape[1], out.shape[1]
+    per_group = len(out) // groups
+    corner = np.empty(2 * LANES * LANES, np.float32)
+    flat = out.reshape(-1)
+    for g in range(groups):
+        total = all_sums[0, g]
+        for number in range(1, len(all_sums)):
+            more = all_sums[number, g]
+            for i in range(first * wide, last * wide):
+                total[i] += more[i]
+        turn(
+            total, first * wide, wide, last - first, per_group, flat, g * per_group * depth + first, depth, corner
+        )  # fmt: skip
+
+
 # The three products -----------------------------------------------------------------------
 
 
-def _panels(groups: int, depth: int, columns: int, wide: int) -> np.ndarray:
-    """Room for weights as panels; zero where nothing is packed."""
-    make = np.empty if columns == wide else np.zeros
-    return make((groups, wide * depth), np.float32)
+def _packed(
+    w: np.ndarray, groups: int, pieces: int, rows: int, columns: int, taps: np.ndarray
+) -> np.ndarray:
+    """Weights as panels; zero where nothing is packed. See `pack`."""
+    wide = round_up(rows, LANES)
+    make = np.empty if rows == wide else np.zeros
+    panels = make((groups, wide * pieces * columns), np.float32)
+    threads, total = thread_count(MOVE * w.size), groups * pieces
+    cut = (threads, 1) if total >= threads else (1, threads)
+    parts = blocks(total, columns, *cut, 1, LANES)
+    run_parts(pack, parts, np.ascontiguousarray(w).reshape(-1), pieces, rows, columns, taps, panels)
+    return panels
 
 
 def _correlate(
     x: np.ndarray, out: np.ndarray, plus: np.ndarray, panels: np.ndarray, tables: Tables, work: int
 ) -> None:
-    blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
-    run_parts(correlate, split(blocks, thread_count(work)), x, out, plus, panels, *tables)
+    count = -(-len(x) // tables.images) * (len(tables.edges) - 1)
+    run_parts(correlate, split(count, thread_count(work)), x, out, plus, panels, *tables)
 
 
 def forward(
@@ -299,8 +334,7 @@ def forward(
         within, min(wide, BREADTH), x.shape[0], thread_count(work),
     )  # fmt: skip
     depth = w.size // outputs
-    panels = _panels(groups, depth, per_group, wide)
-    pack(np.ascontiguousarray(w).reshape(-1), 1, per_group, depth, straight(depth), panels)
+    panels = _packed(w, groups, 1, per_group, depth, straight(depth))
     plus = np.zeros((groups, wide), np.float32)
     if bias is not None:
         plus[:, :per_group] = bias.reshape(groups, -1)
@@ -320,9 +354,7 @@ def by_input(
         tuple(size), w.shape[2:], y.shape[2:], tuple(stride), tuple(padding), tuple(dilation), y.shape[1],
         per_group, wide, min(wide, BREADTH), y.shape[0], thread_count(work),
     )  # fmt: skip
-    area = len(taps)
-    panels = _panels(groups, per_group * area, within, wide)
-    pack(np.ascontiguousarray(w).reshape(-1), per_group, within, area, taps, panels)
+    panels = _packed(w, groups, per_group, within, len(taps), taps)
     plus = np.zeros((groups, wide), np.float32)
     if bias is not None:
         plus[:, :within] = bias.reshape(groups, -1)
@@ -350,24 +382,19 @@ def by_weight(
         x.shape[2:], tuple(kernel), y.shape[2:], tuple(stride), tuple(padding), tuple(dilation), x.shape[1],
         within, min(wide, BREADTH), x.shape[0], threads,
     )  # fmt: skip
-    blocks = -(-len(x) // tables.images) * (len(tables.edges) - 1)
+    count = -(-len(x) // tables.images) * (len(tables.edges) - 1)
     sums_to = sums_of(depth, wide)
     rows = len(sums_to)
     if groups >= threads > 1:
-        found = [(0, 0, blocks, *part, 0, rows) for part in split(groups, threads)]
-    elif depth * threads > blocks * PIXELS:
-        found = [(0, 0, blocks, 0, groups, *part) for part in split(rows, threads, ROWS)]
+        found = [(0, 0, count, *part, 0, rows) for part in split(groups, threads)]
+    elif depth * threads > count * PIXELS:
+        found = [(0, 0, count, 0, groups, *part) for part in split(rows, threads, ROWS)]
     else:
-        found = [(*part, 0, groups, 0, rows) for part in numbered(blocks, threads)]
+        found = [(*part, 0, groups, 0, rows) for part in numbered(count, threads)]
     parts = np.array(found)
-    sums = np.zeros((1 + parts[-1, 0], groups, (depth + 1) * wide), np.float32)
+    sums = np.empty((1 + parts[-1, 0], groups, (depth + 1) * wide), np.float32)
     images, planes = images_of(x), np.ascontiguousarray(y).reshape(*y.shape[:2], -1)
     run_parts(add_products, parts, images, planes, sums, wide, area, sums_to, *tables)
-    total = sums[0]
-    for more in sums[1:]:
-        total += more
     out = np.empty((y.shape[1], depth), np.float32)
-    corner, flat = np.empty(2 * LANES * LANES, np.float32), out.reshape(-1)
-    for g in range(groups):
-        turn(total[g], 0, wide, depth, per_group, flat, g * per_group * depth, depth, corner)
+    run_parts(collect, split(depth, thread_count(MOVE * sums.size), LANES), sums, wide, out)
     return out.reshape(y.shape[1], within, *kernel)

@@ -47,7 +47,7 @@ from tensorlab.kernels.threads import numbered, split, thread_count
 
 HIGH = 4  # channels of the result side by side, if there is more than one
 LONG, WIDTH = 4 * LANES, VECTORS * LANES  # pixels of one channel, and of HIGH
-TAPS = 8
+TAPS = 9  # of a window side by side: those of the commonest at once, of larger ones as many as registers hold
 NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
 
 _one_channel = tile(4, "packed", "shifted", rows=1)
