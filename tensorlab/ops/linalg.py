@@ -394,5 +394,5 @@ def _linear_backward(g: Any, input: Any, weight: Any, needs: tuple[bool, ...]) -
     return (by_input, by_weight, g)[: len(needs)]
 
 
-linear.vjp(weight=_linear_by_weight, bias=lambda g: g, input=_linear_by_input)
+linear.vjp(weight=_linear_by_weight, bias=lambda g, bias_shape: g, input=_linear_by_input)
 linear.op.names = _names.layer

@@ -265,8 +265,9 @@ class _Bucket:
                 return False
             if not all(map(is_, [t._data for t in tensors], self.state_arrays[name])):
                 return False
-        if len(self.params) > 1 and (self.numbers != self.numbers[:, :1]).any():
-            return False  # someone changed the numbers of one parameter
+        # Someone may have changed the numbers of one parameter.
+        if self.number_names and len(self.params) > 1 and (self.numbers != self.numbers[:, :1]).any():  # fmt: skip
+            return False
         arrays = [p._data for p in self.params]
         return (
             [a.shape for a in arrays] == self.shapes

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab.kernels.cpu import matmul
+from tensorlab.kernels.cpu import matmul, reduce
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu.native import gemm
+from tensorlab.kernels.cpu.native import reduce as native_reduce
 
 SIZES = [
     (1, 1, 1), (3, 5, 7), (8, 16, 48), (9, 17, 49), (64, 784, 128), (100, 33, 257), (7, 800, 100),
@@ -120,3 +121,31 @@ def test_arrays_for_reading_only_are_left_to_numpy(rng):
     b.flags.writeable = False
     assert matmul._mm(b, a) is NotImplemented
     assert matmul._mm(a, a) is not NotImplemented
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("rows", "size", "by_kernel"),
+    [((70,), 33, True), ((5, 14), 64, True), ((70,), 3, False), ((0,), 33, False)],
+)
+def test_the_gradient_of_a_bias(rng, use_threads, spy, monkeypatch, rows, size, by_kernel, count):
+    use_threads(count)
+    monkeypatch.setattr(reduce, "FEWEST", 1)
+    used = spy(native_reduce, "column_sums")
+    given = [rng.standard_normal(s, np.float32) for s in ((*rows, 20), (size, 20), (size,))]
+    seed = rng.standard_normal((*rows, size), np.float32)
+    seed.reshape(-1)[:1], seed.reshape(-1)[1:2] = np.nan, np.inf
+    results = []
+    for dtype in (tl.float32, tl.float64):
+        inputs = [tl.from_numpy(a).to(dtype).requires_grad_() for a in given]
+        with np.errstate(invalid="ignore"):
+            tl.nn.functional.linear(*inputs).backward(tl.from_numpy(seed).to(dtype))
+        results.append([x.grad.numpy() for x in inputs if x.grad is not None])
+    for found, wanted in zip(*results, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    assert used == ["column_sums"] * by_kernel
+    # A bias of one number for all outputs is summed over them, too.
+    one = tl.ones(1, requires_grad=True)
+    tl.nn.functional.linear(*(tl.from_numpy(a) for a in given[:2]), one).sum().backward()
+    assert one.grad is not None
+    assert one.grad.tolist() == [seed.size]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tensorlab._op import register_kernel
+from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.cpu import reduce
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 # Measured against NumPy's BLAS on one core, in products of numbers. Below FEWEST the calls cost more than
@@ -119,3 +120,16 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
         return product(input, weight.T, bias)
     found = product(input.reshape(-1, input.shape[-1]), weight.T, bias)
     return found if found is NotImplemented else found.reshape(*input.shape[:-1], weight.shape[0])
+
+
+@register_backward_kernel("linear", "cpu", "bias")
+def _linear_by_bias(g: Any, bias_shape: Any) -> Any:
+    """The sum over all rows, without asking which dimensions were stretched."""
+    if g.size < reduce.FEWEST or not all_float32(g) or not g.flags.c_contiguous:
+        return NotImplemented
+    if bias_shape != g.shape[-1:] or bias_shape[0] < reduce.NARROWEST:
+        return NotImplemented
+    found = native("reduce")
+    if found is None:
+        return NotImplemented
+    return found.column_sums(g.reshape(1, -1, bias_shape[0]), 1.0)[0]

@@ -94,10 +94,12 @@ def batch_norm(
             raise ValueError(
                 f"Expected more than 1 value per channel when training, got input size {input.shape}"
             )
-        count = input.numel() // max(shape[1], 1)
         known = ops.batch_moments(input._data)
-        mean, var = (wrap(m.reshape(-1)) for m in known)
-        _keep_running(running_mean, running_var, mean, var * (count / max(count - 1, 1)), momentum)
+        if running_mean is not None or running_var is not None:
+            count = input.numel() // max(shape[1], 1)
+            mean, var = (wrap(m.reshape(-1)) for m in known)
+            unbiased = var * (count / max(count - 1, 1))
+            _keep_running(running_mean, running_var, mean, unbiased, momentum)
         return ops.native_batch_norm(input, weight, bias, None, eps, known)
     for name, t in (("running_mean", running_mean), ("running_var", running_var)):
         if t is None:
