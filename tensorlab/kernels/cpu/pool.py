@@ -40,28 +40,26 @@ def _is_halving(x: Any, how: tuple[Any, ...]) -> bool:
     return how[:4] == ((2, 2), (2, 2), (0, 0), (1, 1)) and x.shape[-1] % 2 == 0
 
 
-@register_kernel("max_pool", "cpu")
-def _max_pool(input: Any, *how: Any) -> Any:
-    count = _count(input, how) if all_float32(input) else None
+def _largest(what: str, how: tuple[Any, ...], input: Any, *others: Any) -> Any:
+    """A function of the module that is made for these windows; NotImplemented if none is."""
+    count = _count(input, how) if all_float32(input, *others) else None
     if count is None:
         return NotImplemented
     halving = _is_halving(input, how)
     found = native("pool" if halving else "windows")
     if found is None:
         return NotImplemented
-    return found.max_pool(input, count, *(() if halving else how[:4]))
+    return getattr(found, what)(input, count, *(() if halving else how[:4]))
+
+
+@register_kernel("max_pool", "cpu")
+def _max_pool(input: Any, *how: Any) -> Any:
+    return _largest("max_pool", how, input)
 
 
 @register_kernel("max_pool_positions", "cpu")
 def _max_pool_positions(input: Any, output: Any, *how: Any) -> Any:
-    count = _count(input, how) if all_float32(input, output) else None
-    if count is None:
-        return NotImplemented
-    halving = _is_halving(input, how)
-    found = native("pool" if halving else "windows")
-    if found is None:
-        return NotImplemented
-    return found.max_pool_positions(input, count, *(() if halving else how[:4]))
+    return _largest("max_pool_positions", how, input, output)
 
 
 @register_backward_kernel("max_pool", "cpu", "input")
