@@ -73,10 +73,9 @@ from tensorlab.ops.convert import (
 )
 from tensorlab.ops.convolution import convolution
 from tensorlab.ops.creation import (
-    arange, as_tensor, asarray, BFloat16Tensor, BoolTensor, ByteTensor, CharTensor,
-    DoubleTensor, empty, empty_like, eye, fill, FloatTensor, from_numpy, full, full_like,
-    HalfTensor, IntTensor, linspace, logspace, LongTensor, ones, ones_like, scalar_tensor,
-    ShortTensor, tensor, zeros, zeros_like,
+    arange, BFloat16Tensor, BoolTensor, ByteTensor, CharTensor, DoubleTensor, empty, empty_like,
+    eye, fill, FloatTensor, full, full_like, HalfTensor, IntTensor, linspace, logspace, LongTensor,
+    ones, ones_like, scalar_tensor, ShortTensor, zeros, zeros_like,
 )
 from tensorlab.ops.cutting import (
     chunk, dsplit, hsplit, narrow, select, split, tensor_split, unbind, vsplit,
@@ -99,6 +98,7 @@ from tensorlab.ops.extrema import (
     amax, amin, aminmax, argmax, argmin, kthvalue, max, median, min, mode, nanmedian,
     nanquantile, quantile,
 )
+from tensorlab.ops.from_data import as_tensor, asarray, from_numpy, tensor
 from tensorlab.ops.functions import (
     abs, absolute, acos, acosh, arccos, arccosh, arcsin, arcsinh, arctan, arctanh, asin, asinh,
     atan, atanh, ceil, cos, cosh, deg2rad, exp, exp2, expm1, fix, floor, frac, log, log10,

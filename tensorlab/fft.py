@@ -19,7 +19,6 @@ from tensorlab._calls import out_to
 from tensorlab._tensor import Tensor
 from tensorlab.ops._dims import as_dims
 from tensorlab.ops.convert import clone
-from tensorlab.ops.creation import _finish
 from tensorlab.ops.fft import (
     fft,
     fft2,
@@ -40,6 +39,7 @@ from tensorlab.ops.fft import (
     rfft2,
     rfftn,
 )
+from tensorlab.ops.from_data import finish as _finish
 from tensorlab.ops.joining import roll
 
 __all__ = [

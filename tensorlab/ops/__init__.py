@@ -6,7 +6,7 @@ running sums · `extrema` and `sorting` · `shape`, `views`, `cutting` and `stri
 `joining` and repeating · `index` and `gathering` reading and writing elements · `linalg` matrix
 products · `activation`, `piecewise` and `softmax`, `loss`, `classification` and `ctc`, `dropout`
 and `distance` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex numbers ·
-`creation` new tensors · `random` random ones · `convert` dtype and device.
+`creation`, `from_data` and `random` new tensors · `convert` dtype and device.
 """
 
 from __future__ import annotations

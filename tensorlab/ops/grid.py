@@ -19,7 +19,7 @@ from tensorlab._autocast import autocasts
 from tensorlab._backend import backend_of
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops.compare import where
-from tensorlab.ops.creation import tensor
+from tensorlab.ops.from_data import tensor
 from tensorlab.ops.index import index
 
 _MODES = ("bilinear", "nearest", "bicubic")

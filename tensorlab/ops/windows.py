@@ -15,7 +15,7 @@ import numpy as np
 
 from tensorlab import _dtypes
 from tensorlab._tensor import Tensor
-from tensorlab.ops.creation import _finish
+from tensorlab.ops.from_data import finish
 
 # A window of length n as a function of the position in it: k = 0 … n-1, and n itself.
 Shape = Callable[[np.ndarray, int], np.ndarray]
@@ -36,11 +36,11 @@ def make_window(
     if not to.is_floating_point:
         raise RuntimeError(f"{name} expects floating point dtypes, got: {to}")
     if length < 2:  # nothing to fade
-        return _finish(np.ones(length, to.numpy), device, requires_grad)
+        return finish(np.ones(length, to.numpy), device, requires_grad)
     n = length + 1 if periodic else length
     # In float64, so that windows of low precision are as good as their dtype allows.
     values = shape(np.arange(n, dtype=np.float64), n)[:length]
-    return _finish(values.astype(to.numpy), device, requires_grad)
+    return finish(values.astype(to.numpy), device, requires_grad)
 
 
 def cosine_sum(*coefficients: float) -> Shape:

@@ -19,7 +19,7 @@ from tensorlab._tensor import Tensor
 from tensorlab.autograd import no_grad
 from tensorlab.nn.modules.batchnorm import _BatchNorm
 from tensorlab.nn.modules.module import Module
-from tensorlab.ops.creation import tensor
+from tensorlab.ops.from_data import tensor
 from tensorlab.optim._schedule import LRScheduler, one_per_group
 from tensorlab.optim.optimizer import Optimizer
 

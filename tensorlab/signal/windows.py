@@ -22,7 +22,7 @@ import numpy as np
 from tensorlab import _dtypes
 from tensorlab._tensor import Tensor
 from tensorlab.ops import windows as _windows
-from tensorlab.ops.creation import _finish
+from tensorlab.ops.from_data import finish as _finish
 
 __all__ = [
     "bartlett",

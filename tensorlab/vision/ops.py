@@ -10,7 +10,7 @@ import numpy as np
 from tensorlab._dtypes import int64
 from tensorlab._tensor import Tensor
 from tensorlab.ops.compare import maximum, minimum, where
-from tensorlab.ops.creation import tensor
+from tensorlab.ops.from_data import tensor
 from tensorlab.ops.joining import stack
 
 __all__ = [

@@ -11,7 +11,8 @@ from tensorlab._dtypes import bool_, uint8
 from tensorlab._files import replacing
 from tensorlab._tensor import Tensor
 from tensorlab.autograd.mode import no_grad
-from tensorlab.ops.creation import full, tensor
+from tensorlab.ops.creation import full
+from tensorlab.ops.from_data import tensor
 from tensorlab.ops.joining import stack
 from tensorlab.vision._pillow import pillow
 

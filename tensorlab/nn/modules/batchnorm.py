@@ -9,7 +9,8 @@ from tensorlab.nn import functional as F
 from tensorlab.nn import init
 from tensorlab.nn.modules.module import Module
 from tensorlab.nn.parameter import Parameter
-from tensorlab.ops.creation import empty, ones, tensor, zeros
+from tensorlab.ops.creation import empty, ones, zeros
+from tensorlab.ops.from_data import tensor
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from tensorlab import _dtypes
 from tensorlab._tensor import Tensor, wrap
-from tensorlab.ops.creation import as_tensor, empty_like, full
+from tensorlab.ops.creation import empty_like, full
+from tensorlab.ops.from_data import as_tensor
 from tensorlab.ops.joining import cat, stack
 from tensorlab.ops.selecting import index_copy, index_select
 from tensorlab.ops.sorting import sort

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 from tensorlab._dtypes import float64, int64
 from tensorlab._random import Generator
 from tensorlab._tensor import Tensor
-from tensorlab.ops.creation import as_tensor, empty
+from tensorlab.ops.creation import empty
+from tensorlab.ops.from_data import as_tensor
 from tensorlab.ops.random import multinomial, randint, randperm
 
 __all__ = [

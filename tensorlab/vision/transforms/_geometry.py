@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tensorlab.nn.modules.module import Module
-from tensorlab.ops.creation import tensor
+from tensorlab.ops.from_data import tensor
 from tensorlab.vision.transforms import functional as F
 from tensorlab.vision.transforms._arguments import (
     angles,

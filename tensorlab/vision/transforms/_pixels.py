@@ -11,7 +11,8 @@ from typing import Any
 from tensorlab._dtypes import dtype, float32
 from tensorlab._tensor import Tensor
 from tensorlab.nn.modules.module import Module
-from tensorlab.ops.creation import empty, tensor
+from tensorlab.ops.creation import empty
+from tensorlab.ops.from_data import tensor
 from tensorlab.ops.random import randperm
 from tensorlab.vision.transforms import functional as F
 from tensorlab.vision.transforms._arguments import happens, two_sizes, uniform, whole

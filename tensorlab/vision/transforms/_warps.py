@@ -11,7 +11,8 @@ import numpy as np
 
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.nn import functional as F
-from tensorlab.ops.creation import ones, tensor
+from tensorlab.ops.creation import ones
+from tensorlab.ops.from_data import tensor
 from tensorlab.ops.joining import cat
 from tensorlab.vision.transforms._images import (
     InterpolationMode,

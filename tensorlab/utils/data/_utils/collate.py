@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._tensor import Tensor
-from tensorlab.ops.creation import as_tensor, tensor
+from tensorlab.ops.from_data import as_tensor, tensor
 from tensorlab.ops.joining import stack
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
