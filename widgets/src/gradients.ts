@@ -387,13 +387,9 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
   choices.set(model.get("state"), chosen);
   read();
   model.on("change:state", changed);
-  const offTheme = onTheme(draw);
-  // Only in the page there are a width and the theme's colours.
-  const sized = new ResizeObserver(draw);
-  sized.observe(main);
+  const offTheme = onTheme(draw, main);
   return () => {
     cancelAnimationFrame(frame);
-    sized.disconnect();
     model.off("change:state", changed);
     offTheme();
     chart.dispose();

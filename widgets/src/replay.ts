@@ -159,13 +159,9 @@ function render({ model, el }: { model: Model<ReplayState>; el: HTMLElement }): 
   }
 
   draw();
-  const ended = onTheme(draw);
-  // Only in the page there are the theme's colours.
-  const sized = new ResizeObserver(draw);
-  sized.observe(root);
+  const ended = onTheme(draw, root);
   return () => {
     clearInterval(timer);
-    sized.disconnect();
     ended();
     root.remove();
   };

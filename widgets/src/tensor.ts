@@ -500,14 +500,11 @@ function render({ model, el }: { model: Model<TensorState>; el: HTMLElement }): 
   });
   const changed = () => draw();
   model.on("change:state", changed);
-  const endTheme = onTheme(frame.ask);
-  const observer = new ResizeObserver(frame.ask);
-  observer.observe(root);
+  const endTheme = onTheme(frame.ask, root);
   draw();
   return () => {
     model.off("change:state", changed);
     endTheme();
-    observer.disconnect();
     frame.cancel();
     client.dispose();
   };

@@ -321,7 +321,7 @@ function render({ model, el }: { model: Model<Training>; el: HTMLElement }): () 
     }
   };
   model.on("change:state", changed);
-  const offTheme = onTheme(draw);
+  const offTheme = onTheme(draw, root);
   draw();
   // The clock goes on while a long step runs and nothing comes from Python.
   const clock = setInterval(drawHead, 1000);

@@ -29,8 +29,11 @@ export function colors<K extends string>(el: Element, names: readonly K[]): Reco
   return found;
 }
 
-/** Calls `changed` when the theme or the contrast changes; returns what ends that. */
-export function onTheme(changed: () => void): () => void {
+/** Calls `changed` when the theme or the contrast changes; and when `seen` gets its place in the page or
+    another size, as only there are a width and the theme's colours. Returns what ends that. */
+export function onTheme(changed: () => void, seen?: Element): () => void {
+  const sized = new ResizeObserver(changed);
+  if (seen !== undefined) sized.observe(seen);
   // JupyterLab hides its notebooks for a moment while their theme changes.
   let frame = 0;
   const soon = () => {
@@ -50,6 +53,7 @@ export function onTheme(changed: () => void): () => void {
   for (const query of queries) query.addEventListener("change", soon);
   return () => {
     cancelAnimationFrame(frame);
+    sized.disconnect();
     observer.disconnect();
     for (const query of queries) query.removeEventListener("change", soon);
   };

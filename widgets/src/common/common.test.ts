@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { expect, test, vi } from "vitest";
-import { inkOn, viridis } from "./canvas";
+import { inkOn, onTheme, viridis } from "./canvas";
 import { Client, floats, isOffline, OFFLINE, SLOW, SLOW_AFTER_MS } from "./model";
 import { pack, page } from "./save";
 import { bytes, logTicks, number, scale, seconds, short, ticks } from "./scale";
@@ -109,4 +109,27 @@ test("a tree of any size: keys move, open and close it, and only rows in sight a
   expect(document.getElementById(active)?.textContent).toContain("zebra");
   tree.show(rows.slice(0, 1));
   expect(tree.current).toBeNull();
+});
+
+test("what is drawn before it is part of the page is drawn again there", () => {
+  const changed = vi.fn();
+  let resized = () => {};
+  const ends = vi.fn();
+  vi.stubGlobal(
+    "ResizeObserver",
+    class {
+      constructor(then: () => void) {
+        resized = then;
+      }
+      observe = vi.fn();
+      disconnect = ends;
+    },
+  );
+  const end = onTheme(changed, document.createElement("div"));
+  expect(changed).not.toHaveBeenCalled();
+  resized();
+  expect(changed).toHaveBeenCalledOnce();
+  end();
+  expect(ends).toHaveBeenCalledOnce();
+  vi.unstubAllGlobals();
 });

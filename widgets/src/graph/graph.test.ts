@@ -38,6 +38,21 @@ interface Rect {
   height: number;
 }
 
+test("modules stand in the order in which they run, whenever their parameters were numbered", () => {
+  const state = graphState([
+    { label: "0.weight", module: "0" },
+    { label: "2.weight", module: "2" },
+    { op: "linear", module: "0", from: [0] },
+    { op: "relu", module: "1", from: [2] },
+    { op: "linear", module: "2", from: [3, 1] },
+  ]);
+  const graph = read(state);
+  for (const leaves of [true, false]) {
+    const { root } = buildHierarchy(graph, { leaves });
+    expect(root.parts.map((part) => part.key)).toEqual(["m:0", "m:1", "m:2"]);
+  }
+});
+
 test("twelve equal blocks are one stack, which opens into twelve", () => {
   const { graph, hierarchy, keys, scene } = laidOut(blocks(12), undefined, false);
   const stack = hierarchy.groups.get("s:m:layers.0");

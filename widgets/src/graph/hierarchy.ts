@@ -93,9 +93,9 @@ export function buildHierarchy(graph: Graph, options: { leaves: boolean }): Hier
   for (const group of [...groups.values()]) {
     group.parts = group.parts.filter(shown);
     if (group.nodes.length === 0 && group !== root) groups.delete(group.key);
-    sortParts(group);
+    sortParts(group, graph);
   }
-  for (const repeat of graph.repeats) stack(groups, repeat.parent, repeat.members);
+  for (const repeat of graph.repeats) stack(groups, graph, repeat.parent, repeat.members);
   for (const group of [...groups.values()]) chunk(groups, group, graph);
   for (const group of groups.values()) {
     for (const part of group.parts) if (part.kind === "node") home[part.node] = group;
@@ -106,14 +106,18 @@ export function buildHierarchy(graph: Graph, options: { leaves: boolean }): Hier
   return { root, groups, home, wiring: wire(graph, home, groups) };
 }
 
-const firstNode = (part: Part): number => (part.kind === "node" ? part.node : (part.nodes[0] ?? 0));
-
-function sortParts(group: Group): void {
-  group.parts.sort((a, b) => firstNode(a) - firstNode(b));
+/** In the order of computation. A leaf is numbered when it is first used, which may be steps ago: where a
+    module stands is said by its operations. */
+function sortParts(group: Group, graph: Graph): void {
+  const first = (part: Part): number =>
+    part.kind === "node"
+      ? part.node
+      : (part.nodes.find((i) => graph.nodes[i]?.kind !== "leaf") ?? part.nodes[0] ?? 0);
+  group.parts.sort((a, b) => first(a) - first(b));
 }
 
 /** Replace the repeated modules among a group's parts by one part. */
-function stack(groups: Map<string, Group>, path: string, members: string[][]): void {
+function stack(groups: Map<string, Group>, graph: Graph, path: string, members: string[][]): void {
   const parent = groups.get(`m:${path}`);
   const inside = members.flat().map((member) => groups.get(`m:${member}`));
   if (parent === undefined || inside.some((group) => group?.parent !== parent)) return;
@@ -137,7 +141,7 @@ function stack(groups: Map<string, Group>, path: string, members: string[][]): v
   for (const each of parts) each.parent = group;
   const taken = new Set<Part>(parts);
   parent.parts = [...parent.parts.filter((part) => !taken.has(part)), group];
-  sortParts(parent);
+  sortParts(parent, graph);
   groups.set(group.key, group);
 }
 
