@@ -250,7 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"there is no operation {unknown[0]!r}{hint}", file=sys.stderr)
         return 2
     if options.nn:
-        text = coverage.markdown(coverage.entries())
+        try:
+            text = coverage.markdown(coverage.entries())
+        except (
+            ModuleNotFoundError,
+            FileNotFoundError,
+        ) as error:  # PyTorch or the tests are missing
+            print(error, file=sys.stderr)
+            return 1
     else:
         text = markdown(measure(OPS[n]) for n in (options.names or list(OPS)))
     if options.output is None:

@@ -65,6 +65,18 @@ def test_without_tests_it_says_where_they_are(tmp_path):
         coverage.entries(tmp_path / "tests")
 
 
+@pytest.mark.parametrize("missing", [ModuleNotFoundError, FileNotFoundError])
+def test_what_it_needs_is_said_in_one_line(missing, monkeypatch, capsys):
+    from tensorlab.testing import table
+
+    def entries():
+        raise missing("PyTorch is what this table compares with")
+
+    monkeypatch.setattr(coverage, "entries", entries)
+    assert table.main(["--nn"]) == 1
+    assert capsys.readouterr() == ("", "PyTorch is what this table compares with\n")
+
+
 def test_the_table_is_printed():
     done = subprocess.run(
         [sys.executable, "-m", "tensorlab.testing.table", "--nn"],
