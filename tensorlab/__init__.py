@@ -48,9 +48,8 @@ from tensorlab.autograd.mode import (
 from tensorlab.kernels import get_num_threads, set_num_threads
 from tensorlab.ops.activation import erf
 from tensorlab.ops.arithmetic import (
-    addcdiv, addcmul, arctan2, atan2, copysign, div, divide, float_power, floor_divide, fmod,
-    heaviside, hypot, lerp, logaddexp, logaddexp2, pow, remainder, rsub, sub, subtract,
-    true_divide, xlogy,
+    addcdiv, addcmul, arctan2, atan2, copysign, float_power, heaviside, hypot, lerp, logaddexp,
+    logaddexp2, pow, rsub, sub, subtract, xlogy,
 )
 from tensorlab.ops.bessel import i0
 from tensorlab.ops.calculus import cumulative_trapezoid, gradient, histogram
@@ -82,6 +81,7 @@ from tensorlab.ops.cutting import (
 )
 from tensorlab.ops.decompose import det, inverse, logdet, pinverse, slogdet
 from tensorlab.ops.distance import cosine_similarity, pairwise_distance
+from tensorlab.ops.division import div, divide, floor_divide, fmod, remainder, true_divide
 from tensorlab.ops.dropout import (
     alpha_dropout, alpha_dropout_, dropout, dropout_, feature_alpha_dropout,
     feature_alpha_dropout_, feature_dropout, feature_dropout_,

@@ -1,12 +1,13 @@
 """Every operation, each declared once: forward, gradient rules, samples, reference, docstring.
 
-`elementwise` add, mul and what they need · `arithmetic` the rest of it · `functions` of each
-element · `compare` comparison, logic, choosing · `reduce` sums, means, variances · `scan`
-running sums · `extrema` and `sorting` · `shape`, `views`, `cutting` and `strided` without copying ·
-`joining` and repeating · `index` and `gathering` reading and writing elements · `linalg` matrix
-products · `activation`, `piecewise` and `softmax`, `loss`, `classification` and `ctc`, `dropout`
-and `distance` of networks · `fft`, `stft` and `windows` spectra · `complexes` complex numbers ·
-`creation`, `from_data` and `random` new tensors · `convert` dtype and device.
+`elementwise` add, mul and what they need · `arithmetic` and `division` the rest of it ·
+`functions` of each element · `compare` comparison, logic, choosing · `reduce` sums, means,
+variances · `scan` running sums · `extrema` and `sorting` · `shape`, `views`, `cutting` and
+`strided` without copying · `joining` and repeating · `index` and `gathering` reading and writing
+elements · `linalg` matrix products · `activation`, `piecewise` and `softmax`, `loss`,
+`classification` and `ctc`, `dropout` and `distance` of networks · `fft`, `stft` and `windows`
+spectra · `complexes` complex numbers · `creation`, `from_data` and `random` new tensors ·
+`convert` dtype and device.
 """
 
 from __future__ import annotations
