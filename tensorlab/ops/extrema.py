@@ -51,8 +51,14 @@ def _some(name: str, input: Any, error: type[Exception] = RuntimeError) -> None:
 
 def _picked(xp: Any, input: Any, positions: Any, axis: int, keepdim: bool) -> tuple[Any, Any]:
     """The values at positions that keep the dimension, and the positions."""
-    values = xp.take_along_axis(input, positions, axis)
-    positions = positions.astype(np.int64)
+    positions = positions.astype(np.int64, copy=False)
+    if (
+        input.ndim == 2
+    ):  # the same without asking for shapes and dimensions, which takes longer for few numbers
+        across = xp.arange(positions.shape[1 - axis])
+        values = input[across[:, None], positions] if axis else input[positions, across]
+    else:
+        values = xp.take_along_axis(input, positions, axis)
     return (values, positions) if keepdim else (values.squeeze(axis), positions.squeeze(axis))
 
 
@@ -94,7 +100,7 @@ def _extreme_of_dim(name: str, result: Any) -> Any:
         return _picked(
             xp,
             input,
-            xp.expand_dims(getattr(xp, f"arg{name}")(input, axis=axis), axis),
+            getattr(input, f"arg{name}")(axis)[(slice(None),) * axis + (None,)],
             axis,
             keepdim,
         )
