@@ -252,10 +252,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.nn:
         try:
             text = coverage.markdown(coverage.entries())
-        except (
-            ModuleNotFoundError,
-            FileNotFoundError,
-        ) as error:  # PyTorch or the tests are missing
+        except (ModuleNotFoundError, FileNotFoundError) as error:
+            # Without PyTorch, or outside of a checkout.
             print(error, file=sys.stderr)
             return 1
     else:
