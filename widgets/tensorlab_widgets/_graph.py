@@ -241,7 +241,7 @@ def graph(
         >>> model = nn.Sequential(nn.Linear(3, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> inspector = graph(model(tl.ones(4, 3)).sum(), params=model)
         >>> inspector
-        <graph: 4 operations, 4 leaves, 112 B saved for backward>
+        <graph: 4 operations, 4 leaves, 88 B saved for backward>
         >>> inspector.steps()[0].name
         'SumBackward0'
         >>> inspector.close()
