@@ -92,7 +92,7 @@ def test_nothing_of_pyplot_is_used(run) -> None:
 
 def test_what_the_pictures_say(run) -> None:
     graph = text_of(run["graph"]())
-    for words in ("0.weight", "2.bias", "relu", "(32, 3)", "nll_loss"):
+    for words in ("0.weight", "2.bias", "relu", "(32, 3)", "cross_entropy"):
         assert words in graph
     gradients = run["gradients"]()
     assert {"0.weight", "gradient norm", "loss"} <= set(text_of(gradients).split("\n"))
