@@ -43,8 +43,9 @@ def _rows(x, weight, bias, eps, centre, out, first, last):
 )
 def _rows_back(g, x, weight, eps, centre, out, by_weights, by_biases, number, first, last):
     n = x.shape[1]
-    by_weight, by_bias = by_weights[number], by_biases[number]
     count = np.float32(n)
+    # Added up in arrays of its own: the other thread's sums share a line of the cache with these.
+    by_weight, by_bias = np.zeros(n, np.float32), np.zeros(n, np.float32)
     h = np.empty(n, np.float32)
     for r in range(first, last):
         slope, row, result = g[r], x[r], out[r]
@@ -59,6 +60,8 @@ def _rows_back(g, x, weight, eps, centre, out, by_weights, by_biases, number, fi
             result[j] = (h[j] - unit * along - rest) * scale
             by_weight[j] += s * unit
             by_bias[j] += s
+    by_weights[number, :] = by_weight
+    by_biases[number, :] = by_bias
 
 
 @compiled(
@@ -241,7 +244,7 @@ def rows_backward(
     out = np.empty(matrix.shape, np.float32)
     w = _or_all(weight, n, 1)
     parts = numbered(len(matrix), pass_threads(16 * x.size))
-    by_weight, by_bias = np.zeros((2, len(parts), n), np.float32)
+    by_weight, by_bias = np.empty((2, len(parts), n), np.float32)
     run_parts(_rows_back, parts, slope, matrix, w, eps, centre, out, by_weight, by_bias)
     if len(parts) == 1:
         return out.reshape(x.shape), by_weight[0], by_bias[0]

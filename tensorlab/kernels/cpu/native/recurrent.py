@@ -58,7 +58,10 @@ def _add_up(x, h, x_panels, h_panels, of_x, of_h, bias, joined, first, last, roo
     " boolean, float32[::1], float32[::1])"
 )
 def _pass_on(by_gates, h_panels, x_panels, by_h, by_x, sums, first, last, add, room, corner):
-    """The gradients of the state before a step, added to by_h if `add`, of the step's input, and of the bias."""
+    """The gradients of the state before a step, added to by_h if `add`, of the step's input, and of the bias.
+
+    `sums`, where the last is added up, is the thread's own: parts of one array would share a line of the cache.
+    """
     rows = by_gates.shape[1]
     for n in range(first, last):
         line = by_gates[n]
@@ -157,7 +160,7 @@ def _lstm_back(
     that for all; empty where nobody used the cells and the gates. by_x is empty if it is not wanted.
     """
     steps, size, count = len(g_h), c0.shape[1], last - first
-    room = np.empty((count + ROWS) * 4 * size, np.float32)
+    room, by_bias = np.empty((count + ROWS) * 4 * size, np.float32), np.zeros(4 * size, np.float32)
     corner = np.empty(ROWS * WIDTH, np.float32)
     for step in range(steps):
         t = step if reverse else steps - 1 - step
@@ -186,9 +189,8 @@ def _lstm_back(
                 found[3 * size + j] = (dh * squashed + found[3 * size + j]) * o * (_ONE - o)
                 of_c[j] = dc * f
         x_now = by_x[t] if len(by_x) else by_h[:0]
-        _pass_on(
-            out[t], h_panels, x_panels, by_h, x_now, sums[number], first, last, False, room, corner
-        )
+        _pass_on(out[t], h_panels, x_panels, by_h, x_now, by_bias, first, last, False, room, corner)
+    sums[number, :] = by_bias
 
 
 # GRU --------------------------------------------------------------------------------------
@@ -237,6 +239,7 @@ def _gru_back(
     """
     steps, size, count = len(g_h), h0.shape[1], last - first
     room = np.empty((count + ROWS) * 3 * size, np.float32)
+    by_x_bias, by_h_bias = np.zeros(3 * size, np.float32), np.zeros(3 * size, np.float32)
     corner = np.empty(ROWS * WIDTH, np.float32)
     for step in range(steps):
         t = step if reverse else steps - 1 - step
@@ -265,7 +268,7 @@ def _gru_back(
             x_panels,
             by_h,
             by_h[:0],
-            h_sums[number],
+            by_h_bias,
             first,
             last,
             True,
@@ -278,13 +281,15 @@ def _gru_back(
             x_panels,
             by_h,
             x_now,
-            x_sums[number],
+            by_x_bias,
             first,
             last,
             False,
             room,
             corner,
         )
+    h_sums[number, :] = by_h_bias
+    x_sums[number, :] = by_x_bias
 
 
 # RNN --------------------------------------------------------------------------------------
@@ -325,7 +330,7 @@ def _rnn_back(
 ):
     """The gradients of what tanh or relu is of, `out`, of the input, the first state and the bias."""
     steps, size, count = len(g), by_h.shape[1], last - first
-    room = np.empty((count + ROWS) * size, np.float32)
+    room, by_bias = np.empty((count + ROWS) * size, np.float32), np.zeros(size, np.float32)
     corner = np.empty(ROWS * WIDTH, np.float32)
     for step in range(steps):
         t = step if reverse else steps - 1 - step
@@ -337,9 +342,8 @@ def _rnn_back(
                 flat = _ONE if state[j] > _ZERO else _ZERO
                 found[j] = (arrived[j] + given[j]) * (flat if relu else slope)
         x_now = by_x[t] if len(by_x) else by_h[:0]
-        _pass_on(
-            out[t], h_panels, x_panels, by_h, x_now, sums[number], first, last, False, room, corner
-        )
+        _pass_on(out[t], h_panels, x_panels, by_h, x_now, by_bias, first, last, False, room, corner)
+    sums[number, :] = by_bias
 
 
 # Calling them -----------------------------------------------------------------------------
@@ -410,7 +414,7 @@ def lstm_backward(
     c0, cells, gates = (np.ascontiguousarray(a) for a in (c0, cells, gates))
     given = (g_h, g_c, g_gates, c0, _packed(w_hh), _packed(w_ih), reverse, cells, gates)
     parts = _batches(x, w_hh, numbered)
-    sums = np.zeros((len(parts), len(w_hh)), np.float32)
+    sums = np.empty((len(parts), len(w_hh)), np.float32)
     run_parts(_lstm_back, parts, *given, out, by_x, by_h, by_c, sums)
     return out, by_x, by_h, by_c, sums.sum(0)
 
@@ -446,7 +450,7 @@ def gru_backward(
     h0, hidden, gates = (np.ascontiguousarray(a) for a in (h0, hidden, gates))
     given = (g_h, g_gates, h0, _packed(w_hh), _packed(w_ih), reverse, hidden, gates)
     parts = _batches(x, w_hh, numbered)
-    sums = np.zeros((2, len(parts), len(w_hh)), np.float32)
+    sums = np.empty((2, len(parts), len(w_hh)), np.float32)
     run_parts(_gru_back, parts, *given, of_x, of_h, by_x, by_h, *sums)
     return of_x, of_h, by_x, by_h, *sums.sum(1)
 
@@ -473,7 +477,7 @@ def rnn_backward(
     g, hidden = np.require(g, requirements=["C", "W"]), np.ascontiguousarray(hidden)
     given = (g, _packed(w_hh), _packed(w_ih), reverse, relu, hidden)
     parts = _batches(x, w_hh, numbered)
-    sums = np.zeros((len(parts), len(w_hh)), np.float32)
+    sums = np.empty((len(parts), len(w_hh)), np.float32)
     run_parts(_rnn_back, parts, *given, out, by_x, by_h, sums)
     return out, by_x, by_h, sums.sum(0)
 
