@@ -10,11 +10,8 @@ __all__ = ["Pace"]
 #: The share of a run's time that is aimed at; more of the first `EARLY_STEPS` steps, so that a short
 #: run too is looked at often enough to be judged.
 BUDGET, EARLY_BUDGET, EARLY_STEPS = 0.02, 0.03, 100
-#: So many seconds nobody notices: until looking has taken them in all, the budget does not matter. So of
-#: short runs of small models too there are looks enough to judge them by.
-ALLOWANCE = 0.05
-#: The second look comes after so many steps where the first one seemed to cost more than the allowance and
-#: `PLAUSIBLE` steps: with the first step kernels are compiled and memory is fetched.
+#: The second look comes after so many steps where the first one seemed to cost more than `PLAUSIBLE`
+#: steps: with the first step kernels are compiled and memory is fetched.
 FIRST_GAP, PLAUSIBLE = 32, 5.0
 #: So many steps after a look are timed.
 TIMED = 3
@@ -29,7 +26,6 @@ class Pace:
         self._plain: list[float] = []
         self._looked: list[float] = []
         self._last = self._next = 0  # steps that are looked at
-        self._looks = 0
         self._timed = 0  # until this step the clock is read; then only steps are counted
 
     def look_next(self, step: int, looked: bool) -> bool:
@@ -42,7 +38,6 @@ class Pace:
             self._last = step
             self._begin = time.perf_counter()
             return True
-        self._looks += looked
         times = self._looked if looked else self._plain
         times.append(time.perf_counter() - self._begin)
         del times[:-9]
@@ -62,11 +57,8 @@ class Pace:
         plain = median(self._plain)
         # A step can take longer than usual for many reasons, and shorter for none.
         extra = max(min(self._looked) - min(self._plain), 0.1 * plain)
-        spent = self._looks * extra
-        if self._looks == 1 and extra > PLAUSIBLE * plain and spent > ALLOWANCE:
+        if len(self._looked) == 1 and extra > PLAUSIBLE * plain:
             return FIRST_GAP
         budget = EARLY_BUDGET if step < EARLY_STEPS else BUDGET
         longest = max(4 * step, int(PLAUSIBLE / EARLY_BUDGET))
-        if spent < ALLOWANCE:
-            longest = max(self._last, TIMED + 1)  # twice as far on
         return int(min(max(extra / (budget * plain), 1), longest, 1000))

@@ -446,8 +446,9 @@ def gradients(
     Args:
         model: the module.
         every: look at every so many steps; by default as often as it costs about 2 % of the
-            time, at the beginning more often (0.05 s in all), and never at more than the memory of
-            `most` steps. A step that is not looked at runs as if the recorder was not there.
+            time, and never at more than the memory of `most` steps. To judge a run of less than some
+            hundred short steps, look at every one: `every=1`. A step that is not looked at
+            runs as if the recorder was not there.
         scaler: the `GradScaler` in use, or the number that you multiply the loss with and divide
             the gradients by before `step()`.
         activations: whether to look at activation functions too.

@@ -370,27 +370,6 @@ def test_without_a_number_it_looks_early_and_then_rarely(
     assert max(np.diff(steps[1:])) <= cost / 0.02 + 1
 
 
-def test_a_short_run_of_a_small_model_has_looks_enough_to_be_judged(monkeypatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    model, x, y = model_and_data()
-    optimizer = SGD(model.parameters(), lr=0.01)
-    with gradients(model) as recorder:
-        for step in range(4000):
-            clock[0] += 0.003 if _apply.observers else 0.001
-            clock[0] += 0.04 if step == 0 else 0.0  # what is done but once
-            optimizer.zero_grad()
-            F.cross_entropy(model(x), y).backward()
-            optimizer.step()
-    steps = recorder.steps
-    assert steps[:5].tolist() == [0, 4, 8, 16, 32]
-    # Then as often as the budget allows.
-    late = steps[steps > 2000]
-    assert np.diff(late).tolist() == [100] * (len(late) - 1)
-    for step in range(1, 4000):
-        assert 0.002 * np.sum(steps < step) <= 0.05 + 0.03 * 0.001 * step, step
-
-
 def histogram(values: np.ndarray) -> np.ndarray:
     return summaries([values])[2][0]
 
