@@ -21,7 +21,7 @@ __all__ = ["Watch"]
 
 #: Loss functions that are never below 0: a training loss that is one of them times −1 has a wrong sign.
 LOSSES = frozenset({
-    "nll_loss", "fused_cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
+    "nll_loss", "cross_entropy", "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "soft_margin_loss", "kl_div", "multi_margin_loss",
     "multilabel_margin_loss", "ctc_loss",
 })  # fmt: skip

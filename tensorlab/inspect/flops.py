@@ -35,7 +35,7 @@ _PER_INPUT = {
     "sum": 1, "mean": 1, "prod": 1, "nansum": 1, "nanmean": 1, "amax": 1, "amin": 1, "max_dim": 1, "min_dim": 1,
     "max_all": 1, "min_all": 1, "var": 3, "std": 3, "logsumexp": 3, "vector_norm": 2,
     "nll_loss": 1, "mse_loss": 3, "l1_loss": 2, "smooth_l1_loss": 4, "huber_loss": 4, "soft_margin_loss": 4,
-    "fused_cross_entropy": 6,
+    "cross_entropy": 6,
     "binary_cross_entropy": 5, "binary_cross_entropy_with_logits": 6,
     "max_pool_with_indices": 1, "adaptive_max_pool_with_indices": 1, "fractional_max_pool_with_indices": 1,
     "native_batch_norm": 8, "native_layer_norm": 8, "native_group_norm": 8, "fused_rms_norm": 5,

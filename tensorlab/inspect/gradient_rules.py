@@ -302,7 +302,7 @@ WORDS: dict[str, str] = {
     # Losses.
     "nll_loss": "input: −weight · g at each row's target, 0 elsewhere; divided by the total weight under mean",
     "nll_loss_backward": "input: −weight · g read at each row's target",
-    "fused_cross_entropy": (
+    "cross_entropy": (
         "input: weight · g · (softmax(input) − 1 at each row's target, softmax(input) elsewhere); divided by the "
         "total weight under mean"
     ),

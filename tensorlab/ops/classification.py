@@ -177,7 +177,7 @@ nll_loss_backward.vjp(
 
 
 @op(
-    samples=_nll_samples, torch="nn.functional.cross_entropy", result=None, node_name="NllLoss",
+    samples=_nll_samples, torch="nn.functional.cross_entropy", result=None, name="cross_entropy", node_name="NllLoss",
 )  # fmt: skip
 def fused_cross_entropy(xp, input, target, weight=None, /, ignore_index=-100, reduction="mean"):
     """`cross_entropy` of class numbers as one operation, which kernels compute in one pass.

@@ -86,7 +86,7 @@ def _nll_loss_backward(
     return found.nll_loss_backward(g, target, weight, input_shape, ignore_index, reduction)
 
 
-@register_kernel("fused_cross_entropy", "cpu")
+@register_kernel("cross_entropy", "cpu")
 def _cross_entropy(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
     if not all_float32(input) or not _classes(input.shape, target, weight, reduction):
         return NotImplemented
@@ -96,7 +96,7 @@ def _cross_entropy(input: Any, target: Any, weight: Any, ignore_index: int, redu
     return found.cross_entropy(input, target, weight, ignore_index, reduction)
 
 
-@register_backward_kernel("fused_cross_entropy", "cpu", "input")
+@register_backward_kernel("cross_entropy", "cpu", "input")
 def _cross_entropy_backward(
     g: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
 ) -> Any:

@@ -24,7 +24,7 @@ KERNELS = {
     "convolution_weight": "conv.convolution_weight",
     "embedding": "embedding.embedding",
     "embedding_rows": "embedding.embedding_rows",
-    "fused_cross_entropy": "loss.cross_entropy",
+    "cross_entropy": "loss.cross_entropy",
     "fused_rms_norm": "norm.rms_norm",
     "gelu": "chains.gelu",
     "gru_sequence": "recurrent.gru_sequence",
@@ -48,7 +48,7 @@ KERNELS = {
 GRADIENTS = {
     ("celu", "input"): "chains.celu_backward",
     ("embedding", "weight"): "embedding.embedding_backward",
-    ("fused_cross_entropy", "input"): "loss.cross_entropy_backward",
+    ("cross_entropy", "input"): "loss.cross_entropy_backward",
     ("fused_rms_norm", None): "norm.rms_norm_backward",
     ("gelu", "input"): "chains.gelu_backward",
     ("gru_sequence", None): "recurrent.gru_backward",
