@@ -201,7 +201,9 @@ def test_a_loss_negated_by_hand_is_named_though_it_ends_in_nan(every: int | None
             optimizer.zero_grad()
             (-((model(x) - y) ** 2).mean()).backward()
             optimizer.step()
-    assert {"nonfinite", "wrong_sign"} <= set(kinds(recorder))
+    assert "wrong_sign" in kinds(recorder)
+    if every:  # else it depends on the machine whether there was a look after the first nan
+        assert "nonfinite" in kinds(recorder)
 
 
 def test_a_loss_that_may_be_negative_is_no_wrong_sign(rng) -> None:

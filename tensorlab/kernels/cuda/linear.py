@@ -122,7 +122,7 @@ def linear_by_weight(g: Any, input: Any, weight_shape: Any) -> Any:
     return _matmul(_rows(g).T, _rows(input))
 
 
-def linear_by_bias(g: Any) -> Any:
+def linear_by_bias(g: Any, bias_shape: Any) -> Any:
     """For the engine to sum over rows, by `sum_to`."""
     return g
 
