@@ -162,3 +162,11 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path=executable, args=BROWSER_ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has not used bfloat16: one that has asks of every value whether it is one."""
+    from tensorlab import _dtypes
+
+    monkeypatch.setattr(_dtypes, "narrow", None)

@@ -8,17 +8,13 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _dtypes
 from tensorlab.autograd import engine
 
 COUNT = 100_000
 BYTES = COUNT * 4
 
 
-@pytest.fixture(autouse=True)
-def without_bfloat16(monkeypatch):
-    """As in a process that has not used bfloat16: one that has asks of every value whether it is one."""
-    monkeypatch.setattr(_dtypes, "narrow", None)
+pytestmark = pytest.mark.usefixtures("without_bfloat16")
 
 
 def leaf(value: float = 1.0) -> tl.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _apply, _dtypes
+from tensorlab import _apply
 from tensorlab._op import _waiting
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
@@ -93,10 +93,9 @@ def test_values_and_gradients(rng, thread_number, spy, name, shape):
         assert np.array_equal(*(np.signbit(y) for y, _ in results))
 
 
+@pytest.mark.usefixtures("without_bfloat16")
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_gradient_that_nobody_else_needs_is_overwritten(rng, thread_number, monkeypatch, name):
-    # As in a process that has not used bfloat16: one that has asks of every value whether it is one.
-    monkeypatch.setattr(_dtypes, "narrow", None)
     written: list[bool] = []
     for n in ("relu_backward", "gelu_backward"):
         real = getattr(native, n)

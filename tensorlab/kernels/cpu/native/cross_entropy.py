@@ -12,12 +12,11 @@ import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
 from tensorlab.kernels.cpu.native.maths import exp, largest, log, total
-from tensorlab.kernels.cpu.native.softmax import TOGETHER
+from tensorlab.kernels.cpu.native.softmax import TOGETHER, classes_and_weights
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.threads import numbered, split, thread_count
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
-_NO_WEIGHTS = np.empty(0, np.float32)
 
 
 @compiled("void(float32[:, ::1], int64, int64, float32[::1], float32[::1], float32[::1])")
@@ -111,8 +110,7 @@ def _slopes(g, x, target, weight, ignored, mean, out, bad, first, last):
 
 def cross_entropy(x: np.ndarray, target: np.ndarray, weight: Any, ignored: int, how: str) -> Any:
     """The loss of rows of scores; NotImplemented if a class number is out of range."""
-    scores, classes = np.ascontiguousarray(x), np.ascontiguousarray(target)
-    weights = _NO_WEIGHTS if weight is None else np.ascontiguousarray(weight)
+    scores, (classes, weights) = np.ascontiguousarray(x), classes_and_weights(target, weight)
     parts = numbered(len(x), thread_count(60 * x.size))
     out, totals = np.empty(len(x), np.float32), np.zeros((len(parts), 3))
     run_parts(_losses, parts, scores, classes, weights, ignored, out, totals)
@@ -130,8 +128,7 @@ def cross_entropy_backward(
     g: np.ndarray, x: np.ndarray, target: np.ndarray, weight: Any, ignored: int, how: str
 ) -> Any:
     """The gradient by the scores; NotImplemented likewise."""
-    scores, classes = np.ascontiguousarray(x), np.ascontiguousarray(target)
-    weights = _NO_WEIGHTS if weight is None else np.ascontiguousarray(weight)
+    scores, (classes, weights) = np.ascontiguousarray(x), classes_and_weights(target, weight)
     slope = np.ascontiguousarray(g).reshape(-1)
     out = np.empty(x.shape, np.float32)
     bad = np.zeros(1, np.bool_)

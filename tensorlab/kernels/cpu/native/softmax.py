@@ -164,7 +164,8 @@ def softmax_backward(g: np.ndarray, y: np.ndarray, axis: int, logarithm: bool) -
 _NOTHING = np.empty(0, np.float32)
 
 
-def _flat(target: np.ndarray, weight: Any) -> tuple[np.ndarray, np.ndarray]:
+def classes_and_weights(target: np.ndarray, weight: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Both flat and contiguous; no weights where there are none."""
     return (
         np.ascontiguousarray(target).reshape(-1),
         _NOTHING if weight is None else np.ascontiguousarray(weight),
@@ -173,7 +174,7 @@ def _flat(target: np.ndarray, weight: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def nll_loss(log_p: np.ndarray, target: np.ndarray, weight: Any, ignored: int, how: str) -> Any:
     """The loss of rows of log-probabilities; NotImplemented if a class number is out of range."""
-    classes, weights = _flat(target, weight)
+    classes, weights = classes_and_weights(target, weight)
     out, totals = np.empty(len(classes), np.float32), np.empty(2)
     if _pick(np.ascontiguousarray(log_p), classes, weights, ignored, out, totals) >= 0:
         return NotImplemented
@@ -188,7 +189,7 @@ def nll_loss_backward(
     g: np.ndarray, target: np.ndarray, weight: Any, shape: Any, ignored: int, how: str
 ) -> Any:
     """The gradient of `nll_loss` by its rows; NotImplemented likewise."""
-    classes, weights = _flat(target, weight)
+    classes, weights = classes_and_weights(target, weight)
     slope = np.ascontiguousarray(g).reshape(-1)
     out = np.empty(shape, np.float32)
     failed = _place(slope, classes, weights, ignored, how == "mean", out)
