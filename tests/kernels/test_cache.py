@@ -18,7 +18,7 @@ from tensorlab import _apply
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
-from tensorlab.kernels.cpu.native import cache, straight
+from tensorlab.kernels.cpu.native import cache, straight, team
 from tensorlab.kernels.cpu.native.compile import KERNELS, compiled
 
 MESSAGE = "tensorlab: compiling CPU kernels for this machine, once"
@@ -79,6 +79,36 @@ def test_a_kernel_is_compiled_when_it_is_called(store):
     with pytest.raises(TypeError, match="No matching definition"):
         kernel(np.zeros(3), np.zeros(3))
     assert len(kernel.overloads) == 1
+
+
+def test_references_are_counted_only_where_arrays_are_made(store):
+    double = made()
+
+    @compiled("void(float32[:, ::1], float32[:, ::1], int64, int64)", limits=2)
+    def rows(x, out, first, last):
+        for i in range(first, last):
+            double(x[i], out[i])
+
+    @compiled("void(float32[::1])")
+    def turned(x):
+        room = np.empty(len(x), np.float32)
+        double(x, room)
+        for i in range(len(x)):
+            x[i] = room[len(x) - 1 - i]
+
+    def code(kernel):
+        (found,) = kernel.overloads.values()
+        return found.library.get_asm_str()
+
+    team._entry.cache_clear()  # it may have been loaded, which hides its code
+    entry, _ = team.entry_of(rows)
+    assert "NRT_" not in code(rows) + code(entry)
+    x, out = np.arange(6, dtype=np.float32).reshape(3, 2), np.empty((3, 2), np.float32)
+    team.run_parts(rows, np.array([[0, 1], [1, 3]]), x, out)
+    np.testing.assert_array_equal(out, 2 * x)
+    turned(x[2])
+    assert "NRT_decref" in code(turned)  # which frees `room`
+    assert x[2].tolist() == [10, 8]
 
 
 def test_threads_that_need_it_at_once(store):

@@ -33,6 +33,12 @@ _OPTIONS = {
     "fastmath": {"contract"},
 }
 
+#: What makes an array in a kernel. Numba counts the references to an array, to free it after the last one, and
+#: each function counts up and down for all that it is given. Where two processors do that in one place, they wait
+#: for each other for longer than a small function takes. So only kernels that have arrays of their own count,
+#: and nobody else sees those; what a kernel is given stays its caller's.
+_MAKERS = {"empty", "full", "zeros"}
+
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
@@ -68,7 +74,8 @@ class Kernel(CPUDispatcher):
         limits: int = 0,
         cut: int | None = None,
     ) -> None:
-        super().__init__(function, targetoptions=dict(_OPTIONS))
+        makes_arrays = not _MAKERS.isdisjoint(function.__code__.co_names)
+        super().__init__(function, targetoptions={**_OPTIONS, "_nrt": makes_arrays})
         self.signature, self.limits, self.cut = signature, limits, cut
         self.module = function.__module__.rpartition(".")[2]
         self.name = f"{self.module}.{function.__name__}"
