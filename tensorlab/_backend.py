@@ -189,10 +189,13 @@ def current_cuda_device() -> Any:
     return _by_kind["cuda"].xp.cuda.Device()
 
 
+_HERE = nullcontext()
+
+
 def on_device_of(array: Any) -> AbstractContextManager[Any]:
     """A context in which the device of `array` is the current one; it changes nothing on the CPU."""
     device = elsewhere((array,)) if several else None
-    return nullcontext() if device is None else device
+    return _HERE if device is None else device
 
 
 def runs_there(function: _F) -> _F:

@@ -9,18 +9,18 @@ travels through memory once per operation. So here
   buffers of the algorithm live in flat arrays all the time, and `state[p]` holds views of them;
 - large parameters are updated where they are, block by block, so that a block stays in the
   processor's cache while all operations of the update run over it;
-- float32 on the CPU takes one pass that is compiled for the algorithm (`tensorlab.kernels.cpu.optim`),
-  where there is one; on CUDA one kernel takes many parameters where they lie, of any size
-  (`tensorlab.kernels.cuda.optim`);
+- where a kernel is compiled for the algorithm, one call takes all parameters where they lie, of any size: of
+  float32 on the CPU (`tensorlab.kernels.cpu.optim`), of any precision on CUDA (`tensorlab.kernels.cuda.optim`);
 - float16 and bfloat16 are widened block by block: the arithmetic is float32's, and what is kept
   is rounded once per step.
 
-An algorithm writes one function for all of this, on flat raw arrays, and may name the compiled pass
-that does the same: see `FusedOptimizer.make_update`.
+An algorithm writes one function for all of this, on flat raw arrays, and may name the kernel that does
+the same: see `FusedOptimizer.make_update`.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from operator import is_
 from types import ModuleType
@@ -34,7 +34,7 @@ from tensorlab._dtypes import float64, get_default_dtype
 from tensorlab._tensor import Tensor, wrap
 from tensorlab.autograd import no_grad
 from tensorlab.kernels import enabled
-from tensorlab.kernels.cpu.optim import advance
+from tensorlab.kernels.cpu import optim as cpu
 from tensorlab.kernels.cuda import optim as cuda
 from tensorlab.optim._settings import LATER
 from tensorlab.optim.optimizer import Optimizer, run_closure
@@ -55,8 +55,8 @@ class Update(NamedTuple):
     """How a step changes flat arrays.
 
     run: `run(p, g, work1, work2, *buffers)` changes `p` and the buffers in place and leaves `g` alone.
-    kernel: the name of the compiled pass that does the same to float32 arrays; "" if there is none.
-    settings: the numbers of this step that the compiled pass takes, in its order.
+    kernel: the name of the kernel that does the same; "" if there is none.
+    settings: the numbers of this step that the kernel takes, in its order.
     """
 
     run: Callable[..., None]
@@ -134,14 +134,13 @@ class FusedOptimizer(Optimizer):
             state = self.state[p] if names or first else {}
             numbers = [float(state.get(name, start)) for name, start in first.items()]
             is_first = any(state.get(name) is None for name in names)
-            key: Any = (p.dtype, p.device, *numbers, is_first)
-            if p.numel() >= SMALL and not _takes_tables(p):
-                key = (*key, id(p))  # a bucket of its own
+            key = (p.dtype, p.device, p._data.flags.c_contiguous, *numbers, is_first)
             alike.setdefault(key, []).append(p)
         buckets = []
         for members in alike.values():
             with on_device_of(members[0]._data):
-                buckets.append(_Bucket(members, names, self.state, first))
+                for together in _by_size(members):
+                    buckets.append(_Bucket(together, names, self.state, first))
         return buckets
 
     def _check_param(self, p: Tensor, group: dict[str, Any]) -> None:
@@ -186,15 +185,15 @@ class _Bucket:
         self.params = params
         self.xp = backend_of(params[0]._data).xp
         self.dtype = params[0]._data.dtype
-        self.array_type = type(params[0]._data)
+        self.forms = [_form(p._data) for p in params]
         self.shapes = [p._data.shape for p in params]
         self.sizes = [p._data.size for p in params]
         self.count = sum(self.sizes)
-        self.gathers = len(params) > 1 or not params[0]._data.flags.c_contiguous
         self.states = [states[p] for p in params] if names or first else []
         self.is_first = any(self.states[0].get(name) is None for name in names)
-        self.state_tensors: dict[str, list[Tensor]] = {}
-        self.state_arrays: dict[str, list[Any]] = {}
+        self.names: list[str] = []  # of what is in the state: so many tensors for each
+        self.state_tensors: list[Tensor] = []
+        self.state_arrays: list[Any] = []
         self.number_names = list(first)
         self.numbers = np.empty((len(first), len(params)), number_dtype())
         for row, (name, start) in zip(self.numbers, first.items(), strict=True):
@@ -202,12 +201,11 @@ class _Bucket:
         self.buffers = [self._empty(self.count) for _ in names]
         for name, flat in zip(names, self.buffers, strict=True):
             self._adopt(name, self._split(flat), 0)
-        self.compiles = self.xp is np and enabled()
-        self.takes_tables = _takes_tables(params[0])
+        self.advance = _kernels(params)
+        self.gathers = len(params) > 1 or not params[0]._data.flags.c_contiguous
         self.flat_p = self.flat_g = None
         self.pieces: list[Any] = []
-        if not self.takes_tables:
-            self._make_room()
+        self.length = 0
 
     def _empty(self, count: int) -> Any:
         """A flat array like those of the parameters."""
@@ -251,29 +249,23 @@ class _Bucket:
                 # The state follows a parameter that was moved to another device.
                 view[...] = to_device(old._data, backend_of(view).device(view))
             state[name] = wrap(view)
-        self.state_tensors[name] = [state[name] for state in self.states]
-        self.state_arrays[name] = views
+        self.names.append(name)
+        self.state_tensors += [state[name] for state in self.states]
+        self.state_arrays += views
 
     def is_current(self, names: tuple[str, ...]) -> bool:
         """Whether the state and the parameters are still those that this bucket was made for."""
-        wanted = len(names) + len(self.number_names)
-        if len(self.state_tensors) != wanted:
+        if len(names) + len(self.number_names) != len(self.names):
             return False
-        for name, tensors in self.state_tensors.items():
-            now = [state.get(name) for state in self.states]
-            if not all(map(is_, now, tensors)):
-                return False
-            if not all(map(is_, [t._data for t in tensors], self.state_arrays[name])):
-                return False
+        now = [state.get(name) for name in self.names for state in self.states]
+        if not all(map(is_, now, self.state_tensors)):
+            return False
+        if not all(map(is_, [t._data for t in self.state_tensors], self.state_arrays)):
+            return False
         # Someone may have changed the numbers of one parameter.
-        if self.number_names and len(self.params) > 1 and (self.numbers != self.numbers[:, :1]).any():  # fmt: skip
+        if any(row.count(row[0]) != len(row) for row in self.numbers.tolist()):
             return False
-        arrays = [p._data for p in self.params]
-        return (
-            [a.shape for a in arrays] == self.shapes
-            and all(type(a) is self.array_type and a.dtype == self.dtype for a in arrays)
-            and (self.gathers or arrays[0].flags.c_contiguous)
-        )
+        return [_form(p._data) for p in self.params] == self.forms
 
     def _next_update(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> Update:
         """The update of the next step, which counts from here on."""
@@ -289,35 +281,36 @@ class _Bucket:
 
     def run(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> None:
         """One step for all parameters of the bucket."""
-        xp = self.xp
         arrays = [p._data for p in self.params]
         grads = [p._grad._data for p in self.params]  # type: ignore[union-attr]
         if _capturing.current is not None:
             self._capture(optimizer, group, arrays, grads)
             return
         update = self._next_update(optimizer, group)
-        if self.takes_tables:
-            if cuda.advance(update.kernel, update.settings, arrays, grads, self.buffers):
-                self._changed()
-                return
-            self.takes_tables = False  # this update has no such kernel: from now on as anywhere
+        advance = self.advance
+        if advance is None or not advance(
+            update.kernel, update.settings, arrays, grads, self.buffers
+        ):
+            self._run_generic(update.run, arrays, grads)
+        for p in self.params:
+            p._version_cell[0] += 1
+
+    def _run_generic(
+        self, update: Callable[..., None], arrays: list[Any], grads: list[Any]
+    ) -> None:
+        """The update as array operations: small parameters gathered, block by block."""
+        if not self.length:
             self._make_room()
+        xp = self.xp
         if self.gathers:
             flat_p = xp.concatenate([a.ravel() for a in arrays], out=self.flat_p)
             flat_g = xp.concatenate([g.ravel() for g in grads], out=self.flat_g)
         else:
             flat_p, flat_g = arrays[0].reshape(-1), grads[0].reshape(-1)
-        operands = [_as_real(a) for a in (flat_p, flat_g, *self.buffers)]
-        if not (self.compiles and advance(update.kernel, update.settings, operands)):
-            self._run_blocks(update.run, operands)
+        self._run_blocks(update, [_as_real(a) for a in (flat_p, flat_g, *self.buffers)])
         if self.gathers:
             for array, piece in zip(arrays, self.pieces, strict=True):
                 array[...] = piece
-        self._changed()
-
-    def _changed(self) -> None:
-        for p in self.params:
-            p._version_cell[0] += 1
 
     def _capture(
         self, optimizer: FusedOptimizer, group: dict[str, Any], arrays: list[Any], grads: list[Any]
@@ -349,7 +342,7 @@ class _Bucket:
             )
 
     def _run_blocks(self, update: Callable[..., None], operands: list[Any]) -> None:
-        """The update as array operations, block by block."""
+        """The update of flat arrays, block by block."""
         for block in _blocks(operands, self.length):
             count = block[0].size
             work1, work2 = self._room(self.work, count)
@@ -401,9 +394,30 @@ def _holds(plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], st
     return True
 
 
-def _takes_tables(p: Tensor) -> bool:
-    """Whether one kernel may take this parameter together with others, where they lie."""
-    return enabled() and p._data.flags.c_contiguous and cuda.suits(p._data)
+def _form(array: Any) -> tuple[Any, ...]:
+    """What has to stay as it is for a bucket to go on."""
+    return type(array), array.dtype, array.shape, array.flags.c_contiguous
+
+
+def _kernels(params: list[Tensor]) -> Callable[..., bool] | None:
+    """`advance(name, settings, parameters, gradients, buffers)` of the kernels that take all these parameters
+    where they lie, as `cuda.optim` has it; None if there are none.
+    """
+    arrays = [p._data for p in params]
+    if not enabled() or not all(a.flags.c_contiguous for a in arrays):
+        return None
+    if cuda.suits(*arrays):
+        return cuda.advance
+    starts = cpu.starts(arrays)
+    return None if starts is None else functools.partial(cpu.advance, starts)
+
+
+def _by_size(params: list[Tensor]) -> list[list[Tensor]]:
+    """Parameters to be updated together: each large one alone, if no kernel takes all where they lie."""
+    if _kernels(params) is not None:
+        return [params]
+    small = [p for p in params if p._data.size < SMALL]
+    return [[p] for p in params if p._data.size >= SMALL] + ([small] if small else [])
 
 
 def _as_real(array: Any) -> Any:

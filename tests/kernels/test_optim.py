@@ -49,9 +49,9 @@ def taken(monkeypatch):
     names: list[str] = []
     real = native.advance
 
-    def advance(name, settings, arrays):
+    def advance(name, *given):
         names.append(name)
-        real(name, settings, arrays)
+        real(name, *given)
 
     monkeypatch.setattr(native, "advance", advance)
     return names
@@ -138,6 +138,41 @@ def test_a_gradient_that_is_not_contiguous_and_stays_as_it_is(rng, taken):
     np.testing.assert_allclose(
         p.detach().numpy(), before - 0.5 * (0.1 * before - g.T), rtol=1e-5, atol=1e-6
     )
+
+
+@pytest.mark.skipif(not enabled(), reason="kernels are off")
+def test_one_call_takes_all_parameters_wherever_they_are_cut(rng, use_threads, taken):
+    """More threads than parameters, and more parameters than threads; Adam's buffers beside them."""
+    for shapes, threads in [([(700,), (3, 5)], 7), ([(i,) for i in range(1, 60)], 4)]:
+        use_threads(threads)
+        start = [rng.standard_normal(s).astype(np.float32) for s in shapes]
+        gradients = [start, start]
+        (want, _), (got, _) = (
+            trajectory("Adam", {}, start, gradients, kernels) for kernels in (False, True)
+        )
+        for a, b in zip(got, want, strict=True):
+            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-6)
+    assert taken == ["adam"] * 4
+
+
+@pytest.mark.skipif(not enabled(), reason="kernels are off")
+def test_compiled_code_writes_only_where_it_may(rng, taken):
+    locked = rng.standard_normal(60).astype(np.float32)
+    p = tl.from_numpy(locked).requires_grad_()
+    p.grad = tl.ones(60)
+    optimizer = optim.SGD([p], lr=0.5)
+    optimizer.step()
+    locked.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        optimizer.step()
+    locked.flags.writeable = True
+    p.data = tl.zeros(4, 20)  # the gradient is still that of 60 numbers
+    with pytest.raises(ValueError, match="mismatch|broadcast|size"):
+        optimizer.step()
+    p.grad = tl.ones(4, 20).t().contiguous().t()
+    optimizer.step()
+    assert p.eq(-0.5).all()
+    assert taken == ["sgd", "sgd"]
 
 
 def test_other_dtypes_and_small_parameters_are_declined(rng, monkeypatch, taken):

@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
+import numpy as np
+
 from tensorlab._apply import KernelUnavailable, instead
-from tensorlab.kernels.cpu.loading import all_float32, native
+from tensorlab.kernels.cpu.loading import native
 
-#: Below this many numbers the generic path is as fast.
+#: Of fewer numbers in all parameters the generic path is as fast.
 FEWEST = 8_192
+#: A complex number is updated as two.
+_WIDTHS = {np.dtype(np.float32): 1, np.dtype(np.complex64): 2}
 
 
-def advance(name: str, settings: tuple[float, ...], arrays: list[Any]) -> bool:
+def starts(arrays: list[Any]) -> np.ndarray | None:
+    """Where each parameter begins among the float32 numbers of all, and the end of the last.
+
+    None if they are not for these kernels. All arrays are of one dtype.
+    """
+    width = _WIDTHS.get(arrays[0].dtype)
+    if width is None or type(arrays[0]) is not np.ndarray:
+        return None
+    found = np.array([0, *itertools.accumulate(a.size * width for a in arrays)], np.int64)
+    return None if found[-1] < FEWEST or native("optim") is None else found
+
+
+def advance(
+    starts: np.ndarray,
+    name: str,
+    settings: tuple[float, ...],
+    parameters: list[Any],
+    gradients: list[Any],
+    buffers: list[Any],
+) -> bool:
     """Take the step of the update `name`, if a kernel is made for it; whether it was taken.
 
     Args:
+        starts: of the parameters; see `starts`.
         name: of the update, one of `native.optim.NAMES`; "" for an update without a kernel.
         settings: its numbers.
-        arrays: flat arrays of one length: the parameters, the gradients and the buffers.
+        parameters, gradients: arrays in pairs. The parameters, which are contiguous, are changed.
+        buffers: flat arrays, with the numbers of each parameter after those of the one before. Changed.
     """
-    if not name or arrays[0].size < FEWEST or not all_float32(*arrays):
+    if not name:
         return False
-    if not all(a.flags.c_contiguous for a in arrays):
-        return False
-    optim = native("optim")
-    if optim is None:
-        return False
+    given = []
+    for p, g in zip(parameters, gradients, strict=True):
+        if g.shape != p.shape or not p.flags.carray:
+            return False  # the generic path says what is wrong
+        fits = type(g) is np.ndarray and g.dtype is p.dtype and g.flags.carray
+        given.append(g if fits else np.ascontiguousarray(g, p.dtype))
     try:
-        optim.advance(name, settings, arrays)
+        native("optim").advance(name, settings, starts, [*parameters, *given, *buffers])
     except KernelUnavailable as error:  # before anything is written
         instead(error)
         return False

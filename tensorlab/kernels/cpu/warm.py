@@ -11,7 +11,17 @@ from tensorlab.kernels.cpu.loading import native
 __all__ = ["names", "warm"]
 
 #: Modules of `native` that the kernels are made with.
-_TOOLS = {"__init__", "cache", "compile", "gathered_tables", "layout", "maths", "tables", "tile"}
+_TOOLS = {
+    "__init__",
+    "cache",
+    "compile",
+    "gathered_tables",
+    "layout",
+    "maths",
+    "objects",
+    "tables",
+    "tile",
+}
 
 
 def names() -> list[str]:

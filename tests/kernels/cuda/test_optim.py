@@ -59,7 +59,7 @@ def test_steps(host, seed, monkeypatch, name, dtype):
     states = [{k: v.double().numpy() for k, v in s.items()} for s in optimizer.state.values()]
     monkeypatch.setattr(launch, "suits", lambda *arrays: False)
     monkeypatch.setattr(kernels, "suits", launch.suits)
-    monkeypatch.setattr(fused, "_takes_tables", lambda p: False)
+    monkeypatch.setattr(fused, "_kernels", lambda params: None)
     wanted, other = _train(OPTIMIZERS[name], dtype, seed)
     tolerance = {8: 1e-12, 4: 1e-5}.get(dtype.itemsize, 8 * tl.finfo(dtype).eps)
     for a, b in zip(found, wanted, strict=True):

@@ -174,6 +174,7 @@ class Kept:
     def __init__(self, function: Any, signature: Any) -> None:
         code = function.__code__
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
+        cells = [getattr(content, "__qualname__", content) for content in cells]  # of functions
         what = _CHECKSUM(f"{function.__qualname__} {signature} {cells}".encode() + code.co_code)
         module = function.__module__.rpartition(".")[2]
         self.name = f"{module}.{function.__name__}-{what.hexdigest()[:16]}.code"

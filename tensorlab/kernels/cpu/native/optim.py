@@ -4,8 +4,15 @@ What the formulas are stands with the optimizers; here each number's new value i
 its buffers are in registers, so a step reads and writes memory once. The settings come as one array, in
 the order in which the optimizer names them; those that are yes or no are 1 or 0.
 
+All parameters take the step in one call, however many there are. They are counted as if they lay one behind
+the other, as the numbers of the buffers do; of a part that begins or ends within a parameter, only that much of
+it changes.
+
 A kernel is compiled when its optimizer first takes a step: no program uses all of them.
 """
+
+# Numba passes the first argument of an intrinsic itself.
+# pyright: reportCallIssue=false
 
 from __future__ import annotations
 
@@ -16,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.objects import numbers
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.threads import pass_threads, split
 
@@ -57,12 +65,14 @@ def _larger(a: Any, b: Any) -> Any:
     return a if (a >= b) | (a != a) else b
 
 
+@_part
 def _sgd(settings, p, g):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     for i in range(len(p)):
         p[i] -= _gradient(p[i], g[i], maximize, decay) * lr
 
 
+@_part
 def _sgd_momentum(settings, p, g, velocity):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     momentum, share = settings[3], settings[4]
@@ -74,6 +84,7 @@ def _sgd_momentum(settings, p, g, velocity):
         p[i] -= (slope + moved * momentum if nesterov else moved) * lr
 
 
+@_part
 def _adam(settings, p, g, mean, square):
     maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
     weight, beta, rest = settings[3], settings[4], settings[5]
@@ -87,6 +98,7 @@ def _adam(settings, p, g, mean, square):
         p[i] = start - m * step_size / (np.sqrt(v) + eps)
 
 
+@_part
 def _amsgrad(settings, p, g, mean, square, largest):
     maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
     weight, beta, rest = settings[3], settings[4], settings[5]
@@ -102,6 +114,7 @@ def _amsgrad(settings, p, g, mean, square, largest):
         p[i] = start - m * step_size / (np.sqrt(top) + eps)
 
 
+@_part
 def _nadam(settings, p, g, mean, square):
     maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
     weight, beta, rest = settings[3], settings[4], settings[5]
@@ -115,6 +128,7 @@ def _nadam(settings, p, g, mean, square):
         p[i] = start - (slope * of_gradient + m * of_mean) / (np.sqrt(v) + eps)
 
 
+@_part
 def _radam(settings, p, g, mean, square):
     maximize, decay, shrink = settings[0] != _ZERO, settings[1], settings[2]
     weight, beta, rest = settings[3], settings[4], settings[5]
@@ -129,6 +143,7 @@ def _radam(settings, p, g, mean, square):
         p[i] = start - (step / (np.sqrt(v) + eps) if divides else step)
 
 
+@_part
 def _adamax(settings, p, g, mean, largest):
     maximize, decay = settings[0] != _ZERO, settings[1]
     weight, beta, step_size, eps = settings[2], settings[3], settings[4], settings[5]
@@ -140,6 +155,7 @@ def _adamax(settings, p, g, mean, largest):
         p[i] -= m * step_size / top
 
 
+@_part
 def _adagrad(settings, p, g, total):
     maximize, decay, step_size, eps = settings[0] != _ZERO, settings[1], settings[2], settings[3]
     for i in range(len(p)):
@@ -149,6 +165,7 @@ def _adagrad(settings, p, g, total):
         p[i] -= slope / (np.sqrt(s) + eps) * step_size
 
 
+@_part
 def _adadelta(settings, p, g, square, deltas):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     rho, rest, eps = settings[3], settings[4], settings[5]
@@ -160,6 +177,7 @@ def _adadelta(settings, p, g, square, deltas):
         p[i] -= delta * lr
 
 
+@_part
 def _rmsprop(settings, p, g, square):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     alpha, rest, eps = settings[3], settings[4], settings[5]
@@ -170,6 +188,7 @@ def _rmsprop(settings, p, g, square):
         p[i] -= slope / (np.sqrt(v) + eps) * lr
 
 
+@_part
 def _rmsprop_momentum(settings, p, g, square, buffer):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     alpha, rest, eps, momentum = settings[3], settings[4], settings[5], settings[6]
@@ -181,6 +200,7 @@ def _rmsprop_momentum(settings, p, g, square, buffer):
         p[i] -= moved * lr
 
 
+@_part
 def _rmsprop_centered(settings, p, g, square, mean):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     alpha, rest, eps = settings[3], settings[4], settings[5]
@@ -192,6 +212,7 @@ def _rmsprop_centered(settings, p, g, square, mean):
         p[i] -= slope / (np.sqrt(v - m * m) + eps) * lr
 
 
+@_part
 def _rmsprop_centered_momentum(settings, p, g, square, buffer, mean):
     maximize, decay, lr = settings[0] != _ZERO, settings[1], settings[2]
     alpha, rest, eps, momentum = settings[3], settings[4], settings[5], settings[6]
@@ -204,6 +225,7 @@ def _rmsprop_centered_momentum(settings, p, g, square, buffer, mean):
         p[i] -= moved * lr
 
 
+@_part
 def _asgd(settings, p, g, mean):
     maximize, decay = settings[0] != _ZERO, settings[1]
     shrink, size, weight = settings[2], settings[3], settings[4]
@@ -214,6 +236,7 @@ def _asgd(settings, p, g, mean):
         mean[i] = new if weight == _ONE else mean[i] + (new - mean[i]) * weight
 
 
+@_part
 def _rprop(settings, p, g, before, size):
     maximize, lr, is_first = settings[0] != _ZERO, settings[1], settings[2] != _ZERO
     shrink, grow, smallest, largest = settings[3], settings[4], settings[5], settings[6]
@@ -250,12 +273,52 @@ _UPDATES = {
 NAMES = tuple(_UPDATES)
 
 
+@_part
+def _no_buffers(arrays, first, last):
+    return ()
+
+
+@_part
+def _one_buffer(arrays, first, last):
+    return (numbers(arrays[0], first, last),)
+
+
+@_part
+def _two_buffers(arrays, first, last):
+    return numbers(arrays[0], first, last), numbers(arrays[1], first, last)
+
+
+@_part
+def _three_buffers(arrays, first, last):
+    one, two = _two_buffers(arrays, first, last)
+    return one, two, numbers(arrays[2], first, last)
+
+
+_BUFFERS = (_no_buffers, _one_buffer, _two_buffers, _three_buffers)
+
+
 @functools.cache
 def kernel(name: str) -> Any:
-    """The compiled update of one of NAMES: `kernel(settings, p, g, *buffers)`."""
-    function, buffers = _UPDATES[name]
-    array = "float32[::1]"
-    return compiled(f"void({', '.join([array] * (3 + buffers))})", cut=1)(function)
+    """The compiled update of one of NAMES: `kernel(settings, arrays, starts, first, last)`.
+
+    arrays: the ids of the parameters, the gradients and the buffers; contiguous arrays of float32.
+    starts: where each parameter begins, and the end of the last.
+    """
+    update, buffers = _UPDATES[name]
+    part_of_buffers = _BUFFERS[buffers]
+
+    def step(settings, arrays, starts, first, last):
+        count = len(starts) - 1
+        for i in range(count):
+            start = starts[i]
+            low, high = max(first, start), min(last, starts[i + 1])
+            if low < high:
+                p = numbers(arrays[i], low - start, high - start)
+                g = numbers(arrays[count + i], low - start, high - start)
+                update(settings, p, g, *part_of_buffers(arrays[2 * count :], low, high))
+
+    step.__name__ = step.__qualname__ = f"_{name}"
+    return compiled("void(float32[::1], int64[::1], int64[::1], int64, int64)", limits=2)(step)
 
 
 def warm() -> None:
@@ -264,9 +327,12 @@ def warm() -> None:
         kernel(name)
 
 
-def advance(name: str, settings: tuple[float, ...], arrays: list[np.ndarray]) -> None:
-    """One step of the parameters arrays[0] by the gradients arrays[1]; the others are buffers."""
-    count = arrays[0].size
-    work = WORK + WORK_OF_BUFFERS * (len(arrays) - 2)
+def advance(
+    name: str, settings: tuple[float, ...], starts: np.ndarray, arrays: list[np.ndarray]
+) -> None:
+    """One step; arrays: the parameters, the gradients and the buffers. See `kernel`."""
+    count, buffers = int(starts[-1]), _UPDATES[name][1]
+    work = WORK + WORK_OF_BUFFERS * buffers
     parts = split(count, pass_threads(work * count), 16)  # whole cache lines to each thread
-    run_parts(kernel(name), parts, np.array(settings, np.float32), *arrays)
+    ids = np.array([*map(id, arrays)], np.int64)
+    run_parts(kernel(name), parts, np.array(settings, np.float32), ids, starts)
