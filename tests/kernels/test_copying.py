@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
+from tensorlab import get_num_threads
+from tensorlab._op import OPS
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -20,9 +22,10 @@ def calls(request, monkeypatch, use_threads, spy):
     """The kernels that were used, on one and on two threads, whatever the size."""
     use_threads(request.param)
     monkeypatch.setattr(copying, "FEWEST", 0)
+    monkeypatch.setattr(copying, "FEWEST_IN_ROWS", 0)
     monkeypatch.setattr(copying, "SHORTEST", 2)
     monkeypatch.setattr(copying, "NARROWEST", 1)
-    return spy(native, "turned", "filled")
+    return spy(native, "turned", "filled", "rows")
 
 
 def bits(rng, shape, dtype) -> np.ndarray:
@@ -80,11 +83,53 @@ def test_repeated(rng, calls, dtype, shape, sizes):
     assert calls == ["filled"]
 
 
+ROWS = {
+    "repeated": lambda x: x[:1].expand(9, -1, -1),
+    "each repeated": lambda x: x[:, None].expand(-1, 3, -1, -1),
+    "moved": lambda x: x.transpose(0, 1),
+    "a part": lambda x: x[:, 1:, 3:],
+    "one row": lambda x: x[1, 2].expand(4, -1),
+    "every second": lambda x: x[..., ::2],
+    "every second row": lambda x: x[:, ::2],
+    "columns in another order": lambda x: x.permute(2, 1, 0),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [5, 16, 33, 130])
+@pytest.mark.parametrize("form", ROWS)
+def test_rows(rng, calls, dtype, size, form):
+    shown = ROWS[form](tl.from_numpy(bits(rng, (3, 7, size), dtype)))
+    same(shown.clone(), np.ascontiguousarray(shown.numpy()))
+    assert calls == (["rows"] if get_num_threads() > 1 else [])
+
+
+@pytest.mark.parametrize("which", [(0,), (1,), (2,), (0, 2), (0, 1, 2)])
+def test_reversed(rng, calls, which):
+    x = bits(rng, (3, 7, 130), np.float64)
+    back = tuple(slice(None, None, -1 if d in which else 1) for d in range(3))
+    same(tl.from_numpy(x[back].copy()), x[back])
+    found = OPS["clone"].call(x[back])
+    assert found.tobytes() == x[back].tobytes()
+    assert found.flags.c_contiguous
+    # All reversed is one row, of numbers that lie backward.
+    assert calls == (["rows"] if get_num_threads() > 1 else [])
+
+
+def test_fewer_rows_than_threads(rng, calls):
+    x = tl.from_numpy(bits(rng, (1, 1003), np.float32)).expand(2, -1)
+    same(x.clone(), np.ascontiguousarray(x.numpy()))
+    one = tl.from_numpy(bits(rng, (), np.float32)).expand(1003)
+    same(one.clone(), np.ascontiguousarray(one.numpy()))
+
+
 def test_what_the_kernels_leave_to_numpy(rng, calls):
     x = tl.from_numpy(rng.standard_normal((6, 8, 10), np.float32))
+    read_only = tl.from_numpy(rng.standard_normal((6, 8, 10), np.float32))
+    read_only._data.flags.writeable = False
     for shown in (
-        x, x.transpose(0, 1), x.permute(2, 1, 0), x[..., ::2], x[:, :, 1:], x.flip(2), x.half().transpose(1, 2),
-        x.transpose(1, 2)[:, ::2], x.bool().transpose(1, 2), x[:0].transpose(1, 2),
+        x, x.half().transpose(1, 2), x.bool().transpose(1, 2), x[:0].transpose(1, 2),
+        x[:, None, :, None].expand(-1, 3, -1, 2, -1), read_only.transpose(0, 1),
     ):  # fmt: skip
         same(shown.clone(), np.ascontiguousarray(shown.numpy()))
     assert calls == []
@@ -96,3 +141,8 @@ def test_the_gradient_of_a_sum_becomes_a_leafs_own(calls):
     assert x.grad is not None
     same(x.grad, np.repeat(np.arange(80, dtype=np.float32)[:, None], 90, 1))
     assert calls == ["filled"]
+    x.grad = None
+    (x.sum(0) * tl.arange(90.0)).sum().backward()
+    assert x.grad is not None
+    same(x.grad, np.repeat(np.arange(90, dtype=np.float32)[None], 80, 0))
+    assert calls == ["filled", *["rows"] * (get_num_threads() > 1)]

@@ -1,4 +1,4 @@
-"""Copies of transposed and of repeated numbers of 4 and 8 bytes."""
+"""Copies of views: transposed, repeated, reversed, in steps; of numbers of 4 and 8 bytes."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import numpy as np
 
 from tensorlab._op import register_kernel
 from tensorlab.kernels.cpu.loading import native
+from tensorlab.kernels.threads import get_num_threads
 
-#: NumPy is as fast for fewer numbers than this, for rows of fewer that repeat one number, and for transposed
-#: matrices with fewer rows or columns.
+#: NumPy is as fast for fewer numbers than this, for shorter rows, and for transposed matrices with fewer rows or
+#: columns. Rows that differ it copies as fast as one thread can.
 FEWEST, SHORTEST, NARROWEST = 32_768, 64, 16
+FEWEST_IN_ROWS = 262_144
+#: Dimensions that are left when neighbours are merged.
+MOST = 4
 
 
 def _merged(x: np.ndarray) -> list[tuple[int, int]]:
@@ -31,26 +35,29 @@ def _merged(x: np.ndarray) -> list[tuple[int, int]]:
 def _clone(input: Any, memory_format: Any = None) -> Any:
     if type(input) is not np.ndarray or input.size < FEWEST or input.flags.c_contiguous:
         return NotImplemented
-    if input.itemsize not in (4, 8) or input.dtype.kind not in "iufc":
+    if input.itemsize not in (4, 8) or input.dtype.kind not in "iufc" or not input.flags.writeable:
         return NotImplemented
     dims = _merged(input)
     size, stride = dims[-1]
-    if stride == 0 and size >= SHORTEST:
-        copying = native("copying")
-        if copying is None:
-            return NotImplemented
-        first = input[(..., *(0 for _ in _trailing(input)))]
-        return copying.filled(np.ascontiguousarray(first).reshape(-1), size).reshape(input.shape)
-    # Rows that lie along columns: of one matrix, or of several at equal distances.
-    if len(dims) not in (2, 3) or dims[-2][1] != input.itemsize or not input.flags.writeable:
+    if len(dims) > MOST or any(s % input.itemsize for _, s in dims):
         return NotImplemented
-    if min(size, dims[-2][0]) < NARROWEST or any(s <= 0 or s % input.itemsize for _, s in dims):
+    turns = len(dims) in (2, 3) and dims[-2][1] == input.itemsize and stride > 0 and dims[0][1] > 0
+    if min(size, dims[-2][0]) < NARROWEST if turns else size < SHORTEST:
+        return NotImplemented
+    if not turns and stride and (input.size < FEWEST_IN_ROWS or get_num_threads() == 1):
         return NotImplemented
     copying = native("copying")
     if copying is None:
         return NotImplemented
-    shown = input.reshape(-1, dims[-2][0], size)
-    return copying.turned(shown).reshape(input.shape)
+    if turns:  # rows that lie along columns: of one matrix, or of several at equal distances
+        out = copying.turned(input.reshape(-1, dims[-2][0], size))
+    elif stride == 0:
+        first = input[(..., *(0 for _ in _trailing(input)))]
+        out = copying.filled(np.ascontiguousarray(first).reshape(-1), size)
+    else:
+        sizes = [1] * (MOST - len(dims)) + [n for n, _ in dims]
+        out = copying.rows(input.reshape(sizes))
+    return out.reshape(input.shape)
 
 
 def _trailing(x: np.ndarray) -> list[int]:

@@ -1,7 +1,7 @@
-"""Copies in row-major order of what lies in memory in another one: transposed, or one number for a whole row.
+"""Copies in row-major order of what lies in memory in another one: transposed, repeated, reversed, in steps.
 
-NumPy copies along the last dimension of the result, number by number. A transposed matrix is read here in
-squares whose rows and columns are whole lines of the cache, and turned in registers.
+NumPy copies along the last dimension of the result, in one thread. A transposed matrix is read here in squares
+whose rows and columns are whole lines of the cache, and turned in registers; of all else rows are copied.
 """
 
 # Numba passes the first argument of an intrinsic itself.
@@ -12,16 +12,17 @@ from __future__ import annotations
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.maths import inlined
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.cpu.native.tile import LANES, at, transpose_block
-from tensorlab.kernels.threads import split, thread_count
+from tensorlab.kernels.cpu.native.tile import LANES, at, copy, transpose_block
+from tensorlab.kernels.threads import blocks, pass_threads, split, thread_count
 
 #: Rows and columns of a square of numbers of 8 bytes.
 SQUARE = 8
 #: What moving a number costs, in operations: of a transposed matrix, and of a row.
 _TURNING, _FILLING = 8, 2
 
-_turn = transpose_block(LANES)
+_copy, _turn = copy(LANES), transpose_block(LANES)
 
 
 @compiled("void(float32[:, :, :], float32[:, :, ::1], int64, int64)", limits=2)
@@ -65,20 +66,64 @@ def _turned_8(x, out, first, last):
                 out[image, i, j] = x[image, i, j]
 
 
-@compiled("void(float32[::1], float32[:, ::1], int64, int64)", limits=2)
-def _filled(values, out, first, last):
+@compiled("void(uint32[::1], uint32[:, ::1], int64, int64, int64, int64)", limits=4)
+def _filled(values, out, first, last, left, right):
+    """Columns left…right of rows first…last, each of one number."""
     for r in range(first, last):
-        row, value = out[r], values[r]
+        row, value = out[r, left:right], values[r]
         for j in range(len(row)):
             row[j] = value
 
 
-@compiled("void(uint64[::1], uint64[:, ::1], int64, int64)", limits=2)
-def _filled_8(values, out, first, last):
+@compiled("void(uint64[::1], uint64[:, ::1], int64, int64, int64, int64)", limits=4)
+def _filled_8(values, out, first, last, left, right):
     for r in range(first, last):
-        row, value = out[r], values[r]
+        row, value = out[r, left:right], values[r]
         for j in range(len(row)):
             row[j] = value
+
+
+@compiled("void(float32[:, :, :, :], float32[:, ::1], int64, int64, int64, int64)", limits=4)
+def _rows(x, out, first, last, left, right):
+    """Columns left…right of rows first…last of out = x, whose rows lie in one piece each."""
+    whole = (right - left) // LANES * LANES
+    for r in range(first, last):
+        i, j, k = _place(x, r)
+        start = (i * x.strides[0] + j * x.strides[1] + k * x.strides[2]) // 4
+        target = r * out.shape[1]
+        for c in range(left, left + whole, LANES):
+            _copy(at(x, start + c), at(out, target + c))
+        if 0 < whole < right - left:  # the last vector overlaps the one before
+            _copy(at(x, start + right - LANES), at(out, target + right - LANES))
+        elif not whole:
+            for c in range(left, right):
+                out[r, c] = x[i, j, k, c]
+
+
+@compiled("void(uint32[:, :, :, :], uint32[:, ::1], int64, int64, int64, int64)", limits=4)
+def _stepped(x, out, first, last, left, right):
+    """The same of rows whose numbers lie at any distance."""
+    for r in range(first, last):
+        i, j, k = _place(x, r)
+        source, row = x[i, j, k, left:right], out[r, left:right]
+        for c in range(len(row)):
+            row[c] = source[c]
+
+
+@compiled("void(uint64[:, :, :, :], uint64[:, ::1], int64, int64, int64, int64)", limits=4)
+def _stepped_8(x, out, first, last, left, right):
+    for r in range(first, last):
+        i, j, k = _place(x, r)
+        source, row = x[i, j, k, left:right], out[r, left:right]
+        for c in range(len(row)):
+            row[c] = source[c]
+
+
+@inlined
+def _place(x, r):
+    """Where row r of four dimensions is in the first three."""
+    above = r // x.shape[2]
+    return above // x.shape[1], above % x.shape[1], r % x.shape[2]
 
 
 def turned(x: np.ndarray) -> np.ndarray:
@@ -95,8 +140,26 @@ def turned(x: np.ndarray) -> np.ndarray:
 
 def filled(values: np.ndarray, n: int) -> np.ndarray:
     """Rows of n times each of the values: (rows, n)."""
-    kernel, kind = (_filled, np.float32) if values.itemsize == 4 else (_filled_8, np.uint64)
+    kernel, kind = (_filled, np.uint32) if values.itemsize == 4 else (_filled_8, np.uint64)
     out = np.empty((len(values), n), values.dtype)
-    parts = split(len(values), thread_count(_FILLING * out.size))
-    run_parts(kernel, parts, values.view(kind), out.view(kind))
+    run_parts(kernel, _shares(out), values.view(kind), out.view(kind))
     return out
+
+
+def rows(x: np.ndarray) -> np.ndarray:
+    """A copy of four dimensions at any distances in memory, of which the last are the rows: (rows, columns)."""
+    out = np.empty((x.size // x.shape[-1], x.shape[-1]), x.dtype)
+    if x.strides[-1] == x.itemsize:
+        kernel, kind = _rows, np.float32
+    else:
+        kernel, kind = (_stepped, np.uint32) if x.itemsize == 4 else (_stepped_8, np.uint64)
+    seen = out.view(kind)
+    run_parts(kernel, _shares(seen), x.view(kind), seen)
+    return out
+
+
+def _shares(out: np.ndarray) -> np.ndarray:
+    """A matrix in parts for threads: some of its rows, or some columns where there are fewer rows."""
+    threads = pass_threads(_FILLING * out.size)
+    down, across = (threads, 1) if len(out) >= threads else (1, threads)
+    return blocks(*out.shape, down, across, 1, 16)

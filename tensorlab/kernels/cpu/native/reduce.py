@@ -44,9 +44,16 @@ def _column_sums(x, share, out, first, last, left, right):
         total[:] = 0
         for start in range(0, rows, ROWS):
             block[:] = 0
-            for r in range(start, min(start + ROWS, rows)):
+            end = min(start + ROWS, rows)
+            fours = start + (end - start) // 4 * 4
+            for r in range(start, fours, 4):
+                a, b = x[o, r, left:right], x[o, r + 1, left:right]
+                c, d = x[o, r + 2, left:right], x[o, r + 3, left:right]
+                for j in range(len(block)):
+                    block[j] += (a[j] + b[j]) + (c[j] + d[j])
+            for r in range(fours, end):
                 line = x[o, r, left:right]
-                for j in range(len(line)):
+                for j in range(len(block)):
                     block[j] += line[j]
             for j in range(len(block)):
                 total[j] += block[j]
