@@ -13,7 +13,7 @@ from tensorlab._op import OPS
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu import conv
-from tensorlab.kernels.cpu.native import gathered, planes
+from tensorlab.kernels.cpu.native import depthwise, gathered, planes
 
 
 def close(found, generic, atol=1e-4):
@@ -102,11 +102,55 @@ def test_sizes_that_models_have(rng, thread_number, form, x, w, how):
     close(form.by_weight(x, y, w.shape[2:], *how), generic, atol=1e-3)
 
 
+@pytest.mark.skipif(not depthwise.SIZES, reason="vectors of this processor have no masks")
+@pytest.mark.parametrize("window", [3, 5, 7])
+def test_depthwise(rng, thread_number, window):
+    """Rows of less than a vector, of one and of several; windows that reach beyond all edges; bias and none."""
+    for _ in range(6):
+        padding, dilation = (
+            tuple(int(n) for n in rng.integers(*limits, 2)) for limits in ((0, 9), (1, 4))
+        )
+        least = [
+            max(1, (window - 1) * d + 1 - 2 * p) for d, p in zip(dilation, padding, strict=True)
+        ]
+        size = tuple(n + int(rng.integers(0, 40)) for n in least)
+        channels = int(rng.integers(1, 7))
+        x = rng.standard_normal((int(rng.integers(1, 6)), channels, *size), np.float32)
+        w = rng.standard_normal((channels, 1, window, window), np.float32)
+        assert depthwise.suits(w.shape[2:], (1, 1), 1, 1)
+        bias = rng.standard_normal(channels, np.float32) if rng.integers(2) else None
+        how = ((1, 1), padding, dilation)
+        generic = OPS["convolution"].forward(np, x, w, bias, *how, False, (0, 0), channels)
+        close(depthwise.forward(x, w, bias, generic.shape[2:], *how, channels), generic, atol=1e-3)
+        y = rng.standard_normal(generic.shape, np.float32)
+        generic = OPS["convolution_input"].forward(np, y, w, size, *how, channels)
+        if bias is not None:
+            generic += bias[:, None, None]
+        close(depthwise.by_input(y, w, bias, size, *how, channels), generic, atol=1e-3)
+        generic = OPS["convolution_weight"].forward(np, x, y, w.shape[2:], *how, channels)
+        close(depthwise.by_weight(x, y, w.shape[2:], *how, channels), generic, atol=2e-3)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_infinities_and_nan_in_depthwise_convolutions(rng, value):
+    x = rng.standard_normal((4, 3, 14, 14), np.float32)
+    w = rng.standard_normal((3, 1, 3, 3), np.float32)
+    how = ((1, 1), (1, 1), (1, 1))
+    x[2, 1, 5, 13] = value
+    found = OPS["convolution"].kernels["cpu"](x, w, None, *how, False, (0, 0), 3)
+    close(found, OPS["convolution"].forward(np, x, w, None, *how, False, (0, 0), 3))
+    found = OPS["convolution_input"].kernels["cpu"](x, w, (14, 14), *how, 3)
+    close(found, OPS["convolution_input"].forward(np, x, w, (14, 14), *how, 3))
+    # A row's last number in a vector that ends beyond it: generically it meets some taps, here all of them.
+    y = rng.standard_normal(x.shape, np.float32)
+    assert OPS["convolution_weight"].kernels["cpu"](x, y, (3, 3), *how, 3) is NotImplemented
+
+
 @pytest.fixture
 def taken(monkeypatch):
     """The compiled functions that are asked for, none of which runs."""
     names = []
-    for form in (planes, gathered):
+    for form in (planes, gathered, depthwise):
         for name in ("forward", "by_input", "by_weight"):
             note = f"{form.__name__.rpartition('.')[2]}.{name}"
             monkeypatch.setattr(form, name, lambda *a, note=note: names.append(note) or np.ones(1))
@@ -129,9 +173,16 @@ def test_few_channels_go_by_planes_and_many_are_gathered(taken):
     by_weight(x, y, (1, 1), *how, 1)
     by_weight(y, x, (1, 1), *how, 1)
     by_weight(y, y, (1, 1), *how, 40)
+    window, around = np.ones((40, 1, 3, 3), np.float32), ((1, 1), (1, 1), (1, 1))
+    forward(y, window, None, *around, False, (0, 0), 40)
+    by_input(y, window, (8, 8), *around, 40)
+    by_weight(y, y, (3, 3), *around, 40)
+    forward(y, window, None, (2, 2), *around[1:], False, (0, 0), 40)
     assert taken == [
         "gathered.forward", "planes.by_input", "planes.forward", "planes.by_input", "gathered.by_weight",
         "planes.by_weight", "planes.by_weight",
+        *(f"{'depthwise' if depthwise.SIZES else 'planes'}.{n}" for n in ("forward", "by_input", "by_weight")),
+        "planes.forward",
     ]  # fmt: skip
 
 

@@ -63,6 +63,9 @@ WORK = [
     )),
     ("copying", _both_ways(lambda x: x.t().contiguous(), (203, 301))),
     ("cross_entropy", _both_ways(lambda x: F.cross_entropy(x, tl.arange(203) % 301), (203, 301))),
+    ("depthwise", _both_ways(
+        lambda x, w: F.conv2d(x, w, padding=1, groups=16), (6, 16, 20, 20), (16, 1, 3, 3)
+    )),
     ("embedding", _both_ways(lambda w: F.embedding(tl.arange(900) * 7 % 50, w), (50, 33))),
     ("gathered", _both_ways(*_CONV)),
     ("gemm", _both_ways(lambda a, b: a @ b, (203, 301), (301, 157))),
@@ -73,7 +76,7 @@ WORK = [
     )),
     ("optim", _optimizer(tl.optim.Adam)),
     ("planes", _both_ways(
-        lambda x, w: F.conv2d(x, w, padding=1, groups=16), (6, 16, 20, 20), (16, 1, 3, 3)
+        lambda x, w: F.conv2d(x, w, padding=1, groups=16), (6, 32, 20, 20), (32, 2, 3, 3)
     )),
     ("pool", _both_ways(lambda x: F.max_pool2d(x, 2), (6, 8, 32, 32))),
     ("recurrent", _rnn(nn.LSTM)),

@@ -1,8 +1,9 @@
 """Convolutions in float32, transposed ones too, and their gradients.
 
 There are two forms: `native.gathered` has channels of the result in a vector, `native.planes` neighbouring
-pixels of one channel. With many channels in a group the first wastes nothing; with few of them, as in
-depthwise convolutions, it would waste most of a vector.
+pixels of one channel. With many channels in a group the first wastes nothing; with few of them it would waste
+most of a vector. Depthwise convolutions of pictures, the commonest of those, have a form of their own,
+`native.depthwise`.
 """
 
 from __future__ import annotations
@@ -21,9 +22,14 @@ FEWEST = 20_000
 FEW = 8
 
 
-def _form(channels: int) -> Any:
-    """The form that suits so many channels of the result in a group."""
-    return native("planes" if channels <= FEW else "gathered")
+def _form(kernel: Any, stride: Any, within: int, per_group: int) -> Any:
+    """The form that suits a window, and so many channels in a group: of what is read, and of the result."""
+    if per_group > FEW:
+        return native("gathered")
+    depthwise = native("depthwise")
+    if depthwise is not None and depthwise.suits(kernel, stride, within, per_group):
+        return depthwise
+    return native("planes")
 
 
 def _suits(x: Any, w: Any, products: int) -> bool:
@@ -55,7 +61,7 @@ def _convolution(
         products = input.shape[0] * weight.size * math.prod(count)
     if min(count) < 1 or products < FEWEST:
         return NotImplemented
-    form = _form(outputs // groups)
+    form = _form(weight.shape[2:], stride, channels // groups, outputs // groups)
     if form is None:
         return NotImplemented
     compute = form.by_input if transposed else form.forward
@@ -70,7 +76,7 @@ def _convolution_input(
         return NotImplemented
     if not _suits(input, weight, input.size * weight.size // weight.shape[0]):
         return NotImplemented
-    form = _form(weight.shape[1])
+    form = _form(weight.shape[2:], stride, input.shape[1] // groups, weight.shape[1])
     if form is None:
         return NotImplemented
     return form.by_input(input, weight, None, size, stride, padding, dilation, groups)
@@ -83,7 +89,7 @@ def _convolution_weight(
     products = output.size * input.shape[1] // groups * math.prod(kernel_size)
     if not all_float32(input, output) or not _suits(input, output, products):
         return NotImplemented
-    form = _form(output.shape[1] // groups)
+    form = _form(kernel_size, stride, input.shape[1] // groups, output.shape[1] // groups)
     if form is None:
         return NotImplemented
     found = form.by_weight(input, output, kernel_size, stride, padding, dilation, groups)

@@ -19,6 +19,7 @@ _TOOLS = {
     "layout",
     "maths",
     "objects",
+    "sliding",
     "tables",
     "tile",
 }
