@@ -117,11 +117,12 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
         if not plain:
             return general(x, y, params)
         if kernels and (type(a) is not ndarray or a.size > SMALL or a.size > op.small):
-            return general(x, y, params)
-        try:
-            out = forward(np, a, b, *params)
-        except ValueError as error:
-            raise _shape_error([a, b], error) from None
+            out = compute(op, np, [a, b], params)
+        else:
+            try:
+                out = forward(np, a, b, *params)
+            except ValueError as error:
+                raise _shape_error([a, b], error) from None
         if type(out) is not ndarray:
             out = np.asarray(out)  # NumPy turns 0-dim results into scalars
         result = new(Tensor)
@@ -157,8 +158,9 @@ def lane_one(op: Op) -> Callable[..., Any]:
         if type(a) is not ndarray or (to_float and a.dtype.kind not in "fc"):
             return apply(op, (x,), params)
         if kernels and (a.size > SMALL or a.size > op.small):
-            return apply(op, (x,), params)
-        out = forward(np, a, *params)
+            out = compute(op, np, [a], params)
+        else:
+            out = forward(np, a, *params)
         if type(out) is not ndarray:
             out = np.asarray(out)
         result = new(Tensor)

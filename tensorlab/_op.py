@@ -382,12 +382,10 @@ def _with_kernels(
     @functools.wraps(rule)  # the plan reads the rule's parameters
     def run(g: Any, *values: Any, over: bool = False) -> Any:
         first = g[0] if type(g) is tuple else g
-        if not isinstance(first, Tensor):
-            kernel = kernels.get(backend_of(first).kind)
+        kernel = None if isinstance(first, Tensor) else kernels.get(backend_of(first).kind)
+        if kernel is not None:
             try:
-                if kernel is None:
-                    found = NotImplemented
-                elif over and kernel in op.overwriting:
+                if over and kernel in op.overwriting:
                     found = kernel(g, *values, over=True)
                 else:
                     found = kernel(g, *values)

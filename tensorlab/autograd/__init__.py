@@ -243,12 +243,13 @@ def _roots(
                 f"element {i} of tensors does not require grad and does not have a grad_fn"
             )
         if v is None:
-            if out.is_complex():
+            array = out._data
+            if array.dtype.kind == "c":
                 raise RuntimeError(
                     f"grad can be implicitly created only for real scalar outputs but got {out.dtype}; "
                     "pass the gradient, or take .real or .abs() first"
                 )
-            if out._data.size != 1:
+            if array.size != 1:
                 raise RuntimeError(
                     "grad can be implicitly created only for scalar outputs, this one has shape "
                     f"{list(out.shape)}: reduce it (.sum(), .mean()) or give a gradient of that shape"

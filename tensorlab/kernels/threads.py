@@ -128,7 +128,7 @@ def pass_threads(operations: int) -> int:
 
     Reading or writing a number is one of them, a division or root about ten, an exponential thirty.
     """
-    return thread_count(OF_A_PASS * operations)
+    return 1 if OF_A_PASS * operations < WORTH_A_THREAD else get_num_threads()
 
 
 def _edges(total: int, parts: int, unit: int) -> list[int]:

@@ -34,7 +34,8 @@ def resolved(size_average: bool | None, reduce: bool | None, reduction: str) -> 
     >>> resolved(None, None, "sum")
     'sum'
     """
-    reduction = legacy_reduction(size_average, reduce, reduction, stacklevel=3)
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction, stacklevel=3)
     if reduction == "elementwise_mean":
         warnings.warn(
             "reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.",

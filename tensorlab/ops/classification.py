@@ -223,7 +223,7 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
-    if target.shape == input.shape:
+    if target._data.shape == input._data.shape:
         _check_probabilities(input, target, weight, ignore_index, dim)
         log_p = log_softmax(input, dim)
         return _probability_loss(log_p, target, weight, reduction, label_smoothing, dim)

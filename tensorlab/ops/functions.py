@@ -79,6 +79,7 @@ def function(
         samples=samples, errors=errors, ref=ref, result=result, method=not namespace,
         inplace=inplace and not namespace, aliases=aliases, dunder=dunder,
         name=f"{namespace}_{name}" if namespace else name, torch=f"{namespace}.{name}" if namespace else None,
+        simple=True,
     )(compute)  # fmt: skip
     made.vjp(input=rule if rule is not None else lambda g: g * 0.0)
     return made

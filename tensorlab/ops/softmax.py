@@ -54,6 +54,7 @@ def _softmax_reference(x: Any, dim: int) -> np.ndarray:
     errors=_softmax_errors,
     ref=_softmax_reference,
     result=None,
+    simple=True,
     method=True,
 )
 def softmax(xp, input, /, dim, dtype=None):
@@ -80,7 +81,7 @@ softmax.vjp(input=lambda g, out, dim: (g - sum_(g * out, dim, True)) * out)
 
 
 @op(
-    samples=_softmax_samples, errors=_softmax_errors, result=None, method=True,
+    samples=_softmax_samples, errors=_softmax_errors, result=None, simple=True, method=True,
     ref=lambda x, dim: x - np.logaddexp.reduce(x, axis=dim, keepdims=True) if np.ndim(x) else np.zeros(()),
 )  # fmt: skip
 def log_softmax(xp, input, /, dim, dtype=None):

@@ -185,7 +185,7 @@ class _Bucket:
         self.params = params
         self.xp = backend_of(params[0]._data).xp
         self.dtype = params[0]._data.dtype
-        self.forms = [_form(p._data) for p in params]
+        self.forms = _forms(params)
         self.shapes = [p._data.shape for p in params]
         self.sizes = [p._data.size for p in params]
         self.count = sum(self.sizes)
@@ -265,7 +265,7 @@ class _Bucket:
         # Someone may have changed the numbers of one parameter.
         if any(row.count(row[0]) != len(row) for row in self.numbers.tolist()):
             return False
-        return [_form(p._data) for p in self.params] == self.forms
+        return _forms(self.params) == self.forms
 
     def _next_update(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> Update:
         """The update of the next step, which counts from here on."""
@@ -394,9 +394,10 @@ def _holds(plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], st
     return True
 
 
-def _form(array: Any) -> tuple[Any, ...]:
+def _forms(params: list[Tensor]) -> list[Any]:
     """What has to stay as it is for a bucket to go on."""
-    return type(array), array.dtype, array.shape, array.flags.c_contiguous
+    arrays = [p._data for p in params]
+    return [(type(a), a.dtype, a.shape, a.flags.c_contiguous) for a in arrays]
 
 
 def _kernels(params: list[Tensor]) -> Callable[..., bool] | None:

@@ -167,13 +167,11 @@ class Optimizer:
         """
         for group in self.param_groups:
             for p in group["params"]:
-                if p.grad is None:
-                    continue
                 if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad.detach_()
-                    p.grad.zero_()
+                    p._grad = None
+                elif p._grad is not None:
+                    p._grad.detach_()
+                    p._grad.zero_()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, for instance layers that are unfrozen later.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tensorlab._op import register_backward_kernel, register_kernel
-from tensorlab.kernels.cpu.loading import all_float32, native
+from tensorlab.kernels.cpu.loading import alike_float32, native
 
 #: Below this many numbers the generic path is as fast: one pass for relu, some for gelu.
 FEWEST, FEWEST_SMOOTH = 4_096, 256
@@ -13,9 +13,7 @@ FEWEST, FEWEST_SMOOTH = 4_096, 256
 
 def _kernels(fewest: int, *arrays: Any) -> Any:
     """The compiled activations, if they suit these arrays."""
-    if arrays[0].size < fewest or not all_float32(*arrays):
-        return None
-    if any(a.shape != arrays[0].shape for a in arrays):
+    if arrays[0].size < fewest or not alike_float32(*arrays):
         return None
     return native("activation")
 

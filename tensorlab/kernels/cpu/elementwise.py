@@ -8,7 +8,7 @@ import numpy as np
 
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.activations import accepts
-from tensorlab.kernels.cpu.loading import all_float32, native
+from tensorlab.kernels.cpu.loading import alike_float32, native
 
 #: Below this many numbers the generic path is as fast.
 FEWEST = 512
@@ -21,8 +21,7 @@ _MODULES = {
 
 
 def _suits(*arrays: Any) -> bool:
-    first = arrays[0]
-    return first.size >= FEWEST and all_float32(*arrays) and all(a.shape == first.shape for a in arrays)  # fmt: skip
+    return arrays[0].size >= FEWEST and alike_float32(*arrays)
 
 
 def _forward(name: str, input: Any, *numbers: Any) -> Any:

@@ -41,3 +41,11 @@ def all_float32(*arrays: Any) -> bool:
         ):
             return False
     return True
+
+
+def alike_float32(first: Any, *others: Any) -> bool:
+    """The same, and whether they are of one shape; none is None."""
+    for a in others:
+        if a.shape != first.shape:
+            return False
+    return all_float32(first, *others)

@@ -122,6 +122,20 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
     return found if found is NotImplemented else found.reshape(*input.shape[:-1], weight.shape[0])
 
 
+@register_backward_kernel("linear", "cpu", "weight")
+def _linear_by_weight(g: Any, input: Any, weight_shape: Any) -> Any:
+    if not all_float32(g, input) or g.ndim != 2 or input.ndim != 2:
+        return NotImplemented
+    return product(g.T, input)
+
+
+@register_backward_kernel("linear", "cpu", "input")
+def _linear_by_input(g: Any, weight: Any, input_shape: Any) -> Any:
+    if not all_float32(g, weight) or g.ndim != 2 or weight.ndim != 2:
+        return NotImplemented
+    return product(g, weight)
+
+
 @register_backward_kernel("linear", "cpu", "bias")
 def _linear_by_bias(g: Any, bias_shape: Any) -> Any:
     """The sum over all rows, without asking which dimensions were stretched."""

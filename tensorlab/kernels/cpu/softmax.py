@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import register_backward_kernel, register_kernel
-from tensorlab.kernels.cpu.loading import all_float32, native
+from tensorlab.kernels.cpu.loading import alike_float32, all_float32, native
 
 #: Below this many numbers the generic path is as fast.
 FEWEST = 512
@@ -20,22 +20,22 @@ _INT64 = np.dtype(np.int64)
 def _kernels(dim: Any, *arrays: Any) -> Any:
     """The compiled functions and the dimension, counted from the front, if they suit these arrays."""
     x = arrays[0]
-    if type(dim) is not int or x.size < FEWEST or not x.size or not all_float32(*arrays):
+    if type(dim) is not int or x.size < FEWEST or not x.size or not alike_float32(*arrays):
         return None, 0
-    if not -x.ndim <= dim < x.ndim or any(a.shape != x.shape for a in arrays):
+    if not -x.ndim <= dim < x.ndim:
         return None, 0
     axis = dim % x.ndim
     wide = math.prod(x.shape[axis + 1 :]) >= NARROW
     return native("softmax_columns" if wide else "softmax"), axis
 
 
-@register_kernel("softmax", "cpu")
+@register_kernel("softmax", "cpu", FEWEST)
 def _softmax(input: Any, dim: Any, dtype: Any = None) -> Any:
     found, axis = _kernels(dim, input) if dtype is None else (None, 0)
     return NotImplemented if found is None else found.softmax(input, axis, False)
 
 
-@register_kernel("log_softmax", "cpu")
+@register_kernel("log_softmax", "cpu", FEWEST)
 def _log_softmax(input: Any, dim: Any, dtype: Any = None) -> Any:
     found, axis = _kernels(dim, input) if dtype is None else (None, 0)
     return NotImplemented if found is None else found.softmax(input, axis, True)

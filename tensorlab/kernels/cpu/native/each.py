@@ -32,7 +32,7 @@ def each(
     """
     if out is None:
         out = np.empty(arrays[0].shape, np.float32)
-    flat = [np.ascontiguousarray(a).reshape(-1) for a in (*arrays, out)]
+    flat = [a.ravel() for a in (*arrays, out)]
     # Whole cache lines to each thread.
     run_parts(kernel, split(out.size, pass_threads(work * out.size), 16), *flat, *numbers)
     return out

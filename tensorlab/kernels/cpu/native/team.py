@@ -392,9 +392,8 @@ def run_parts(kernel: Any, parts: np.ndarray, *shared: Any) -> None:
         MemoryError: a part had no room for what it works with.
     """
     if len(parts) == 1:
-        numbers = parts[0].tolist()
         if kernel.cut is None:
-            kernel(*shared, *numbers)
+            kernel(*shared, *parts[0].tolist())
         else:
             kernel(*shared)
         return
