@@ -382,7 +382,10 @@ def _with_kernels(
     @functools.wraps(rule)  # the plan reads the rule's parameters
     def run(g: Any, *values: Any, over: bool = False) -> Any:
         first = g[0] if type(g) is tuple else g
-        kernel = None if isinstance(first, Tensor) else kernels.get(backend_of(first).kind)
+        if type(first) is np.ndarray:
+            kernel = kernels.get("cpu")
+        else:
+            kernel = None if isinstance(first, Tensor) else kernels.get(backend_of(first).kind)
         if kernel is not None:
             try:
                 if over and kernel in op.overwriting:

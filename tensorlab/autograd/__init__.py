@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from tensorlab._backend import on_device_of
 from tensorlab._graph import leaf_node
 from tensorlab._tensor import Tensor, wrap
@@ -254,7 +256,7 @@ def _roots(
                     "grad can be implicitly created only for scalar outputs, this one has shape "
                     f"{list(out.shape)}: reduce it (.sum(), .mean()) or give a gradient of that shape"
                 )
-            v = functional.ones_like(out)
+            v = _one(out)
         elif v._data.shape != out._data.shape:
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[{i}] has a shape of {v.shape} "
@@ -263,6 +265,14 @@ def _roots(
         roots.append((out._node or leaf_node(out), out._index))
         seeds.append(v if create_graph else v._data)
     return roots, seeds
+
+
+def _one(out: Tensor) -> Tensor:
+    """The gradient of a tensor of one element by itself."""
+    array = out._data
+    if type(array) is np.ndarray:  # as below, without the calls: every training step comes here
+        return wrap(np.array(1, array.dtype, ndmin=array.ndim))
+    return functional.ones_like(out)
 
 
 def _tensor_backward(

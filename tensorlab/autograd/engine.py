@@ -72,24 +72,14 @@ def _run(
     plain = not create_graph and _dtypes.narrow is None
     several = _backend.several
 
-    def send(edge: tuple[Node, int], g: Any) -> None:
-        node, index = edge
-        received: Any = pending.get(node)
-        if received is None:
-            pending[node] = received = [None] * len(node.shapes)
-            heappush(heap, (-node.seq, node))
-        if several:
-            _follow(g)
-        if received[index] is None:
-            received[index] = g
-        elif not create_graph and alone(received, index):
-            received[index] += g
+    for (node, index), seed in zip(roots, seeds, strict=True):
+        if node in pending:
+            if several:
+                _follow(seed)
+            _add(pending[node], index, seed, create_graph)
         else:
-            total = received[index] + g
-            received[index] = np.asarray(total) if isinstance(total, np.generic) else total
-
-    for edge, seed in zip(roots, seeds, strict=True):
-        send(edge, seed)
+            pending[node] = _only(index, seed, len(node.shapes))
+            heappush(heap, (-node.seq, node))
 
     # The node that was reached last is mostly the one to go on with: it is not sorted in before
     # it is clear that it has to wait.
@@ -136,9 +126,10 @@ def _run(
                 or g.dtype is not to.dtypes[index]
             ):
                 g = _match(g, to.shapes[index], to.dtypes[index])
-            if to in pending:
-                send(edge, g)
-            else:  # the same for the first gradient to arrive, which is the only one as a rule
+            waiting = pending.get(to)
+            if waiting is not None:
+                _add(waiting, index, g, create_graph)
+            else:  # the first gradient to arrive, which is the only one as a rule
                 pending[to] = [g] if len(to.shapes) == 1 else _only(index, g, len(to.shapes))
                 if reached is not None:
                     heappush(heap, reached)
@@ -147,8 +138,19 @@ def _run(
             node.saved = None
         # What this node held must not live on while the rules of the next one run.
         del received, grads
-        g = None
+        g = waiting = None
     return found
+
+
+def _add(received: list[Any], index: int, g: Any, create_graph: bool) -> None:
+    """Add to what has arrived at an output of a node: in place, where nobody else can see it."""
+    if received[index] is None:
+        received[index] = g
+    elif not create_graph and alone(received, index):
+        received[index] += g
+    else:
+        total = received[index] + g
+        received[index] = np.asarray(total) if isinstance(total, np.generic) else total
 
 
 def _follow(*gradients: Any) -> None:
@@ -329,7 +331,7 @@ _ONE = _references()
 
 def _accumulate(node: Node, received: list[Any], create_graph: bool) -> None:
     """Add a gradient to the leaf's `.grad`. The buffer is never one that somebody else can see."""
-    leaf = node.leaf()
+    leaf = None if node.leaf_ref is None else node.leaf_ref()
     if leaf is None:
         return
     if not leaf._requires_grad:

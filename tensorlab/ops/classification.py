@@ -223,11 +223,12 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     dim = 0 if input.ndim == 1 else 1
-    if target._data.shape == input._data.shape:
+    if target.shape == input.shape:
         _check_probabilities(input, target, weight, ignore_index, dim)
         log_p = log_softmax(input, dim)
         return _probability_loss(log_p, target, weight, reduction, label_smoothing, dim)
-    require_no_grad("nll_loss_forward", weight=weight)
+    if weight is not None:
+        require_no_grad("nll_loss_forward", weight=weight)
     if input.ndim == 0:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if label_smoothing == 0.0 and (input.ndim == 2 or input.device.type == "cuda"):

@@ -257,14 +257,15 @@ class _Bucket:
         """Whether the state and the parameters are still those that this bucket was made for."""
         if len(names) + len(self.number_names) != len(self.names):
             return False
-        now = [state.get(name) for name in self.names for state in self.states]
-        if not all(map(is_, now, self.state_tensors)):
-            return False
-        if not all(map(is_, [t._data for t in self.state_tensors], self.state_arrays)):
-            return False
-        # Someone may have changed the numbers of one parameter.
-        if any(row.count(row[0]) != len(row) for row in self.numbers.tolist()):
-            return False
+        if self.names:
+            now = [state.get(name) for name in self.names for state in self.states]
+            if not all(map(is_, now, self.state_tensors)):
+                return False
+            if not all(map(is_, [t._data for t in self.state_tensors], self.state_arrays)):
+                return False
+            # Someone may have changed the numbers of one parameter.
+            if any(row.count(row[0]) != len(row) for row in self.numbers.tolist()):
+                return False
         return _forms(self.params) == self.forms
 
     def _next_update(self, optimizer: FusedOptimizer, group: dict[str, Any]) -> Update:
@@ -376,13 +377,10 @@ def _blocks(operands: list[Any], length: int) -> Iterator[Any]:
 
 def _holds(plan: list[_Bucket], params: list[Tensor], names: tuple[str, ...], states: Any) -> bool:
     """Whether `plan` serves exactly these parameters, with the state they have now."""
-    planned = [p for bucket in plan for p in bucket.params]
+    planned = plan[0].params if len(plan) == 1 else [p for bucket in plan for p in bucket.params]
     if len(planned) != len(params):
         return False
-    if len(plan) == 1:
-        if not all(map(is_, planned, params)):
-            return False
-    elif {id(p) for p in planned} != {id(p) for p in params}:
+    if not all(map(is_, planned, params)) and {*map(id, planned)} != {*map(id, params)}:
         return False
     for bucket in plan:
         if bucket.states:

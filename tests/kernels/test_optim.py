@@ -50,8 +50,9 @@ def taken(monkeypatch):
     real = native.advance
 
     def advance(name, *given):
-        names.append(name)
-        real(name, *given)
+        taken = real(name, *given)
+        names.extend([name] * taken)
+        return taken
 
     monkeypatch.setattr(native, "advance", advance)
     return names

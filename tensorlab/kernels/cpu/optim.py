@@ -47,15 +47,14 @@ def advance(
     """
     if not name:
         return False
-    given = []
-    for p, g in zip(parameters, gradients, strict=True):
-        if g.shape != p.shape or not p.flags.carray:
-            return False  # the generic path says what is wrong
-        fits = type(g) is np.ndarray and g.dtype is p.dtype and g.flags.carray
-        given.append(g if fits else np.ascontiguousarray(g, p.dtype))
+    optim = native("optim")
     try:
-        native("optim").advance(name, settings, starts, [*parameters, *given, *buffers])
+        if optim.advance(name, settings, starts, [*parameters, *gradients, *buffers]):
+            return True
+        dtype = parameters[0].dtype
+        lying = [np.asarray(g, dtype, order="C") for g in gradients]
+        # Else the generic path says what is wrong.
+        return optim.advance(name, settings, starts, [*parameters, *lying, *buffers])
     except KernelUnavailable as error:  # before anything is written
         instead(error)
         return False
-    return True

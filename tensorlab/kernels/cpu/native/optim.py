@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.objects import numbers
+from tensorlab.kernels.cpu.native.objects import alike, numbers
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.threads import pass_threads, split
 
@@ -329,10 +329,16 @@ def warm() -> None:
 
 def advance(
     name: str, settings: tuple[float, ...], starts: np.ndarray, arrays: list[np.ndarray]
-) -> None:
-    """One step; arrays: the parameters, the gradients and the buffers. See `kernel`."""
+) -> bool:
+    """One step; arrays: the parameters, the gradients and the buffers. See `kernel`.
+
+    False, and nothing is done, if a gradient does not lie as its parameter does.
+    """
+    ids = np.array([*map(id, arrays)], np.int64)
+    if not alike(ids, len(starts) - 1):
+        return False
     count, buffers = int(starts[-1]), _UPDATES[name][1]
     work = WORK + WORK_OF_BUFFERS * buffers
     parts = split(count, pass_threads(work * count), 16)  # whole cache lines to each thread
-    ids = np.array([*map(id, arrays)], np.int64)
     run_parts(kernel(name), parts, np.array(settings, np.float32), ids, starts)
+    return True
