@@ -22,7 +22,7 @@ SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 88.8, -10
 
 @pytest.mark.parametrize(
     ("name", "ulps"),
-    [("exp", 1.0), ("tanh", 1.6), ("erf", 1.0), ("sigmoid", 2.5), ("log", 1.0), ("log1p", 1.5), ("expm1", 1.0)],
+    [("exp", 1.0), ("tanh", 2.3), ("erf", 1.0), ("sigmoid", 2.5), ("log", 1.0), ("log1p", 1.5), ("expm1", 1.0)],
 )  # fmt: skip
 def test_elementary_functions(name, ulps):
     torch = pytest.importorskip("torch", reason="PyTorch is the oracle, in float64")

@@ -79,8 +79,9 @@ WORK = [
         lambda x, w: F.conv2d(x, w, padding=1, groups=16), (6, 32, 20, 20), (32, 2, 3, 3)
     )),
     ("pool", _both_ways(lambda x: F.max_pool2d(x, 2), (6, 8, 32, 32))),
-    ("recurrent", _rnn(nn.LSTM)),
-    ("recurrent", _rnn(nn.GRU)),
+    ("gates", _rnn(nn.LSTM)),
+    ("gates", _rnn(nn.GRU)),
+    ("steps", _rnn(nn.RNN)),
     ("reduce", _both_ways(lambda x: x.sum(1), (7, 50_003))),
     ("resample", _both_ways(lambda x: F.adaptive_avg_pool2d(x, 7), (6, 8, 31, 30))),
     ("scan", _both_ways(lambda x: x.cumsum(1), (7, 5_003))),
@@ -113,4 +114,4 @@ def test_the_same_bits(module, work, count, use_threads):
 def test_every_family_is_among_them():
     from tensorlab.kernels.cpu import warm
 
-    assert {*warm.names()} - {"each", "peak", "team"} == {module for module, _ in WORK}
+    assert {*warm.names()} - {"each", "peak", "recurrent", "team"} == {module for module, _ in WORK}

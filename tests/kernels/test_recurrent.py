@@ -88,6 +88,21 @@ def test_only_what_is_wanted_and_a_gradient_of_one_number(rng, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_the_states_lie_in_memory_in_the_order_of_the_input(rng, thread_number, kind):
+    batch_first, *others = inputs_of(kind, (5, 9, 20, 17), True, rng)
+    time_first = np.ascontiguousarray(batch_first)
+    features_first = np.asfortranarray(batch_first)  # is copied
+    seeds = [rng.standard_normal((5, 9, 17), np.float32)]
+    (states, *_), wanted = run(kind, [time_first, *others], seeds, tl.float32, False)
+    assert states.flags.c_contiguous
+    for x in (batch_first, features_first):
+        (found, *_), grads = run(kind, [x, *others], seeds, tl.float32, False)
+        assert found.transpose(1, 0, 2).flags.c_contiguous
+        for a, b in zip([states, *wanted], [found, *grads], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_saturated_gates_and_nan(rng, kind):
     gates, states, *_ = KINDS[kind]
     z = np.array([[[500.0, -500.0, 90.0, -104.0][:gates]], [[np.nan, 0, np.inf, 0][:gates]]], np.float32)  # fmt: skip

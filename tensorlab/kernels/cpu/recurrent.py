@@ -44,16 +44,13 @@ def _lstm(x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, 
 def _lstm_backward(
     g: Any, x: Any, h0: Any, c0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, needs: Any
 ) -> Any:
-    hidden, cells, gates = out
     found = _kernels(4, x, (h0, c0), w_ih, w_hh, *out)
     if found is None or any(part.dtype != np.float32 for part in g):
         return NotImplemented
-    by_gates, by_x, by_h, by_c, by_bias = found.lstm_backward(
-        g, x, c0, w_ih, w_hh, cells, gates, reverse, needs[0]
+    by_x, by_h, by_c, by_w_ih, by_w_hh, by_bias = found.lstm_backward(
+        g, x, h0, c0, w_ih, w_hh, *out, reverse, needs[0], needs[3] or needs[4]
     )
-    before = _before(hidden, h0, reverse)
-    by_weights = _of_weights(found, by_gates, by_gates, x, before, needs[3:])
-    return by_x if needs[0] else None, by_h, by_c, *by_weights, by_bias, by_bias
+    return _wanted(needs, by_x, by_h, by_c, by_w_ih, by_w_hh, by_bias, by_bias)
 
 
 @register_kernel("gru_sequence", "cpu")
@@ -68,15 +65,13 @@ def _gru(x: Any, h0: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any, reverse: b
 def _gru_backward(
     g: Any, x: Any, h0: Any, w_ih: Any, w_hh: Any, out: Any, reverse: bool, needs: Any
 ) -> Any:
-    hidden, gates = out
     found = _kernels(3, x, (h0,), w_ih, w_hh, *out)
     if found is None or any(part.dtype != np.float32 for part in g):
         return NotImplemented
-    of_x, of_h, by_x, by_h, *by_biases = found.gru_backward(
-        g, x, h0, w_ih, w_hh, hidden, gates, reverse, needs[0]
+    return _wanted(
+        needs,
+        *found.gru_backward(g, x, h0, w_ih, w_hh, *out, reverse, needs[0], needs[2] or needs[3]),
     )
-    by_weights = _of_weights(found, of_x, of_h, x, _before(hidden, h0, reverse), needs[2:])
-    return by_x if needs[0] else None, by_h, *by_weights, *by_biases
 
 
 @register_kernel("rnn_sequence", "cpu")
@@ -94,23 +89,11 @@ def _rnn_backward(
     found = _kernels(1, x, (h0,), w_ih, w_hh, out)
     if found is None or g.dtype != np.float32:
         return NotImplemented
-    by_sum, by_x, by_h, by_bias = found.rnn_backward(g, x, w_ih, w_hh, out, reverse, relu, needs[0])
-    by_weights = _of_weights(found, by_sum, by_sum, x, _before(out, h0, reverse), needs[2:])
-    return by_x if needs[0] else None, by_h, *by_weights, by_bias, by_bias
-
-
-def _before(hidden: Any, h0: Any, reverse: bool) -> Any:
-    """The state before each step: the steps moved by one, and the first state in front."""
-    return np.concatenate([hidden[1:], h0[None]] if reverse else [h0[None], hidden[:-1]])
-
-
-def _of_weights(
-    found: Any, of_x: Any, of_h: Any, x: Any, before: Any, needs: tuple[bool, ...]
-) -> tuple[Any, ...]:
-    """The gradients of both weights, each if it is needed."""
-    if of_x is of_h and needs[0] and needs[1]:
-        return found.weight_gradients(of_x, x, before)
-    return (
-        found.weight_gradient(of_x, x) if needs[0] else None,
-        found.weight_gradient(of_h, before) if needs[1] else None,
+    by_x, by_h, by_w_ih, by_w_hh, by_bias = found.rnn_backward(
+        g, x, h0, w_ih, w_hh, out, reverse, relu, needs[0], needs[2] or needs[3]
     )
+    return _wanted(needs, by_x, by_h, by_w_ih, by_w_hh, by_bias, by_bias)
+
+
+def _wanted(needs: tuple[bool, ...], *gradients: Any) -> tuple[Any, ...]:
+    return tuple(g if need else None for g, need in zip(gradients, needs, strict=True))

@@ -3,8 +3,8 @@
 The C library's functions take one number at a time. These are polynomials without branches: where two
 formulas are needed both are computed and one is chosen. Errors are a few units in the last place.
 
-Sources of the polynomials: S. L. Moshier, Cephes Math Library (single precision, expf.c, tanhf.c and
-logf.c), 1984-1992; for erf, N. Juffa's minimax approximation (stackoverflow.com/a/35148199), 2016.
+Sources of the polynomials: S. L. Moshier, Cephes Math Library (single precision, expf.c and logf.c),
+1984-1992; for erf, N. Juffa's minimax approximation (stackoverflow.com/a/35148199), 2016.
 """
 
 # Numba passes the first argument of an intrinsic itself.
@@ -28,8 +28,6 @@ _f = np.float32
 _LOG2_E, _LN2_HIGH, _LN2_LOW = _f(1.44269504088896341), _f(0.693359375), _f(-2.12194440e-4)
 _E5, _E4, _E3 = _f(1.9875691500e-4), _f(1.3981999507e-3), _f(8.3334519073e-3)
 _E2, _E1, _E0 = _f(4.1665795894e-2), _f(1.6666665459e-1), _f(5.0000001201e-1)
-_T4, _T3, _T2 = _f(-5.70498872745e-3), _f(2.06390887954e-2), _f(-5.37397155531e-2)
-_T1, _T0 = _f(1.33314422036e-1), _f(-3.33332819422e-1)
 _N5, _N4, _N3 = _f(-5.96761703e-4), _f(4.99119423e-3), _f(-2.67681349e-2)
 _N2, _N1, _N0 = _f(1.12819925e-1), _f(-3.76125336e-1), _f(1.28379166e-1)
 _F7, _F6, _F5, _F4 = _f(-1.72853470e-5), _f(3.83197126e-4), _f(-3.88396438e-3), _f(2.42546219e-2)
@@ -73,32 +71,35 @@ def _reordered(function: Any) -> Any:
 
 
 @inlined
-def exp(x: Any) -> Any:
-    """eˣ: 2ⁿ times a polynomial of what is left of x. Overflow gives inf, nan stays nan."""
-    inside = min(max(x, _f(-104)), _f(89))
-    n = np.floor(inside * _LOG2_E + _HALF)
-    r = inside - n * _LN2_HIGH - n * _LN2_LOW
+def _two_to(n: Any) -> Any:
+    """2ⁿ for whole n from −126 to 127."""
+    return _float_of_bits(np.int32((n + np.int32(127)) << np.int32(23)))
+
+
+@inlined
+def _exp_parts(x: Any) -> Any:
+    """n and m with eˣ = 2ⁿ · (1 + m): m is a polynomial of what is left of x, exact also near 0."""
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
     p = ((((_E5 * r + _E4) * r + _E3) * r + _E2) * r + _E1) * r + _E0
-    p = p * r * r + r + _ONE
+    return np.int32(n), p * r * r + r
+
+
+@inlined
+def exp(x: Any) -> Any:
+    """eˣ. Overflow gives inf, nan stays nan."""
+    n, m = _exp_parts(min(max(x, _f(-104)), _f(89)))
     # 2ⁿ in two factors: one alone could not be as small as the smallest numbers are.
-    whole = np.int32(n)
-    half = whole >> np.int32(1)
-    first = _float_of_bits(np.int32((half + np.int32(127)) << np.int32(23)))
-    second = _float_of_bits(np.int32((whole - half + np.int32(127)) << np.int32(23)))
-    return x if x != x else p * first * second
+    half = n >> np.int32(1)
+    return x if x != x else (m + _ONE) * _two_to(half) * _two_to(n - half)
 
 
 @inlined
 def expm1_below(x: Any) -> Any:
-    """eˣ − 1 for x that is not above 0, exact also near 0: 2ⁿ · (eʳ − 1) + (2ⁿ − 1)."""
-    inside = max(x, _f(-80))
-    n = np.floor(inside * _LOG2_E + _HALF)
-    r = inside - n * _LN2_HIGH - n * _LN2_LOW
-    p = ((((_E5 * r + _E4) * r + _E3) * r + _E2) * r + _E1) * r + _E0
-    p = p * r * r + r
-    power = _float_of_bits(np.int32((np.int32(n) + np.int32(127)) << np.int32(23)))
-    value = power * p + (power - _ONE)
-    return value if x < _f(0) else x
+    """eˣ − 1 for x that is not above 0, exact also near 0: 2ⁿ · m + (2ⁿ − 1)."""
+    n, m = _exp_parts(max(x, _f(-80)))
+    power = _two_to(n)
+    return power * m + (power - _ONE) if x < _f(0) else x
 
 
 @inlined
@@ -147,19 +148,18 @@ def of_order(key: Any) -> Any:
 
 @inlined
 def tanh(x: Any) -> Any:
-    """(1 − e⁻²ˣ) / (1 + e⁻²ˣ); near 0, where that loses digits, a polynomial."""
-    size = abs(x)
-    e = exp(-_TWO * size)
-    far = (_ONE - e) / (_ONE + e)
-    z = x * x
-    near = ((((_T4 * z + _T3) * z + _T2) * z + _T1) * z + _T0) * z * size + size
-    return np.copysign(near if size < _f(0.625) else far, x)
+    """t / (t + 2) with t = e²|ˣ| − 1, which keeps its digits near 0; the sign of x. Beyond 20 it is 1."""
+    n, m = _exp_parts(min(_TWO * abs(x), _f(40)))
+    power = _two_to(n)
+    t = power * m + (power - _ONE)
+    return np.copysign(t / (t + _TWO), x)
 
 
 @inlined
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e⁻ˣ)."""
-    return _ONE / (_ONE + exp(-x))
+    """1 / (1 + e⁻ˣ). Of a small e⁻ˣ nothing is left beside 1; so 2ⁿ⁻¹ is one factor, and the other is 2."""
+    n, m = _exp_parts(min(max(-x, _f(-80)), _f(89)))
+    return _ONE / (_ONE + (m + _ONE) * _two_to(n - np.int32(1)) * _TWO)
 
 
 @inlined
