@@ -115,6 +115,30 @@ def test_products_of_tensors_use_it(rng, monkeypatch):
     assert len(taken) == 3, "neither float64 nor a small product"
 
 
+def test_large_narrow_products_are_done_by_one_thread_of_blas(rng, monkeypatch):
+    """Its threads would look for work on the processors of the kernels' helpers, long after it."""
+    done = []
+    real = matmul.in_one_thread
+    monkeypatch.setattr(matmul, "in_one_thread", lambda *a: done.append(a[1].shape) or real(*a))
+    for m, k, n, taken in [
+        (64, 3136, 10, True),
+        (64, 128, 10, False),
+        (300, 128, 1, True),
+        (1, 40, 50, False),
+    ]:
+        x, w = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)
+        bias = rng.standard_normal(n, np.float32)
+        done.clear()
+        found = tl.nn.functional.linear(*map(tl.from_numpy, (x, w, bias)))
+        np.testing.assert_allclose(found.numpy(), x @ w.T + bias, rtol=1e-4, atol=1e-3)
+        assert done == [(m, k)] * taken
+        done.clear()
+        found = matmul.products(np.stack([x, x]), np.stack([w.T, w.T]))
+        assert done == [(2, m, k)] * taken
+        if taken:
+            np.testing.assert_allclose(found, [x @ w.T] * 2, rtol=1e-4, atol=1e-3)
+
+
 def test_arrays_for_reading_only_are_left_to_numpy(rng):
     a = rng.standard_normal((80, 80), np.float32)
     b = a.copy()

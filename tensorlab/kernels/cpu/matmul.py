@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab._op import register_backward_kernel, register_kernel
+from tensorlab.kernels.blas import in_one_thread
 from tensorlab.kernels.cpu import reduce
 from tensorlab.kernels.cpu.loading import all_float32, native
 
@@ -17,6 +18,8 @@ FEWEST = 60_000
 FEWEST_ROWS, FEWEST_COLUMNS, SHALLOWEST = 8, 16, 8
 # Of one matrix in a batch: where tiles fill it, and where they do not.
 FEWEST_EACH, FEWEST_RAGGED = 20_000, 80_000
+# From here on OpenBLAS takes several threads for a product of matrices, and for one by a vector.
+MANY, MANY_OF_VECTOR = 500_000, 9_000
 
 
 def _suits(m: int, k: int, n: int) -> bool:
@@ -24,13 +27,24 @@ def _suits(m: int, k: int, n: int) -> bool:
 
 
 def product(a: Any, b: Any, bias: Any = None) -> Any:
-    """a · b (+ bias of each column) for matrices that the kernel is faster for; else NotImplemented."""
+    """a · b (+ bias of each column) for large matrices; else NotImplemented."""
     m, k = a.shape
     n = b.shape[1]
-    if b.shape[0] != k or m * n * k < FEWEST or not _suits(m, k, n):
+    if b.shape[0] != k:
         return NotImplemented
+    if m * n * k < FEWEST or not _suits(m, k, n):
+        found = _in_one_thread(a, b)
+        return found if bias is None or found is NotImplemented else np.add(found, bias, out=found)
     gemm = native("gemm")
     return NotImplemented if gemm is None else gemm.matmul(a, b, bias)
+
+
+def _in_one_thread(a: Any, b: Any) -> Any:
+    """NumPy's product, if its matrices are so large that BLAS would take several threads; else NotImplemented."""
+    m, k, n = a.shape[-2], a.shape[-1], b.shape[-1]
+    if m * n * k < (MANY_OF_VECTOR if m == 1 or n == 1 else MANY):
+        return NotImplemented
+    return in_one_thread(np.matmul, a, b)
 
 
 def products(a: Any, b: Any) -> Any:
@@ -41,7 +55,7 @@ def products(a: Any, b: Any) -> Any:
     each, count = m * n * k, math.prod(batch)
     least = FEWEST_RAGGED if m % 8 or n % 16 else FEWEST_EACH
     if each < least or each * count < FEWEST or not _suits(m, k, n):
-        return NotImplemented
+        return _in_one_thread(a, b)
     gemm = native("gemm")
     if gemm is None:
         return NotImplemented
