@@ -75,6 +75,8 @@ OPERANDS = (Tensor, bool, int, float, complex, np.generic, ndarray)
 
 #: No kernel is asked about an elementwise operation on so few numbers, unless it is made for fewer.
 SMALL = 4096
+#: Sums and products of so many numbers are worth a second thread: the engine then asks kernels to add gradients.
+MANY = 81_920
 
 
 def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> Callable[..., Any]:
@@ -116,7 +118,7 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
             plain = False
         if not plain:
             return general(x, y, params)
-        if kernels and (type(a) is not ndarray or a.size > SMALL or a.size > op.small):
+        if kernels and (type(a) is not ndarray or (n := a.size) > SMALL or n > op.small):
             out = compute(op, np, [a, b], params)
         else:
             try:
@@ -157,7 +159,7 @@ def lane_one(op: Op) -> Callable[..., Any]:
         a = x._data
         if type(a) is not ndarray or (to_float and a.dtype.kind not in "fc"):
             return apply(op, (x,), params)
-        if kernels and (a.size > SMALL or a.size > op.small):
+        if kernels and ((n := a.size) > SMALL or n > op.small):
             out = compute(op, np, [a], params)
         else:
             out = forward(np, a, *params)

@@ -158,6 +158,9 @@ class Op:
         self.small = sys.maxsize
         # By the input whose rule they stand in for (None: the joint rule), then by device type.
         self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
+        self.fewest: dict[
+            str | None, int
+        ] = {}  # fewer numbers those of an input are not asked about
         self.overwriting: set[Callable[..., Any]] = set()  # those of them that take `over`
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.
@@ -351,7 +354,7 @@ def register_kernel(
 
 
 def register_backward_kernel(
-    name: str, kind: str, input: str | None = None, over: bool = False
+    name: str, kind: str, input: str | None = None, over: bool = False, fewest: int = 0
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Use the decorated function as the fast path of a gradient rule on arrays of device type `kind`.
 
@@ -360,6 +363,7 @@ def register_backward_kernel(
     and the rule itself runs.
     over: the kernel also takes a keyword `over`. It is true where nobody else needs the gradient it is
     given: then the result may be written over it, which spares the memory.
+    fewest: in plain backward the rule runs, and no kernel is asked, where the gradient has fewer numbers.
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -367,6 +371,8 @@ def register_backward_kernel(
             op.backward_kernels.setdefault(input, {})[kind] = kernel
             if over:
                 op.overwriting.add(kernel)
+            if fewest:
+                op.fewest[input] = fewest
 
         _when_declared(name, use)
         return kernel

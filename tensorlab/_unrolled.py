@@ -47,6 +47,7 @@ that way. A value that no further rule reads is let go before the next one makes
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import unwrap
 from typing import TYPE_CHECKING, Any
 
 from tensorlab._graph import Node, leaf_edge, next_number, on_record
@@ -144,7 +145,13 @@ def puller(op: Op, plan: Plan) -> Callable[..., Any]:
         for at, (i, rule, positions) in enumerate(plan.rules):
             gradients[i] = f"g{i}"
             found = call(f"rule{i}", rule, positions)
-            lines.append(f"g{i} = {found[:-1]}, over=over)" if plan.over else f"g{i} = {found}")
+            if plan.over:
+                found = f"{found[:-1]}, over=over)"
+            fewest = op.fewest.get(op.inputs[i])
+            if fewest:  # the rule that the one with kernels was made of
+                few = call(f"few{i}", unwrap(rule), positions)
+                found = f"{few} if g.size < {fewest} else {found}"
+            lines.append(f"g{i} = {found}")
             later = {p for _, _, others in plan.rules[at + 1 :] for p in others}
             read = sorted(p for p in positions if 1 <= p <= len(values))
             if later:

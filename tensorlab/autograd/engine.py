@@ -146,6 +146,9 @@ def _add(received: list[Any], index: int, g: Any, create_graph: bool) -> None:
     """Add to what has arrived at an output of a node: in place, where nobody else can see it."""
     if received[index] is None:
         received[index] = g
+    elif not create_graph and g.size >= _apply.MANY:
+        over = alone(received, index)
+        received[index] = _add_many(received[index], g, over)
     elif not create_graph and alone(received, index):
         received[index] += g
     else:
@@ -320,6 +323,20 @@ def alone(arrays: list[Any], index: int) -> bool:
     )
 
 
+def _add_many(total: Any, g: Any, over: bool) -> Any:
+    """The sum of two arrays of many numbers, for which there may be a kernel; over: in place of the first."""
+    if not over:
+        return _op.OPS["add"].call(total, g)
+    kernel = _op.OPS["add"].kernels.get("cpu") if type(total) is ndarray else None
+    try:
+        if kernel is None or kernel(total, g, over=True) is NotImplemented:
+            total += g
+    except _apply.KernelUnavailable as error:
+        _apply.instead(error)
+        total += g
+    return total
+
+
 def _references() -> int:
     kept = [np.empty(0)]
     return getrefcount(kept[0])
@@ -349,7 +366,10 @@ def _accumulate(node: Node, received: list[Any], create_graph: bool) -> None:
         g = received[0]
         leaf._grad = leaf._grad + (g if isinstance(g, Tensor) else wrap(g))
     else:
-        leaf._grad._data += received[0]
+        if received[0].size >= _apply.MANY:
+            _add_many(leaf._grad._data, received[0], over=True)
+        else:
+            leaf._grad._data += received[0]
         leaf._grad._version_cell[0] += 1
     if node.hooks is not None:
         node.hooks.accumulated(leaf)

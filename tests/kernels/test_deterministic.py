@@ -57,6 +57,7 @@ _CONV = (F.conv2d, (5, 17, 20, 20), (19, 17, 3, 3))
 # The module of native kernels that each is for, and the work.
 WORK = [
     ("activation", _both_ways(F.gelu, (101, 333))),
+    ("arithmetic", _both_ways(lambda x, y: x * y + x / y, (301, 333), (301, 333))),
     ("adaptive", _both_ways(lambda x: F.adaptive_max_pool2d(x, 7), (6, 8, 31, 30))),
     ("attention", _both_ways(
         lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), *[(3, 2, 70, 24)] * 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tensorlab.kernels.cpu import (
     activation,
+    arithmetic,
     attention,
     conv,
     copying,
@@ -27,6 +28,7 @@ from tensorlab.kernels.cpu import (
 
 __all__ = [
     "activation",
+    "arithmetic",
     "attention",
     "conv",
     "copying",

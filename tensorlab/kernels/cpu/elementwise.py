@@ -60,7 +60,7 @@ def _celu_backward(g: Any, input: Any, alpha: Any) -> Any:
 # Limits and masks -------------------------------------------------------------------------
 
 
-def _number(value: Any) -> Any:
+def as_number(value: Any) -> Any:
     """A number, also if it is an array of no dimension; else None."""
     if type(value) is np.ndarray and not value.ndim and value.dtype == np.float32:
         return float(value)
@@ -70,8 +70,8 @@ def _number(value: Any) -> Any:
 def _limits(low: Any, high: Any) -> tuple[float, float] | None:
     """Both limits as numbers, if they are: where there is none, an infinity."""
     found = (
-        -np.inf if low is None else _number(low),
-        np.inf if high is None else _number(high),
+        -np.inf if low is None else as_number(low),
+        np.inf if high is None else as_number(high),
     )
     if found[0] is None or found[1] is None or found[0] != found[0] or found[1] != found[1]:
         return None
@@ -105,7 +105,7 @@ def _where(condition: Any, input: Any, other: Any) -> Any:
         if type(side) is np.ndarray and side.shape == condition.shape and side.dtype == np.float32:
             sides.append(side)
         else:
-            sides.append(_number(side))
+            sides.append(as_number(side))
     if sides[0] is None or sides[1] is None or type(sides[0]) is type(sides[1]) is float:
         return NotImplemented
     found = native("straight")

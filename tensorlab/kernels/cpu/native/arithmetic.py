@@ -1,0 +1,117 @@
+"""Sums, differences, products and quotients of arrays of one shape, or of an array and a number: one pass each.
+
+NumPy does that as fast in one thread; these are for several.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tensorlab.kernels.cpu.native.each import elementwise
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import get_num_threads, split
+
+_TWO_ARRAYS = "void(float32[::1], float32[::1], float32[::1])"
+_AND_A_NUMBER = "void(float32[::1], float32[::1], float32)"
+
+
+@elementwise(_TWO_ARRAYS)
+def _add(a, b, out):
+    for i in range(len(out)):
+        out[i] = a[i] + b[i]
+
+
+@elementwise(_TWO_ARRAYS)
+def _sub(a, b, out):
+    for i in range(len(out)):
+        out[i] = a[i] - b[i]
+
+
+@elementwise(_TWO_ARRAYS)
+def _mul(a, b, out):
+    for i in range(len(out)):
+        out[i] = a[i] * b[i]
+
+
+@elementwise(_TWO_ARRAYS)
+def _div(a, b, out):
+    for i in range(len(out)):
+        out[i] = a[i] / b[i]
+
+
+@elementwise("void(float32[::1], float32[::1])")
+def _add_to(b, a):
+    for i in range(len(a)):
+        a[i] = a[i] + b[i]
+
+
+@elementwise(_AND_A_NUMBER)
+def _add_number(a, out, number):
+    for i in range(len(out)):
+        out[i] = a[i] + number
+
+
+@elementwise(_AND_A_NUMBER)
+def _mul_number(a, out, number):
+    for i in range(len(out)):
+        out[i] = a[i] * number
+
+
+@elementwise(_AND_A_NUMBER)
+def _div_number(a, out, number):
+    for i in range(len(out)):
+        out[i] = a[i] / number
+
+
+@elementwise(_AND_A_NUMBER)
+def _number_sub(a, out, number):
+    for i in range(len(out)):
+        out[i] = number - a[i]
+
+
+@elementwise(_AND_A_NUMBER)
+def _number_div(a, out, number):
+    for i in range(len(out)):
+        out[i] = number / a[i]
+
+
+_ARRAYS = {"add": _add, "sub": _sub, "mul": _mul, "div": _div}
+_BEFORE_A_NUMBER = {"add": _add_number, "mul": _mul_number, "div": _div_number}
+_AFTER_A_NUMBER = {
+    "add": _add_number, "sub": _number_sub, "mul": _mul_number, "div": _number_div,
+}  # fmt: skip
+
+
+def of_arrays(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    out = np.empty(a.shape, np.float32)
+    run_parts(_ARRAYS[name], _shares(out), a.ravel(), b.ravel(), out.ravel())
+    return out
+
+
+def add_to(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a, to which b has been added."""
+    run_parts(_add_to, _shares(a), b.ravel(), a.ravel())
+    return a
+
+
+def of_number(name: str, a: np.ndarray, number: float) -> np.ndarray:
+    if name == "sub":
+        name, number = "add", -number
+    return _with_number(_BEFORE_A_NUMBER[name], a, number)
+
+
+def of_number_first(name: str, b: np.ndarray, number: float) -> np.ndarray:
+    return _with_number(_AFTER_A_NUMBER[name], b, number)
+
+
+def _with_number(kernel: Any, a: np.ndarray, number: float) -> np.ndarray:
+    out = np.empty(a.shape, np.float32)
+    run_parts(kernel, _shares(out), a.ravel(), out.ravel(), number)
+    return out
+
+
+def _shares(out: np.ndarray) -> np.ndarray:
+    """What each thread does: all of them are worth using, whole cache lines to each."""
+    return split(out.size, get_num_threads(), 16)
