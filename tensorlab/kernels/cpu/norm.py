@@ -16,8 +16,9 @@ def _kernels(x: Any, row: int, size: int, *parameters: Any) -> Any:
     """The compiled functions, if rows of this length and parameters of this size suit them."""
     if x.size < FEWEST or not x.size or row < SHORTEST or not all_float32(x, *parameters):
         return None
-    if any(p is not None and p.size != size for p in parameters):
-        return None
+    for p in parameters:
+        if p is not None and p.size != size:
+            return None
     return native("norm")
 
 

@@ -69,6 +69,21 @@ def _losses(x, target, weight, ignored, out, totals, number, first, last):
     totals[number, 0], totals[number, 1] = loss_sum, weight_sum
 
 
+@compiled("float64(int64[::1], float32[::1], int64, int64)")
+def _weight_of_all(target, weight, ignored, n):
+    """The sum of the weights of all rows that count."""
+    if not len(weight):
+        count = 0
+        for k in target:
+            count += (k != ignored) & (k >= 0) & (k < n)
+        return float(count)
+    found = 0.0
+    for k in target:
+        if k != ignored and k >= 0 and k < n:
+            found += weight[k]
+    return found
+
+
 @compiled(
     "void(float32[::1], float32[:, ::1], int64[::1], float32[::1], int64, boolean, float32[:, ::1], boolean[::1],"
     " int64, int64)",
@@ -80,32 +95,32 @@ def _slopes(g, x, target, weight, ignored, mean, out, bad, first, last):
     bad: becomes true where there is no such class.
     """
     n = x.shape[1]
-    weights = 0.0
-    if mean:
-        for k in target:
-            if k != ignored and k >= 0 and k < n:
-                weights += weight[k] if len(weight) else _ONE
+    weights = _weight_of_all(target, weight, ignored, n) if mean else 0.0
     share = np.float32(weights) if weights != 0 else _ONE
     rows = max(1, TOGETHER // n)
     shifts, sums = np.empty(rows, np.float32), np.empty(rows, np.float32)
+    scales = np.empty(rows, np.float32)
     flat = out.reshape(-1)
     for start in range(first, last, rows):
-        end = min(start + rows, last)
-        _exponentials(x, start, end, shifts, flat[start * n : end * n], sums)
-        for i in range(start, end):
-            k = target[i]
-            counts = k != ignored
-            if counts and (k < 0 or k >= n):
-                bad[0] = True
-                counts = False
-            scale = _ZERO
-            if counts:
-                scale = (weight[k] if len(weight) else _ONE) * g[i if len(g) > 1 else 0] / share
-            row, factor = out[i], scale / sums[i - start]
+        count = min(rows, last - start)
+        _exponentials(x, start, start + count, shifts, flat[start * n : (start + count) * n], sums)
+        # One thing at a time, for all rows: between vectors, single numbers would hold them up.
+        for r in range(count):
+            i = start + r
+            k, scale = target[i], _ZERO
+            if k != ignored:
+                if k < 0 or k >= n:
+                    bad[0] = True
+                else:
+                    scale = (weight[k] if len(weight) else _ONE) * g[i if len(g) > 1 else 0] / share
+            scales[r], sums[r] = scale, scale / sums[r]
+        for r in range(count):
+            row, factor = out[start + r], sums[r]
             for j in range(len(row)):
                 row[j] *= factor
-            if counts:
-                row[k] -= scale
+        for r in range(count):
+            if scales[r] != _ZERO:
+                out[start + r, target[start + r]] -= scales[r]
 
 
 def cross_entropy(x: np.ndarray, target: np.ndarray, weight: Any, ignored: int, how: str) -> Any:

@@ -5,7 +5,7 @@ Three forms. `rows`: every row of a matrix is a group, and weight and bias have 
 rows, of S numbers and one channel each, of which weight and bias have a number (batch and group norm).
 `columns`: the input is (N, C), and every column is a group (batch norm where S is 1).
 The formulas stand in `tensorlab.ops.normalization`. Sums are in float32 along a row, in the order of
-vectors, and in float64 from row to row.
+vectors, and in float64 from row to row; those of the gradient down a column are in float32 over ROWS rows.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.threads import numbered, pass_threads, split
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
+#: So many rows of a column are added in float32.
+ROWS = 32
 
 
 @compiled(
@@ -181,11 +183,18 @@ def _columns_back(g, x, mean, variance, weight, eps, out, dots, sums, first, las
     n = np.float32(len(x))
     count = last - first
     along, rest, middle = np.zeros(count), np.zeros(count), mean[first:last]
-    for r in range(len(x)):
-        slope, row = g[r, first:last], x[r, first:last]
+    some_along, some_rest = np.empty(count, np.float32), np.empty(count, np.float32)
+    for start in range(0, len(x), ROWS):
+        some_along[:] = 0
+        some_rest[:] = 0
+        for r in range(start, min(start + ROWS, len(x))):
+            slope, row = g[r, first:last], x[r, first:last]
+            for j in range(count):
+                some_along[j] += slope[j] * (row[j] - middle[j])
+                some_rest[j] += slope[j]
         for j in range(count):
-            along[j] += slope[j] * (row[j] - middle[j])
-            rest[j] += slope[j]
+            along[j] += some_along[j]
+            rest[j] += some_rest[j]
     factor, by_unit = np.empty(count, np.float32), np.empty(count, np.float32)
     less = np.empty(count, np.float32)
     for j in range(count):
@@ -223,7 +232,7 @@ def _or_all(parameter: Any, size: int, value: float) -> np.ndarray:
     """A weight or bias as contiguous numbers; where there is none, the value that changes nothing."""
     if parameter is None:
         return np.full(size, value, np.float32)
-    return np.ascontiguousarray(parameter).reshape(-1)
+    return parameter.ravel()
 
 
 def rows(x: np.ndarray, n: int, weight: Any, bias: Any, eps: float, centre: bool) -> np.ndarray:
@@ -264,7 +273,7 @@ def _statistics(how: Groups, known: Any) -> Any:
     """Mean and variance of the groups, or room for them."""
     if known is None:
         return np.empty((2, how.groups), np.float32)
-    return [np.ascontiguousarray(m).reshape(-1) for m in known]
+    return [m.ravel() for m in known]
 
 
 def moments(x: np.ndarray, how: Groups) -> tuple[np.ndarray, np.ndarray]:
@@ -321,7 +330,7 @@ def columns(x: np.ndarray, weight: Any, bias: Any, eps: float, known: Any) -> np
     """The columns of (N, C) normalised; `known` are their mean and variance, or None."""
     matrix = np.ascontiguousarray(x)
     out = np.empty(x.shape, np.float32)
-    mean, variance = (np.ascontiguousarray(m).reshape(-1) for m in known or column_moments(x))
+    mean, variance = [m.ravel() for m in known or column_moments(x)]
     w, b = _or_all(weight, x.shape[1], 1), _or_all(bias, x.shape[1], -0.0)
     run_parts(_columns, _column_parts(x, 4), matrix, mean, variance, w, b, eps, out)
     return out
@@ -333,9 +342,10 @@ def columns_backward(
     """The gradients by x, weight and bias."""
     slope, matrix = np.ascontiguousarray(g), np.ascontiguousarray(x)
     out = np.empty(x.shape, np.float32)
-    mean, variance = (np.ascontiguousarray(m).reshape(-1) for m in known or column_moments(x))
+    mean, variance = [m.ravel() for m in known or column_moments(x)]
     w = _or_all(weight, x.shape[1], 1)
-    dots, sums = np.empty((2, x.shape[1]), np.float32)
+    # Each in memory of its own: they become gradients that nobody else can see.
+    dots, sums = np.empty(x.shape[1], np.float32), np.empty(x.shape[1], np.float32)
     given = (slope, matrix, mean, variance, w, eps, out, dots, sums)
     run_parts(_columns_back, _column_parts(x, 10), *given)
     return out, dots, sums
