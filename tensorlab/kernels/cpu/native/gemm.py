@@ -1,10 +1,18 @@
 """Matrix products: blocks that fit the caches, made of tiles that fit the registers (see `tile`).
 
-B is cut into panels as wide as a tile, A into panels as high as one. A block of A's panels stays in the
-second-level cache while all panels of B pass by; one panel of B stays in the first. Rearranging into
-panels ("packing") makes each step of a tile read neighbours; it also takes transposed operands, as the
-backward pass has them, without a copy beforehand. (Goto and van de Geijn, as in `tile`; F. Van Zee, R.
-van de Geijn, "BLIS: a framework for rapidly instantiating BLAS functionality", ACM TOMS 41, 2015.)
+B is cut into panels as wide as a tile, A into panels as high as one. Rearranging into panels ("packing")
+makes each step of a tile read neighbours; it also takes transposed operands, as the backward pass has them,
+without a copy beforehand. What is packed, and when, depends on how often it is read:
+
+- Many rows. All of a block of B is packed, then A, block by block. A block of A's panels stays in the
+  second-level cache while all panels of B pass by, and each panel of B is read for many rows.
+  (Goto and van de Geijn, as in `tile`; F. Van Zee, R. van de Geijn, "BLIS: a framework for rapidly
+  instantiating BLAS functionality", ACM TOMS 41, 2015.)
+- Few rows, as the examples of a batch: a number of B is used for few tiles, so packing weighs as much as a
+  tenth of the product. A is read where it lies. A panel of B is packed when its turn comes, in a place that
+  stays in the first-level cache, and used at once; so it is shallower.
+
+Threads cut C so that as little as possible is packed twice: across where A is not packed.
 """
 
 # Numba passes the first argument of an intrinsic itself.
@@ -20,9 +28,11 @@ from tensorlab.kernels.cpu.native.tile import (
     LANES,
     ROWS,
     VECTORS,
+    advance,
     at,
     copy,
     copy_row,
+    scale_row,
     tile,
     transpose_block,
 )
@@ -34,12 +44,16 @@ WIDTH = LANES * VECTORS
 DEPTH = 512  # of a block, in k: a panel of B is DEPTH · WIDTH numbers
 HEIGHT = 192  # of a block of A
 BREADTH = 2304 // WIDTH * WIDTH  # of a block of B
+FEW = 192  # rows, at most
+SHALLOW = 128  # the depth of a block then
 PANELS = 4  # are packed side by side
+LINE = 16  # numbers of a line of the cache
+ONE = np.float32(1.0)
 NOTHING = np.float32(-0.0)  # adding it leaves every number as it is, -0.0 too
 
-_tile_1 = tile(1, "packed", "strided")
-_tile_2 = tile(2, "packed", "strided")
-_tile_3 = tile(3, "packed", "strided")
+_tile_1 = tile(1, "strided", "strided")
+_tile_2 = tile(2, "strided", "strided")
+_tile_3 = tile(3, "strided", "strided")
 _copy_a, _copy_b = copy(ROWS), copy(LANES)
 _transpose_b = transpose_block(LANES)
 _transpose_a = transpose_block(ROWS)
@@ -107,16 +121,51 @@ def pack_columns(b, start, count, first, last, out):
             j = whole
         # What is left of the last vector; nothing reads the panel beyond that.
         filled = (columns + LANES - 1) // LANES * LANES
-        if j < filled:
+        if column_step == 1 and j < filled:
             for k in range(count):
-                if column_step == 1:
-                    source = (start + k) * row_step + left + j
-                    copy_row(at(b, source), at(out, base + k * WIDTH + j), columns - j, NOTHING)
-                else:
-                    for jj in range(j, columns):
-                        out[base + k * WIDTH + jj] = b[start + k, left + jj]
-                for jj in range(columns, filled):
-                    out[base + k * WIDTH + jj] = 0
+                source = (start + k) * row_step + left + j
+                copy_row(at(b, source), at(out, base + k * WIDTH + j), columns - j, NOTHING)
+        elif j < filled:
+            for jj in range(j, columns):
+                for k in range(count):
+                    out[base + k * WIDTH + jj] = b[start + k, left + jj]
+        for jj in range(columns, filled):
+            for k in range(count):
+                out[base + k * WIDTH + jj] = 0
+
+
+@compiled(
+    "void(CPointer(float32), int64, int64, int64, boolean, CPointer(float32), int64, float32[:, ::1], int64,"
+    " int64, int64, int64, boolean, float32[::1])"
+)
+def multiply_panel(
+    a, row_step, column_step, panel_step, again, b, count, c, top, bottom, left, right, add, corner
+):
+    """The block of c that rows of A and one panel of B give; `corner` is room for one tile.
+
+    Neighbours in a column of A are `row_step` apart, in a row `column_step`, and every ROWS rows begin
+    `panel_step` after those before. Below a last tile that is not whole there are zeros; or other numbers, and
+    rows above it are read `again`.
+    """
+    columns, c_step = right - left, c.shape[1]
+    for row in range(top, bottom, ROWS):
+        rows = min(ROWS, bottom - row)
+        whole = rows == ROWS and columns % LANES == 0
+        skipped = ROWS - rows if again else 0
+        here = advance(a, (row - top) // ROWS * panel_step - skipped * row_step)
+        target, step, over = at(c, row * c_step + left), c_step, add
+        if not whole:
+            target, step, over = at(corner, 0), WIDTH, False
+        if columns > 2 * LANES:
+            _tile_3(here, (row_step, column_step), b, WIDTH, count, target, step, over)
+        elif columns > LANES:
+            _tile_2(here, (row_step, column_step), b, WIDTH, count, target, step, over)
+        else:
+            _tile_1(here, (row_step, column_step), b, WIDTH, count, target, step, over)
+        if not whole:
+            for i in range(rows):
+                source, place = (skipped + i) * WIDTH, (row + i) * c_step + left
+                scale_row(at(corner, source), at(c, place), columns, ONE, add)
 
 
 @compiled(
@@ -124,46 +173,69 @@ def pack_columns(b, start, count, first, last, out):
 )
 def multiply_panels(a, b, count, c, top, bottom, left, right, add, corner):
     """The block of c that packed panels of A and B give; `corner` is room for one tile."""
-    c_step = c.shape[1]
-    for jp in range((right - left + WIDTH - 1) // WIDTH):
-        column = left + jp * WIDTH
-        columns = min(WIDTH, right - column)
-        b_at = jp * WIDTH * count
-        for ip in range((bottom - top + ROWS - 1) // ROWS):
-            row = top + ip * ROWS
-            rows = min(ROWS, bottom - row)
-            a_at = ip * ROWS * count
-            whole = rows == ROWS and columns % LANES == 0
-            target, step, over = at(c, row * c_step + column), c_step, add
-            if not whole:
-                target, step, over = at(corner, 0), WIDTH, False
-            if columns > 2 * LANES:
-                _tile_3(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
-            elif columns > LANES:
-                _tile_2(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
-            else:
-                _tile_1(at(a, a_at), 0, at(b, b_at), WIDTH, count, target, step, over)
-            if not whole:
-                for i in range(rows):
-                    if add:
-                        for j in range(columns):
-                            c[row + i, column + j] += corner[i * WIDTH + j]
-                    else:
-                        place = (row + i) * c_step + column
-                        copy_row(at(corner, i * WIDTH), at(c, place), columns, NOTHING)
+    for column in range(left, right, WIDTH):
+        edge, panel = min(column + WIDTH, right), at(b, (column - left) * count)
+        multiply_panel(
+            at(a, 0), 1, ROWS, ROWS * count, False, panel, count,
+            c, top, bottom, column, edge, add, corner,
+        )  # fmt: skip
+
+
+@compiled("void(float32[:, ::1], float32[::1], int64, int64, int64, int64)")
+def add_bias(c, bias, top, bottom, left, right):
+    """Add to each row of a block of c what `bias` has for its columns, if it has anything."""
+    if len(bias):
+        for i in range(top, bottom):
+            line, added = c[i, left:right], bias[left:right]
+            for j in range(len(line)):
+                line[j] += added[j]
+
+
+@compiled("UniTuple(int64, 3)(int64, int64, int64)")
+def room_sizes(rows, depth, columns):
+    """The numbers in the corner, in a block of B and in one of A, packed."""
+    if rows <= FEW:
+        high, deep, wide = rows, min(SHALLOW, depth), 0
+    else:
+        high, deep, wide = HEIGHT, min(DEPTH, depth), min(BREADTH, columns)
+    return ROWS * WIDTH, (wide + WIDTH) * deep, (high + ROWS) * deep
+
+
+@compiled("int64(int64, int64, int64)")
+def room_size(rows, depth, columns):
+    """All of them, beginning with a line of the cache."""
+    corner, of_b, of_a = room_sizes(rows, depth, columns)
+    return LINE + corner + of_b + of_a
+
+
+@compiled("UniTuple(float32[::1], 3)(float32[::1], int64, int64, int64)")
+def parts_of(room, rows, depth, columns):
+    """The corner and the places of B and A; a vector that is packed there lies in one line of the cache."""
+    corner, of_b, of_a = room_sizes(rows, depth, columns)
+    first = -(room.ctypes.data // 4) % LINE
+    b = first + corner
+    return room[first:b], room[b : b + of_b], room[b + of_b : b + of_b + of_a]
+
+
+@compiled("int64(int64, int64)")
+def even(size, most):
+    """How much is in a piece if a size is cut into as few as `most` allows, even ones of whole vectors."""
+    pieces = (size + most - 1) // most
+    vectors = (size + LANES - 1) // LANES
+    return (vectors + pieces - 1) // pieces * LANES
 
 
 @compiled(
     "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64,"
-    " float32[::1], float32[::1])"
+    " float32[::1])"
 )
-def multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room):
+def multiply_block(a, b, c, bias, top, bottom, left, right, room):
     """c[top:bottom, left:right] = (a · b + bias)[top:bottom, left:right], in one thread.
 
-    The rooms are where blocks of A and B are packed. `bias` has a number for each column, or none.
+    `bias` has a number for each column, or none; in the `room` blocks of A and B are packed.
     """
     depth = a.shape[1]
-    corner = np.empty(ROWS * WIDTH, np.float32)
+    corner, b_room, a_room = parts_of(room, bottom - top, depth, right - left)
     for column in range(left, right, BREADTH):
         far = min(column + BREADTH, right)
         for start in range(0, depth, DEPTH):
@@ -175,11 +247,37 @@ def multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room):
                 multiply_panels(
                     a_room, b_room, count, c, row, below, column, far, start > 0, corner
                 )
-                if start + count == depth and len(bias):
-                    for i in range(row, below):  # while this block is still in the cache
-                        line, added = c[i, column:far], bias[column:far]
-                        for j in range(len(line)):
-                            line[j] += added[j]
+                if start + count == depth:  # while this block is still in the cache
+                    add_bias(c, bias, row, below, column, far)
+
+
+@compiled(
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64,"
+    " float32[::1])"
+)
+def multiply_few(a, b, c, bias, top, bottom, left, right, room):
+    """The same where at most FEW rows are asked for: A is read as it is, if it can be, B panel by panel."""
+    depth = a.shape[1]
+    corner, b_room, a_room = parts_of(room, bottom - top, depth, right - left)
+    row_step, column_step = a.strides[0] // 4, a.strides[1] // 4
+    panel_step = ROWS * row_step
+    as_it_is = bottom - top >= ROWS and (row_step == 1 or column_step == 1)
+    deep, wide = even(depth, SHALLOW), even(right - left, WIDTH)
+    for start in range(0, depth, deep):
+        count = min(deep, depth - start)
+        if as_it_is:
+            rows_of_a = at(a, top * row_step + start * column_step)
+        else:
+            pack_rows(a, top, bottom, start, count, a_room)
+            rows_of_a, row_step, column_step, panel_step = at(a_room, 0), 1, ROWS, ROWS * count
+        for column in range(left, right, wide):
+            edge = min(column + wide, right)
+            pack_columns(b, start, count, column, edge, b_room)
+            multiply_panel(
+                rows_of_a, row_step, column_step, panel_step, as_it_is, at(b_room, 0), count,
+                c, top, bottom, column, edge, start > 0, corner,
+            )  # fmt: skip
+    add_bias(c, bias, top, bottom, left, right)
 
 
 @compiled(
@@ -187,11 +285,12 @@ def multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room):
     limits=4,
 )
 def multiply(a, b, c, bias, top, bottom, left, right):
-    """`multiply_block` with rooms of its own."""
-    depth = min(DEPTH, a.shape[1])
-    a_room = np.empty((min(HEIGHT, bottom - top) + ROWS) * depth, np.float32)
-    b_room = np.empty((min(BREADTH, right - left) + WIDTH) * depth, np.float32)
-    multiply_block(a, b, c, bias, top, bottom, left, right, a_room, b_room)
+    """c[top:bottom, left:right] = (a · b + bias)[top:bottom, left:right], in a room of its own."""
+    room = np.empty(room_size(bottom - top, a.shape[1], right - left), np.float32)
+    if bottom - top > FEW:
+        multiply_block(a, b, c, bias, top, bottom, left, right, room)
+    else:
+        multiply_few(a, b, c, bias, top, bottom, left, right, room)
 
 
 @compiled(
@@ -199,14 +298,15 @@ def multiply(a, b, c, bias, top, bottom, left, right):
 )
 def multiply_many(a, b, c, first, last):
     """c[i] = a[i] · b[i] for i from first to last, counted over both leading dimensions of a and b."""
-    inner, depth = a.shape[1], min(DEPTH, a.shape[3])
-    rows, columns = c.shape[1], c.shape[2]
-    a_room = np.empty((min(HEIGHT, rows) + ROWS) * depth, np.float32)
-    b_room = np.empty((min(BREADTH, columns) + WIDTH) * depth, np.float32)
+    inner, rows, columns = a.shape[1], c.shape[1], c.shape[2]
+    room = np.empty(room_size(rows, a.shape[3], columns), np.float32)
     no_bias = np.empty(0, np.float32)
     for i in range(first, last):
         x, y = a[i // inner, i % inner], b[i // inner, i % inner]
-        multiply_block(x, y, c[i], no_bias, 0, rows, 0, columns, a_room, b_room)
+        if rows > FEW:
+            multiply_block(x, y, c[i], no_bias, 0, rows, 0, columns, room)
+        else:
+            multiply_few(x, y, c[i], no_bias, 0, rows, 0, columns, room)
 
 
 def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -233,11 +333,15 @@ def matmul(
     n = b.shape[1]
     if out is None:
         out = np.empty((m, n), np.float32)
-    if k == 0:
+    if k == 0 or out.size == 0:
         out[...] = 0 if bias is None else bias
         return out
     plus = _NO_BIAS if bias is None else np.ascontiguousarray(bias)
     threads = thread_count(2 * m * n * k)
-    down, across = (threads, 1) if m >= n else (1, threads)
-    run_parts(multiply, blocks(m, n, down, across, ROWS, WIDTH), a, b, out, plus)
+    if m <= FEW:  # across, as far as two vectors are left to each
+        across = max(1, min(threads, n // (2 * LANES)))
+        down = threads // across
+    else:
+        down, across = (threads, 1) if m >= n else (1, threads)
+    run_parts(multiply, blocks(m, n, down, across, ROWS, LANES), a, b, out, plus)
     return out

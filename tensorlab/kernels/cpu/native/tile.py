@@ -11,8 +11,8 @@ written here, with llvmlite, and inserted into Numba functions as intrinsics. Wh
 the difference between the uses:
 
     A   `packed`   a[k · ROWS + i]: rearranged before, so that a step reads ROWS neighbours
-        `rows`     a[starts[i] + k]: rows that begin anywhere; nothing is rearranged
-        `gathered` a[starts[i] + where[k]]: columns that lie anywhere as well
+        `strided`  a[i · row_step + k · column_step]: rearranged, or a matrix as it is, turned or not
+        `gathered` a[starts[i] + where[k]]: rows and columns that lie anywhere
     B   `strided`  b[k · step + j]: packed, or the rows of a matrix as they are
         `shifted`  b[starts[k] + j]: rows that begin anywhere, as the shifted images of a convolution
     C   `strided`  c[i · step + j]
@@ -36,6 +36,7 @@ __all__ = [
     "LANES",
     "ROWS",
     "VECTORS",
+    "advance",
     "at",
     "copy",
     "copy_row",
@@ -103,24 +104,34 @@ def at(typingctx: Any, array: Any, index: Any) -> Any:
     return types.CPointer(array.dtype)(array, index), codegen
 
 
+@intrinsic
+def advance(typingctx: Any, address: Any, count: Any) -> Any:
+    """The address of the number `count` after the one at `address`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.gep(args[0], [args[1]])
+
+    return address(address, types.int64), codegen
+
+
 def tile(
     vectors: int, a_form: str, b_form: str, c_form: str = "strided", rows: int = ROWS
 ) -> Callable[..., None]:
-    """The intrinsic `tile(a, a_starts, b, b_starts_or_step, count, c, c_starts_or_step, add)`.
+    """The intrinsic `tile(a, a_where, b, b_starts_or_step, count, c, c_starts_or_step, add)`.
 
     It computes the rows × (vectors · LANES) tile Σₖ a[:, k] · b[k, :] over `count` steps of k, and
-    stores it at `c`: adding to what is there if `add`, else over it. `a_starts` is a pointer to the
-    rows' offsets where a_form is "rows", and a pair of pointers, to the offsets of rows and of columns,
+    stores it at `c`: adding to what is there if `add`, else over it. `a_where` is the pair (row_step,
+    column_step) where a_form is "strided", and a pair of pointers, to the offsets of rows and of columns,
     where it is "gathered"; else it is not looked at.
     """
 
-    def typed(typingctx, a, a_starts, b, b_where, count, c, c_step, add):  # type: ignore[no-untyped-def]
+    def typed(typingctx, a, a_where, b, b_where, count, c, c_step, add):  # type: ignore[no-untyped-def]
         pointer = types.CPointer(types.float32)
         offsets = types.CPointer(types.int64)
-        pair = types.UniTuple(offsets, 2)
+        pairs = {"strided": types.int64, "gathered": offsets}
         signature = types.void(
             pointer,
-            {"rows": offsets, "gathered": pair}.get(a_form, types.int64),
+            types.UniTuple(pairs[a_form], 2) if a_form in pairs else types.int64,
             pointer,
             offsets if b_form == "shifted" else types.int64,
             types.int64,
@@ -131,17 +142,25 @@ def tile(
         return signature, codegen
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        a, a_starts, b, b_where, count, c, c_where, add = args
+        a, a_where, b, b_where, count, c, c_where, add = args
         multiply_add = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
         )
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
-        row, a_where = [], None
-        if a_form == "gathered":
-            a_starts, a_where = (builder.extract_value(a_starts, i) for i in range(2))
-        if a_form in ("rows", "gathered"):
-            starts = [builder.load(builder.gep(a_starts, [_int(i)])) for i in range(rows)]
-            row = [builder.gep(a, [start]) for start in starts]
+        row, along = [], None
+        if a_form != "packed":
+            down, along = (builder.extract_value(a_where, i) for i in range(2))
+            row = [
+                builder.gep(
+                    a,
+                    [
+                        builder.mul(down, _int(i))
+                        if a_form == "strided"
+                        else builder.load(builder.gep(down, [_int(i)]))
+                    ],
+                )
+                for i in range(rows)
+            ]
         before, step, after = (
             builder.block,
             builder.append_basic_block("step"),
@@ -164,16 +183,17 @@ def tile(
         else:
             b_row = builder.gep(b, [builder.mul(k, b_where)])
         b_vectors = [_load(builder, builder.gep(b_row, [_int(v * LANES)])) for v in range(vectors)]
-        column = builder.gep(a, [builder.mul(k, _int(rows))])  # of packed panels
-        along = k if a_where is None else builder.load(builder.gep(a_where, [k]))
+        if a_form == "packed":
+            column = builder.gep(a, [builder.mul(k, _int(rows))])
+            numbers = [builder.gep(column, [_int(i)]) for i in range(rows)]
+        elif a_form == "strided":
+            numbers = [builder.gep(start, [builder.mul(k, along)]) for start in row]
+        else:
+            offset = builder.load(builder.gep(along, [k]))
+            numbers = [builder.gep(start, [offset]) for start in row]
         new = {}
         for i in range(rows):
-            where = (
-                builder.gep(column, [_int(i)])
-                if a_form == "packed"
-                else builder.gep(row[i], [along])
-            )
-            number = _broadcast(builder, builder.load(where))
+            number = _broadcast(builder, builder.load(numbers[i]))
             for v in range(vectors):
                 new[i, v] = builder.call(multiply_add, [number, b_vectors[v], sums[i, v]])
         following = builder.add(k, _int(1))
