@@ -13,7 +13,7 @@ from tensorlab._op import OPS
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu import conv
-from tensorlab.kernels.cpu.native import depthwise, gathered, planes
+from tensorlab.kernels.cpu.native import depthwise, gathered, gathered_tables, planes
 
 
 def close(found, generic, atol=1e-4):
@@ -277,6 +277,14 @@ def test_same_numbers_from_run_to_run(rng, thread_number, form):
     runs = [form.by_weight(x, y, *how) for _ in range(5)]
     for first, second in itertools.pairwise(runs):
         np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("most", "batch", "threads", "images"),
+    [(6, 32, 1, 6), (6, 32, 2, 4), (1, 7, 2, 1), (4, 8, 2, 4), (7, 7, 1, 7), (6, 16, 3, 6)],
+)
+def test_no_thread_has_more_images_than_others(most, batch, threads, images):
+    assert gathered_tables._images(most, batch, threads) == images
 
 
 def test_nothing_is_left_of_one_image_in_the_next(rng, form):

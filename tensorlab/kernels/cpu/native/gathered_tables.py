@@ -38,6 +38,17 @@ class Pixels(NamedTuple):
     offsets: np.ndarray  # of the taps, from a pixel's start
 
 
+def _images(most: int, batch: int, threads: int) -> int:
+    """How many images make a block, `most` or a few less: such that no thread has more of them than others."""
+
+    def of_a_thread(images: int) -> int:
+        blocks = -(-batch // images)
+        return min(batch, -(-blocks // threads) * images)
+
+    images = min(range(most, most // 2, -1), key=of_a_thread)
+    return -(-batch // -(-batch // images))  # the last block has as many, or a few less
+
+
 def _tables(
     phases: list[Pixels], channels: int, within: int, apart: int, pixels: int, padded: Ints, rows_to: np.ndarray,
     batch: int, threads: int,
@@ -50,8 +61,7 @@ def _tables(
     # fall on the same few places of the cache.
     step = round_up(math.prod(padded), 16)
     step += 16 * (step // 16 % 2 == 0)
-    images = max(1, min(PIXELS // pixels, -(-batch // threads)))
-    images = -(-batch // -(-batch // images))  # the last block has as many, or a few less
+    images = _images(max(1, min(PIXELS // pixels, -(-batch // threads))), batch, threads)
     total = images * pixels
     pieces = max(-(-total // PIXELS), -(-threads * images // batch) if images == 1 else 1)
     edges = np.array([total * i // pieces for i in range(pieces + 1)], np.int64)
