@@ -99,3 +99,53 @@ def test_the_gradient_of_what_was_stretched(rng, calls, shape, to, call):
     exact = (a.astype(np.float64) * seed).sum(axes).reshape(to)
     np.testing.assert_allclose(b.grad.numpy(), exact, rtol=1e-5, atol=1e-5)
     assert calls == [call]
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "dim"),
+    [((7,), None), ((40, 33), 1), ((40, 33), (0, 1)), ((3, 5000), -1), ((2, 3, 4, 5), (3, 2)), ((1, 70_000), 1)],
+)  # fmt: skip
+def test_norms(rng, calls, spy, shape, dim, keepdim):
+    used = spy(native, "row_norms", "scaled_rows")
+    data = rng.standard_normal(shape, np.float32)
+    found = []
+    for dtype in (tl.float32, tl.float64):
+        x = tl.from_numpy(data).to(dtype).requires_grad_()
+        y = tl.linalg.vector_norm(x, dim=dim, keepdim=keepdim)
+        y.backward(tl.arange(1, y.numel() + 1).reshape(y.shape).to(dtype))
+        assert x.grad is not None
+        found.append((y.detach().numpy(), x.grad.numpy()))
+    for single, exact in zip(*found, strict=True):
+        assert single.dtype == np.float32
+        assert single.shape == exact.shape
+        np.testing.assert_allclose(single, exact, rtol=2e-6)
+    assert used == ["row_norms", "scaled_rows"]
+
+
+def test_norms_that_are_zero_or_not_finite(calls, spy):
+    used = spy(native, "row_norms", "scaled_rows")
+    data = np.ones((4, 64), np.float32)
+    data[0], data[1, 5], data[2, 7] = 0, np.inf, np.nan
+    x = tl.from_numpy(data).requires_grad_()
+    with np.errstate(invalid="ignore"):
+        y = tl.linalg.vector_norm(x, dim=1)
+        y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_array_equal(y.detach().numpy(), [0, np.inf, np.nan, 8])
+    wanted = np.full((4, 64), 0.125, np.float32)
+    wanted[0], wanted[1], wanted[1, 5], wanted[2] = 0, 0, np.nan, np.nan
+    np.testing.assert_array_equal(x.grad.numpy(), wanted)
+    assert used == ["row_norms", "scaled_rows"]
+
+
+def test_norms_that_the_kernel_declines(rng, calls, spy):
+    used = spy(native, "row_norms", "scaled_rows")
+    x = tl.from_numpy(rng.standard_normal((6, 8), np.float32))
+    tl.linalg.vector_norm(x, 3, dim=1)
+    tl.linalg.vector_norm(x, dim=0)
+    tl.linalg.vector_norm(x.t(), dim=1)
+    tl.linalg.vector_norm(x.double(), dim=1)
+    tl.linalg.vector_norm(x, dim=1, dtype=tl.float64)
+    tl.linalg.vector_norm(tl.ones(0, 5), dim=1)
+    assert not used

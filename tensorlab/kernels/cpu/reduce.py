@@ -1,4 +1,4 @@
-"""Sums and means in float32 over dimensions beside each other, and over earlier ones besides."""
+"""Sums, means and norms in float32 over dimensions beside each other; sums over earlier ones besides."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._op import register_kernel
+from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 #: Below this many numbers, or for sums of so few, or in columns of so few side by side, the generic
@@ -78,3 +78,38 @@ def _sum_to(input: Any, shape: Any) -> Any:
         return NotImplemented
     found = _sum(input, dims, False, None, mean=False)
     return found if found is NotImplemented else found.reshape(shape)
+
+
+# Norms ------------------------------------------------------------------------------------
+
+
+def _row(x: Any, ord: Any, dim: Any) -> int:
+    """How many neighbours a Euclidean norm is over, the last dimensions; 0 where the generic path shall look."""
+    if ord != 2 or not all_float32(x) or x.size < FEWEST or not x.size or not x.flags.c_contiguous:
+        return 0
+    dims = _dims(dim, x.ndim)
+    if not dims or dims != list(range(dims[0], x.ndim)):
+        return 0
+    n = math.prod(x.shape[dims[0] :])
+    return n if n >= SHORTEST else 0
+
+
+@register_kernel("vector_norm", "cpu")
+def _vector_norm(input: Any, ord: Any, dim: Any, keepdim: Any, dtype: Any) -> Any:
+    n = _row(input, ord, dim) if dtype is None and type(keepdim) is bool else 0
+    found = native("reduce") if n else None
+    if found is None:
+        return NotImplemented
+    left = input.ndim - len(_dims(dim, input.ndim) or ())
+    shape = input.shape[:left] + (1,) * ((input.ndim - left) * keepdim)
+    return found.row_norms(input, n).reshape(shape)
+
+
+@register_backward_kernel("vector_norm", "cpu", "input")
+def _vector_norm_backward(g: Any, input: Any, out: Any, ord: Any, dim: Any, keepdim: Any) -> Any:
+    n = _row(input, ord, dim) if all_float32(out) and g.dtype == out.dtype else 0
+    found = native("reduce") if n else None
+    if found is None:
+        return NotImplemented
+    slopes = np.divide(g, out, out=np.zeros_like(out), where=out != 0)  # at 0 it is taken as 0
+    return found.scaled_rows(input, slopes.ravel(), n)

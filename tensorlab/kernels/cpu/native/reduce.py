@@ -1,11 +1,14 @@
-"""Sums of the rows and of the columns of matrices: whole vectors side by side, and in float64 from block to block."""
+"""Sums of the rows and of the columns of matrices, and norms of rows.
+
+Whole vectors are added side by side, and in float64 from block to block.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.maths import total
+from tensorlab.kernels.cpu.native.maths import dot, total
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.threads import blocks, numbered, pass_threads, split
 
@@ -22,6 +25,26 @@ def _row_sums(x, n, share, out, first, last):
         for start in range(0, n, BLOCK):
             found += total(row[start : start + BLOCK])
         out[r] = np.float32(found * share)
+
+
+@compiled("void(float32[::1], int64, float32[::1], int64, int64)", limits=2)
+def _row_norms(x, n, out, first, last):
+    """The roots of the sums of squares of the rows first…last, of n numbers each."""
+    for r in range(first, last):
+        found = 0.0
+        for start in range(r * n, r * n + n, BLOCK):
+            part = x[start : min(start + BLOCK, r * n + n)]
+            found += dot(part, part)
+        out[r] = np.float32(np.sqrt(found))
+
+
+@compiled("void(float32[::1], float32[::1], int64, float32[::1], int64, int64)", limits=2)
+def _scaled_rows(x, factors, n, out, first, last):
+    """The rows first…last, of n numbers each, times a factor each."""
+    for r in range(first, last):
+        source, target, factor = x[r * n : r * n + n], out[r * n : r * n + n], factors[r]
+        for j in range(len(target)):
+            target[j] = source[j] * factor
 
 
 @compiled("void(float32[::1], float64[::1], int64, int64, int64)", limits=3)
@@ -93,3 +116,19 @@ def _long_sum(row: np.ndarray, threads: int) -> float:
     sums = np.zeros(len(parts))
     run_parts(add_sum, parts, row, sums)
     return float(sums.sum())
+
+
+def row_norms(x: np.ndarray, n: int) -> np.ndarray:
+    """The Euclidean norms of every n neighbours of contiguous x."""
+    out = np.empty(x.size // n, np.float32)
+    parts = split(len(out), pass_threads(2 * x.size))
+    run_parts(_row_norms, parts, x.reshape(-1), n, out)
+    return out
+
+
+def scaled_rows(x: np.ndarray, factors: np.ndarray, n: int) -> np.ndarray:
+    """Contiguous x, every n neighbours times a factor."""
+    out = np.empty(x.shape, np.float32)
+    parts = split(len(factors), pass_threads(3 * x.size))
+    run_parts(_scaled_rows, parts, x.reshape(-1), factors, n, out.reshape(-1))
+    return out
