@@ -184,11 +184,15 @@ class RNNBase(Module):
         if not sizes:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
 
-        states = self._initial(hx, data, sizes[0], batched)
-        if hx is not None and packed is not None and packed.sorted_indices is not None:
-            order = packed.sorted_indices
-            states = tuple(index_select(s, 1, order) for s in states)
-        out, finals = self._run(data, sizes, states)
+        if hx is None:
+            starts = self._zeros(data, sizes[0])
+        else:
+            states = self._given(hx, sizes[0], batched)
+            if packed is not None and packed.sorted_indices is not None:
+                order = packed.sorted_indices
+                states = tuple(index_select(s, 1, order) for s in states)
+            starts = [tuple(s[k] for s in states) for k in range(len(states[0]))]
+        out, finals = self._run(data, sizes, starts)
 
         if packed is not None:
             back = packed.unsorted_indices
@@ -205,7 +209,7 @@ class RNNBase(Module):
         return result, (finals if is_lstm else finals[0])
 
     def _run(
-        self, data: Any, sizes: list[int], states: tuple[Any, ...]
+        self, data: Any, sizes: list[int], starts: list[tuple[Any, ...]]
     ) -> tuple[Any, tuple[Any, ...]]:
         """All layers, on data `(T, B, ·)` or packed; gives the last layer's output and the states at the end."""
         directions = 2 if self.bidirectional else 1
@@ -216,7 +220,7 @@ class RNNBase(Module):
             for direction in range(directions):
                 k = layer * directions + direction
                 out, final = self._direction(
-                    data, sizes, tuple(s[k] for s in states), weights[k], backward=direction == 1
+                    data, sizes, starts[k], weights[k], backward=direction == 1
                 )
                 outs.append(out)
                 finals.append(final)
@@ -286,15 +290,21 @@ class RNNBase(Module):
                 f"{self.input_size}, got {data.shape[-1]}"
             )
 
-    def _initial(self, hx: Any, data: Any, batch: int, batched: bool) -> tuple[Any, ...]:
-        """The states at the beginning, each `(layers · directions, batch, size)`."""
+    def _zeros(self, data: Any, batch: int) -> list[tuple[Any, ...]]:
+        """The states at the beginning, each `(batch, size)`, of every layer and direction: zeros that all share."""
+        cell = state = zeros((batch, self.hidden_size), dtype=data.dtype, device=data.device)
+        if self.proj_size:
+            state = zeros((batch, self.proj_size), dtype=data.dtype, device=data.device)
+        count = self.num_layers * (2 if self.bidirectional else 1)
+        return [(state, cell) if self.mode == "LSTM" else (state,)] * count
+
+    def _given(self, hx: Any, batch: int, batched: bool) -> tuple[Any, ...]:
+        """The states that the caller begins with, each `(layers · directions, batch, size)`."""
         count = self.num_layers * (2 if self.bidirectional else 1)
         is_lstm = self.mode == "LSTM"
         shapes = [(count, batch, self.proj_size or self.hidden_size)]
         if is_lstm:
             shapes.append((count, batch, self.hidden_size))
-        if hx is None:
-            return tuple(zeros(s, dtype=data.dtype, device=data.device) for s in shapes)
         states = tuple(hx) if is_lstm else (hx,)
         if len(states) != len(shapes):
             raise RuntimeError(

@@ -150,7 +150,7 @@ def lstm_back(
         _lstm_slopes(now, cells[t, first:last], before, joint, of_c, slopes)
         if len(g_gates):
             _add_lstm_gates(g_gates[t % len(g_gates), first:last], now, slopes)
-        total_rows(slopes, count, by_bias)
+        total_rows(slopes, by_bias)
         if len(laid_slopes):
             sample, samples = t * batch + first, steps * batch
             lay_slopes(slopes, count, laid_slopes, sample, samples)
@@ -264,8 +264,8 @@ def gru_back(
             read_rows(g_gates, t % len(g_gates), first, last, of_x, 0)
             read_rows(g_part, t % len(g_part), first, last, of_h, 2 * size)
         _gru_slopes(gates[t, first:last], before, back, of_x, of_h)
-        total_rows(of_x, count, by_x_bias)
-        total_rows(of_h, count, by_h_bias)
+        total_rows(of_x, by_x_bias)
+        total_rows(of_h, by_h_bias)
         if len(x_slopes):
             lay_slopes(of_x, count, x_slopes, sample, samples)
             lay_inputs(x, t, first, last, 0, x_inputs, sample, samples)
@@ -354,7 +354,7 @@ def rnn_back(
         read_rows(hidden, t, first, last, now, 0)
         add_rows(g, t, first, last, joint)
         _rnn_slopes(now, joint, relu, slopes)
-        total_rows(slopes, count, by_bias)
+        total_rows(slopes, by_bias)
         if len(laid_slopes):
             sample, samples = t * batch + first, steps * batch
             lay_slopes(slopes, count, laid_slopes, sample, samples)

@@ -49,11 +49,10 @@ def _beside(w_hh: np.ndarray, w_ih: np.ndarray) -> np.ndarray:
 
 def _bias(rows: int, *given: np.ndarray | None) -> np.ndarray:
     """The sum of the biases that there are."""
-    total = np.zeros(rows, np.float32)
-    for bias in given:
-        if bias is not None:
-            total += bias
-    return total
+    there = [b for b in given if b is not None]
+    if len(there) == 2:
+        return there[0] + there[1]
+    return np.array(there[0]) if there else np.zeros(rows, np.float32)
 
 
 def _batches(x: np.ndarray, w_hh: np.ndarray, cut: Any = split) -> np.ndarray:
@@ -91,7 +90,7 @@ def _laid(x: np.ndarray, rows: int, columns: int, wanted: bool) -> tuple[np.ndar
 def _each_step(g: np.ndarray) -> np.ndarray:
     """A gradient, contiguous; of one step if it is the same at all, of none where nobody used the output."""
     if not any(g.strides) and not g.item(0):
-        g = g[:0]
+        return _NONE
     return np.require(g if g.strides[0] else g[:1], requirements=["C", "W"])
 
 
