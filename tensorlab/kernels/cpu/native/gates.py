@@ -20,7 +20,6 @@ from tensorlab.kernels.cpu.native.steps import (
     multiply_rows,
     read_rows,
     round_up,
-    starts_of,
     total_rows,
     write_rows,
 )
@@ -66,13 +65,12 @@ def lstm(x, h0, c0, panels, bias, reverse, hidden, cells, gates, first, last):
     rows, depth = round_up(last - first, ROWS), features + size
     joint = np.zeros((rows, depth), np.float32)
     sums = np.empty((rows, round_up(4 * size, LANES)), np.float32)
-    starts = starts_of(depth)
     read_rows(h0, 0, first, last, joint, features)
     before = c0[first:last]
     for step in range(steps):
         t = steps - 1 - step if reverse else step
         read_rows(x, t, first, last, joint, 0)
-        multiply_rows(joint, 0, depth, starts, panels, sums, False)
+        multiply_rows(joint, 0, depth, panels, sums, False)
         cell = cells[t, first:last]
         _lstm_gates(sums, bias, before, gates[t, first:last], cell, joint, features)
         write_rows(hidden, t, first, last, joint, features)
@@ -136,7 +134,7 @@ def lstm_back(
     rows, begin = round_up(count, ROWS), round_up(size, LANES)
     slopes = np.zeros((rows, round_up(4 * size, ROWS)), np.float32)
     joint = np.zeros((rows, begin + round_up(by_x.shape[2], LANES)), np.float32)
-    by_bias, starts = np.zeros(4 * size, np.float32), starts_of(slopes.shape[1])
+    by_bias = np.zeros(4 * size, np.float32)
     of_c = by_c[first:last]
     for step in range(steps):
         t = step if reverse else steps - 1 - step
@@ -157,7 +155,7 @@ def lstm_back(
             states, place = (h0, 0) if at_start else (hidden, earlier)
             lay_inputs(states, place, first, last, 0, laid_inputs, sample, samples)
             lay_inputs(x, t, first, last, begin, laid_inputs, sample, samples)
-        multiply_rows(slopes, 0, 4 * size, starts, panels, joint, False)
+        multiply_rows(slopes, 0, 4 * size, panels, joint, False)
         if len(by_x):
             write_rows(by_x, t, first, last, joint, begin)
     write_rows(by_h, 0, first, last, joint, 0)
@@ -196,13 +194,12 @@ def gru(x, h0, x_panels, h_panels, x_bias, h_bias, reverse, hidden, gates, first
     rows, columns = round_up(last - first, ROWS), round_up(3 * size, LANES)
     joint = np.zeros((rows, features + size), np.float32)
     of_x, of_h = np.empty((rows, columns), np.float32), np.empty((rows, columns), np.float32)
-    starts = starts_of(features + size)
     read_rows(h0, 0, first, last, joint, features)
     for step in range(steps):
         t = steps - 1 - step if reverse else step
         read_rows(x, t, first, last, joint, 0)
-        multiply_rows(joint, 0, features, starts, x_panels, of_x, False)
-        multiply_rows(joint, features, size, starts, h_panels, of_h, False)
+        multiply_rows(joint, 0, features, x_panels, of_x, False)
+        multiply_rows(joint, features, size, h_panels, of_h, False)
         _gru_gates(of_x, of_h, x_bias, h_bias, gates[t, first:last], joint, features)
         write_rows(hidden, t, first, last, joint, features)
 
@@ -252,7 +249,6 @@ def gru_back(
     back_x = np.empty((rows, round_up(by_x.shape[2], LANES)), np.float32)
     before = np.empty((count, size), np.float32)
     by_x_bias, by_h_bias = np.zeros(3 * size, np.float32), np.zeros(3 * size, np.float32)
-    starts = starts_of(columns)
     for step in range(steps):
         t = step if reverse else steps - 1 - step
         sample = t * batch + first
@@ -272,9 +268,9 @@ def gru_back(
         if len(h_slopes):
             lay_slopes(of_h, count, h_slopes, sample, samples)
             lay_inputs(states, place, first, last, 0, h_inputs, sample, samples)
-        multiply_rows(of_h, 0, 3 * size, starts, h_panels, back, True)
+        multiply_rows(of_h, 0, 3 * size, h_panels, back, True)
         if len(by_x):
-            multiply_rows(of_x, 0, 3 * size, starts, x_panels, back_x, False)
+            multiply_rows(of_x, 0, 3 * size, x_panels, back_x, False)
             write_rows(by_x, t, first, last, back_x, 0)
     write_rows(by_h, 0, first, last, back, 0)
     h_sums[number, :] = by_h_bias
@@ -311,12 +307,11 @@ def rnn(x, h0, panels, bias, reverse, relu, hidden, first, last):
     rows, depth = round_up(last - first, ROWS), features + size
     joint = np.zeros((rows, depth), np.float32)
     sums = np.empty((rows, round_up(size, LANES)), np.float32)
-    starts = starts_of(depth)
     read_rows(h0, 0, first, last, joint, features)
     for step in range(steps):
         t = steps - 1 - step if reverse else step
         read_rows(x, t, first, last, joint, 0)
-        multiply_rows(joint, 0, depth, starts, panels, sums, False)
+        multiply_rows(joint, 0, depth, panels, sums, False)
         _rnn_states(sums, bias, relu, last - first, joint, features)
         write_rows(hidden, t, first, last, joint, features)
 
@@ -348,7 +343,7 @@ def rnn_back(
     slopes = np.zeros((rows, round_up(size, ROWS)), np.float32)
     joint = np.zeros((rows, begin + round_up(by_x.shape[2], LANES)), np.float32)
     now = np.empty((count, size), np.float32)
-    by_bias, starts = np.zeros(size, np.float32), starts_of(slopes.shape[1])
+    by_bias = np.zeros(size, np.float32)
     for step in range(steps):
         t = step if reverse else steps - 1 - step
         read_rows(hidden, t, first, last, now, 0)
@@ -361,7 +356,7 @@ def rnn_back(
             states, place = (h0, 0) if step == steps - 1 else (hidden, t + 1 if reverse else t - 1)
             lay_inputs(states, place, first, last, 0, laid_inputs, sample, samples)
             lay_inputs(x, t, first, last, begin, laid_inputs, sample, samples)
-        multiply_rows(slopes, 0, size, starts, panels, joint, False)
+        multiply_rows(slopes, 0, size, panels, joint, False)
         if len(by_x):
             write_rows(by_x, t, first, last, joint, begin)
     write_rows(by_h, 0, first, last, joint, 0)

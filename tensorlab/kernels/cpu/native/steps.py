@@ -35,14 +35,14 @@ from tensorlab.kernels.threads import split, thread_count
 
 __all__ = [
     "add_rows", "lay_inputs", "lay_slopes", "laid", "multiply_rows", "pack_below", "pack_beside", "read_rows",
-    "round_up", "starts_of", "total_rows", "weight_gradients", "write_rows",
+    "round_up", "total_rows", "weight_gradients", "write_rows",
 ]  # fmt: skip
 
 WIDTH = LANES * VECTORS
 _ONE = np.float32(1)
 _PAIR = 2  # panels of slopes come from one line of the cache
 
-_rows_1, _rows_2, _rows_3 = (tile(n, "rows", "strided") for n in (1, 2, 3))
+_rows_1, _rows_2, _rows_3 = (tile(n, "strided", "strided") for n in (1, 2, 3))
 _panel_1, _panel_2, _panel_3 = (tile(n, "packed", "strided") for n in (1, 2, 3))
 _copy = copy(ROWS)
 
@@ -126,20 +126,11 @@ def pack_beside(one, other, out, first, last):
             pack_columns(other, 0, depth, here - begin, end, out[place + here - left :])
 
 
-@inlined
-def starts_of(step):
-    """Where the rows of a tile begin in a matrix of so many columns."""
-    starts = np.empty(ROWS, np.int64)
-    for i in range(ROWS):
-        starts[i] = i * step
-    return starts
-
-
-@compiled("void(float32[:, ::1], int64, int64, int64[::1], float32[::1], float32[:, ::1], boolean)")
-def multiply_rows(a, column, depth, starts, panels, c, add):
+@compiled("void(float32[:, ::1], int64, int64, float32[::1], float32[:, ::1], boolean)")
+def multiply_rows(a, column, depth, panels, c, add):
     """c = a[:, column:column + depth] · the matrix in the panels; added to c if `add`.
 
-    Both have whole tiles of rows, and c whole vectors of columns; `starts` is of the columns of a.
+    Both have whole tiles of rows, and c whole vectors of columns.
     """
     step, c_step = a.shape[1], c.shape[1]
     for left in range(0, c_step, WIDTH):
@@ -147,11 +138,11 @@ def multiply_rows(a, column, depth, starts, panels, c, add):
             here, panel = at(a, top * step + column), at(panels, left * depth)
             target = at(c, top * c_step + left)
             if left + 2 * LANES < c_step:
-                _rows_3(here, at(starts, 0), panel, WIDTH, depth, target, c_step, add)
+                _rows_3(here, (step, 1), panel, WIDTH, depth, target, c_step, add)
             elif left + LANES < c_step:
-                _rows_2(here, at(starts, 0), panel, WIDTH, depth, target, c_step, add)
+                _rows_2(here, (step, 1), panel, WIDTH, depth, target, c_step, add)
             else:
-                _rows_1(here, at(starts, 0), panel, WIDTH, depth, target, c_step, add)
+                _rows_1(here, (step, 1), panel, WIDTH, depth, target, c_step, add)
 
 
 # Gradients of the weights -------------------------------------------------------------------
