@@ -8,6 +8,7 @@ import functools
 import glob
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -48,13 +49,50 @@ def in_one_thread(function: Callable[..., Any], *arguments: Any) -> Any:
     The threads of a library look for more work for long after each call (OpenBLAS's for 26 ms of a processor
     that counts 2.6 GHz), on processors that kernels' helpers need meanwhile. So what takes place between
     kernels, as a product too narrow for them does, is better done by the caller alone.
+
+    The number is one for the whole process. Where several Python threads are here at once, what was before holds
+    again when the last one leaves.
     """
-    undo = _limit(_of_numpy(), 1)
+    _callers.enter()
     try:
         return function(*arguments)
     finally:
-        for set_count, before in undo:
-            set_count(before)
+        _callers.leave()
+
+
+class _Callers:
+    """How many callers `in_one_thread` has, and what to call with what once there is none."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._count = 0
+        self._undo: list[tuple[Callable[[int], Any], int]] = []
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._count:
+                self._undo = _limit(_of_numpy(), 1)
+            self._count += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._count -= 1
+            if not self._count:
+                for set_count, before in self._undo:
+                    set_count(before)
+
+
+_callers = _Callers()
+
+
+def _new_callers() -> None:
+    """In a forked child: the others, one of whom perhaps held the lock, have stayed with the parent."""
+    global _callers
+    _callers = _Callers()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_callers)
 
 
 @functools.cache

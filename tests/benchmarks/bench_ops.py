@@ -33,13 +33,13 @@ def _matmul(n: int) -> Workload:
     return Workload(f"matmul-{n}", f"{n}×{n} · {n}×{n}", setup, 6 * n**3)
 
 
-def _linear(batch: int, inputs: int, outputs: int) -> Workload:
+def _linear(batch: int, inputs: int, outputs: int, name: str = "") -> Workload:
     def call(library: ModuleType, x: Any, weight: Any, bias: Any) -> Any:
         return library.nn.functional.linear(x, weight, bias)
 
     setup = both_ways(call, (batch, inputs), (outputs, inputs), (outputs,))
     what = f"{inputs}→{outputs} with bias, batch {batch}"
-    return Workload(f"linear-{batch}", what, setup, 6 * batch * inputs * outputs)
+    return Workload(f"linear-{name or batch}", what, setup, 6 * batch * inputs * outputs)
 
 
 def _conv2d(
@@ -185,6 +185,7 @@ WORKLOADS = [
     *(_matmul(n) for n in (64, 128, 256, 512, 1024, 2048)),
     _linear(64, 784, 128),
     _linear(1024, 128, 512),
+    _linear(64, 3136, 10, "narrow"),
     _conv2d("first", (64, 1, 28, 28), (32, 1, 3, 3)),
     _conv2d("wide", (32, 32, 32, 32), (64, 32, 3, 3)),
     _conv2d("1x1", (32, 64, 16, 16), (128, 64, 1, 1)),

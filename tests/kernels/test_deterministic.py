@@ -69,6 +69,7 @@ WORK = [
     )),
     ("embedding", _both_ways(lambda w: F.embedding(tl.arange(900) * 7 % 50, w), (50, 33))),
     ("gathered", _both_ways(*_CONV)),
+    ("narrow", _both_ways(F.linear, (65, 301), (9, 301))),
     ("gemm", _both_ways(lambda a, b: a @ b, (203, 301), (301, 157))),
     ("loss", _both_ways(lambda x: F.smooth_l1_loss(x, _numbers(7, 101, 333)), (101, 333))),
     ("norm", _both_ways(

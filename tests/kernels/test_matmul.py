@@ -10,7 +10,7 @@ from tensorlab.kernels.cpu import matmul, reduce
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
-from tensorlab.kernels.cpu.native import gemm
+from tensorlab.kernels.cpu.native import gemm, narrow
 from tensorlab.kernels.cpu.native import reduce as native_reduce
 
 SIZES = [
@@ -35,6 +35,73 @@ def test_every_layout(rng, use_threads, sizes, count):
             np.testing.assert_allclose(gemm.matmul(x, y), exact, rtol=1e-4, atol=1e-5 * (k + 1))
             biased = gemm.matmul(x, y, bias[::2])
             np.testing.assert_allclose(biased, exact + bias[::2], rtol=1e-4, atol=1e-5 * (k + 1))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        (1, 1, 1), (64, 3136, 10), (5, 300, 3), (4, 33, 4), (3, 129, 70), (1, 500, 257), (257, 500, 1), (7, 16, 9),
+        (0, 200, 3), (4, 200, 0), (13, 0, 5),
+    ],
+)  # fmt: skip
+def test_narrow_results_of_rows_that_begin_anywhere(rng, use_threads, sizes, count):
+    use_threads(count)
+    m, k, n = sizes
+    a = rng.standard_normal((2 * m, k + 5), np.float32)
+    b = rng.standard_normal((2 * n, k + 3), np.float32)
+    bias = rng.standard_normal(2 * n, np.float32)
+    for x in (a[:m, :k], a[::2, 5:], a[:m, 2 : k + 2][::-1]):
+        for y in (b[:n, :k], b[::2, 3:], b[:n, 1 : k + 1][::-1]):
+            exact = x.astype(np.float64) @ y.astype(np.float64).T
+            np.testing.assert_allclose(narrow.matmul(x, y.T), exact, rtol=1e-4, atol=1e-5 * (k + 1))
+            biased = narrow.matmul(x, y.T, bias[::2])
+            np.testing.assert_allclose(biased, exact + bias[::2], rtol=1e-4, atol=1e-5 * (k + 1))
+
+
+def test_a_sum_of_a_narrow_result_does_not_depend_on_the_block_that_it_is_in(rng):
+    a, b = rng.standard_normal((11, 999), np.float32), rng.standard_normal((999, 7), np.float32)
+    b = np.asfortranarray(b)
+    whole = narrow.matmul(a, b)
+    alone = [
+        [narrow.matmul(a[i : i + 1], b[:, j : j + 1])[0, 0] for j in range(7)] for i in range(11)
+    ]
+    np.testing.assert_array_equal(whole, alone)
+
+
+def test_narrow_results_keep_nan_and_infinities(rng):
+    a, b = rng.standard_normal((20, 131), np.float32), rng.standard_normal((5, 131), np.float32)
+    a[3, 4], a[5, 130], b[2, 129], a[9, 7], b[3, 7] = np.nan, np.inf, -np.inf, np.inf, 0
+    with np.errstate(invalid="ignore"):
+        exact = a @ b.T
+    found = narrow.matmul(a, b.T)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(exact))
+    np.testing.assert_array_equal(found[np.isinf(exact)], exact[np.isinf(exact)])
+
+
+@pytest.mark.parametrize(
+    ("call", "shapes", "kernel"),
+    [
+        (tl.nn.functional.linear, [(64, 400), (10, 400), (10,)], "narrow"),
+        (tl.nn.functional.linear, [(3, 5, 400), (600, 400)], "narrow"),
+        (tl.nn.functional.linear, [(4, 400), (600, 400), (600,)], "narrow"),
+        (tl.mv, [(300, 400), (400,)], "narrow"),
+        (tl.matmul, [(300, 400), (400,)], "narrow"),
+        (tl.dot, [(40_000,), (40_000,)], "narrow"),
+        (tl.matmul, [(400,), (400, 300)], "one thread"),
+        (tl.nn.functional.linear, [(64, 100), (10, 100)], None),
+        (tl.mv, [(20, 400), (400,)], None),
+    ],
+)
+def test_which_products_are_narrow(rng, spy, monkeypatch, call, shapes, kernel):
+    taken = spy(narrow, "matmul")
+    real = matmul.in_one_thread
+    monkeypatch.setattr(matmul, "in_one_thread", lambda *a: taken.append("one thread") or real(*a))
+    arrays = [rng.standard_normal(shape, np.float32) for shape in shapes]
+    found = call(*map(tl.from_numpy, arrays))
+    wide = [tl.from_numpy(a.astype(np.float64)) for a in arrays]
+    np.testing.assert_allclose(found.numpy(), call(*wide).numpy(), rtol=1e-4, atol=2e-3)
+    assert taken == ([] if kernel is None else ["matmul" if kernel == "narrow" else kernel])
 
 
 def test_nan_and_infinities(rng):
@@ -126,7 +193,8 @@ def test_large_narrow_products_are_done_by_one_thread_of_blas(rng, monkeypatch):
         (300, 128, 1, True),
         (1, 40, 50, False),
     ]:
-        x, w = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32)
+        x = rng.standard_normal((m, k), np.float32)
+        w = rng.standard_normal((k, 2 * n), np.float32)[:, ::2].T  # so that it does not lie along k
         bias = rng.standard_normal(n, np.float32)
         done.clear()
         found = tl.nn.functional.linear(*map(tl.from_numpy, (x, w, bias)))

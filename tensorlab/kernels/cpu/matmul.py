@@ -18,6 +18,8 @@ FEWEST = 60_000
 FEWEST_ROWS, FEWEST_COLUMNS, SHALLOWEST = 8, 16, 8
 # Of one matrix in a batch: where tiles fill it, and where they do not.
 FEWEST_EACH, FEWEST_RAGGED = 20_000, 80_000
+# Faster than both by `native.narrow`: results of fewer rows or columns than that, sums of at least so many products.
+FEWEST_NARROW, NARROW_ROWS, NARROW_COLUMNS, LONG = 30_000, 16, 30, 128
 # From here on OpenBLAS takes several threads for a product of matrices, and for one by a vector.
 MANY, MANY_OF_VECTOR = 500_000, 9_000
 
@@ -32,11 +34,19 @@ def product(a: Any, b: Any, bias: Any = None) -> Any:
     n = b.shape[1]
     if b.shape[0] != k:
         return NotImplemented
-    if m * n * k < FEWEST or not _suits(m, k, n):
+    if (m < NARROW_ROWS or n < NARROW_COLUMNS) and _lie_along(a, b) and m * n * k >= FEWEST_NARROW:
+        kernel = native("narrow")
+    elif m * n * k < FEWEST or not _suits(m, k, n):
         found = _in_one_thread(a, b)
         return found if bias is None or found is NotImplemented else np.add(found, bias, out=found)
-    gemm = native("gemm")
-    return NotImplemented if gemm is None else gemm.matmul(a, b, bias)
+    else:
+        kernel = native("gemm")
+    return NotImplemented if kernel is None else kernel.matmul(a, b, bias)
+
+
+def _lie_along(a: Any, b: Any) -> bool:
+    """Whether each row of a, and each column of b, has its numbers side by side, and many of them."""
+    return a.strides[1] == b.strides[0] == 4 and len(b) >= LONG
 
 
 def _in_one_thread(a: Any, b: Any) -> Any:
@@ -66,8 +76,10 @@ def products(a: Any, b: Any) -> Any:
 
 @register_kernel("matmul", "cpu")
 def _matmul(input: Any, other: Any) -> Any:
-    if not all_float32(input, other) or other.ndim < 2 or input.ndim < 2:
+    if not all_float32(input, other):
         return NotImplemented
+    if other.ndim < 2 or input.ndim < 2:
+        return _by_vector(input, other)
     if other.ndim > 2:
         return products(input, other)
     if input.ndim == 2:
@@ -76,6 +88,28 @@ def _matmul(input: Any, other: Any) -> Any:
         return NotImplemented
     found = product(input.reshape(-1, input.shape[-1]), other)
     return found if found is NotImplemented else found.reshape(*input.shape[:-1], -1)
+
+
+def _by_vector(a: Any, b: Any) -> Any:
+    """The product of a vector with a matrix or with a vector, in either order."""
+    if a.ndim > 2 or b.ndim > 2 or a.shape[-1] != len(b):
+        return NotImplemented
+    found = product(a.reshape(-1, len(b)), b.reshape(len(b), -1))
+    return found if found is NotImplemented else found.reshape((*a.shape[:-1], *b.shape[1:]))
+
+
+@register_kernel("mv", "cpu", MANY_OF_VECTOR)
+def _mv(input: Any, vec: Any) -> Any:
+    if not all_float32(input, vec) or input.ndim != 2 or vec.ndim != 1:
+        return NotImplemented
+    return _by_vector(input, vec)
+
+
+@register_kernel("dot", "cpu", MANY_OF_VECTOR)
+def _dot(input: Any, tensor: Any) -> Any:
+    if not all_float32(input, tensor) or input.ndim != 1 or tensor.ndim != 1:
+        return NotImplemented
+    return _by_vector(input, tensor)
 
 
 @register_kernel("mm", "cpu")

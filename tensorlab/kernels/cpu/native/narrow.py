@@ -1,0 +1,133 @@
+"""Products of matrices whose result is narrow: numbers of it are dot products of rows that lie as they are.
+
+A tile of `gemm` is as wide as some vectors; of a result with ten columns, say, most of it would be wasted. Here a
+vector holds neighbours in k instead. That takes operands whose rows and columns lie along k, which those of a
+linear layer do: x · Wᵀ. A block of HIGH × WIDE sums stays in the registers; each step loads a vector of each of
+its rows and columns, and multiplies every pair.
+"""
+
+# Numba passes the first argument of an intrinsic itself.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.cpu.native.tile import LANES, ROWS, _load, _Masked, _whole_and_rest, at
+from tensorlab.kernels.threads import blocks, thread_count
+
+__all__ = ["matmul"]
+
+#: Rows and columns of a block: sixteen sums where there are 32 registers, else eight.
+HIGH, WIDE = 4, ROWS // 2
+
+_f32 = ir.FloatType()
+_vector = ir.VectorType(_f32, LANES)
+
+
+def block(rows: int, columns: int) -> Callable[..., None]:
+    """The intrinsic `block(a, a_step, b, b_step, count, c, c_step)`.
+
+    c[i · c_step + j] = Σₖ a[i · a_step + k] · b[j · b_step + k] for i < rows, j < columns, k < count. Each lane
+    adds up its own part. What a sum is does not depend on the block that it is in.
+    """
+
+    def typed(typingctx, a, a_step, b, b_step, count, c, c_step):  # type: ignore[no-untyped-def]
+        pointer, number = types.CPointer(types.float32), types.int64
+        return types.void(pointer, number, pointer, number, number, pointer, number), codegen
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        a, a_step, b, b_step, count, c, c_step = args
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
+        )
+        add_up = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(_f32, [_f32, _vector]),
+            f"llvm.vector.reduce.fadd.v{LANES}f32",
+        )
+        masked = _Masked(builder)
+        number = ir.IntType(64)
+        left = [builder.gep(a, [builder.mul(a_step, number(i))]) for i in range(rows)]
+        right = [builder.gep(b, [builder.mul(b_step, number(j))]) for j in range(columns)]
+        cells = [(i, j) for i in range(rows) for j in range(columns)]
+        sums = {cell: cgutils.alloca_once(builder, _vector) for cell in cells}
+        for place in sums.values():
+            builder.store(ir.Constant(_vector, None), place)
+
+        def multiply(read: Callable[[Any], Any]) -> None:
+            x, y = [read(row) for row in left], [read(row) for row in right]
+            for (i, j), place in sums.items():
+                builder.store(builder.call(multiply_add, [x[i], y[j], builder.load(place)]), place)
+
+        def whole(k: Any) -> None:
+            multiply(lambda row: _load(builder, builder.gep(row, [k])))
+
+        def rest(k: Any) -> None:
+            mask = masked.mask(builder.sub(count, k))
+            multiply(lambda row: masked.load(builder.gep(row, [k]), mask))
+
+        _whole_and_rest(builder, count, LANES, whole, rest)
+        for (i, j), place in sums.items():
+            total = builder.call(
+                add_up, [ir.Constant(_f32, -0.0), builder.load(place)], fastmath=("reassoc",)
+            )
+            start = builder.mul(c_step, number(i))
+            builder.store(total, builder.gep(c, [builder.add(start, number(j))]))
+        return context.get_dummy_value()
+
+    return intrinsic(typed)
+
+
+_block, _row, _column, _one = block(HIGH, WIDE), block(1, WIDE), block(HIGH, 1), block(1, 1)
+
+
+@compiled(
+    "void(float32[:, :], float32[:, :], float32[:, ::1], int64, int64, int64, int64)", limits=4
+)
+def rows_by_rows(a, b, c, top, bottom, left, right):
+    """c[i, j] = Σₖ a[i, k] · b[j, k] for i from top to bottom and j from left to right.
+
+    The last block of a row or column of blocks begins earlier, where there is room for it, and does some numbers
+    once more: as long as with whole blocks, it is faster than one by one.
+    """
+    count = a.shape[1]
+    a_step, b_step, c_step = a.strides[0] // 4, b.strides[0] // 4, c.shape[1]
+    high = bottom - top >= HIGH
+    wide = right - left >= WIDE
+    for i in range(top, bottom, HIGH if high else 1):
+        row = min(i, bottom - HIGH) if high else i
+        here = at(a, row * a_step)
+        for j in range(left, right, WIDE if wide else 1):
+            column = min(j, right - WIDE) if wide else j
+            there, target = at(b, column * b_step), at(c, row * c_step + column)
+            if high and wide:
+                _block(here, a_step, there, b_step, count, target, c_step)
+            elif high:
+                _column(here, a_step, there, b_step, count, target, c_step)
+            elif wide:
+                _row(here, a_step, there, b_step, count, target, c_step)
+            else:
+                _one(here, a_step, there, b_step, count, target, c_step)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    """a · b + bias of float32 matrices whose rows, or columns, have neighbours in k side by side; as `gemm.matmul`."""
+    m, k = a.shape
+    n = b.shape[1]
+    out = np.empty((m, n), np.float32)
+    threads = thread_count(2 * m * n * k)
+    down, across = (threads, 1) if m >= n else (1, threads)
+    run_parts(rows_by_rows, blocks(m, n, down, across, HIGH, WIDE), a, b.T, out)
+    if bias is not None:
+        out += bias
+    return out
