@@ -13,9 +13,9 @@ from tensorlab.kernels.cpu import reduce
 from tensorlab.kernels.cpu.loading import all_float32, native
 
 # Measured against NumPy's BLAS on one core, in products of numbers. Below FEWEST the calls cost more than
-# the work; of matrices that are narrower than a tile most of the tile is wasted.
+# the work; of matrices that are narrower than half a vector most of a tile is wasted.
 FEWEST = 60_000
-FEWEST_ROWS, FEWEST_COLUMNS, SHALLOWEST = 8, 16, 8
+FEWEST_ROWS, FEWEST_COLUMNS, SHALLOWEST = 8, 9, 8
 # Of one matrix in a batch: where tiles fill it, and where they do not.
 FEWEST_EACH, FEWEST_RAGGED = 20_000, 80_000
 # Faster than both by `native.narrow`: results of fewer rows or columns than that, sums of at least so many products.
