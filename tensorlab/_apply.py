@@ -85,7 +85,7 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
     Those are calls on two CPU tensors of one dtype, or on a float tensor and a Python number. An
     `operator` such as `Tensor.__mul__` leaves what it does not know to the other operand.
     """
-    forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
+    forward, plans, to_float = op.forward, op.plans, op.result == "float"
 
     def general(x: Any, y: Any, params: tuple[Any, ...]) -> Any:
         if operator and not isinstance(y, OPERANDS) and not is_array(y):
@@ -118,7 +118,7 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
             plain = False
         if not plain:
             return general(x, y, params)
-        if kernels and (type(a) is not ndarray or (n := a.size) > SMALL or n > op.small):
+        if (a if type(a) is ndarray else b).size > op.small:  # type: ignore[union-attr] # one is an array
             out = compute(op, np, [a, b], params)
         else:
             try:
@@ -148,7 +148,7 @@ def lane_two(op: Op, defaults: tuple[Any, ...] = (), operator: bool = False) -> 
 
 def lane_one(op: Op) -> Callable[..., Any]:
     """`apply` for an operation of one operand, likewise."""
-    forward, plans, kernels, to_float = op.forward, op.plans, op.kernels, op.result == "float"
+    forward, plans, to_float = op.forward, op.plans, op.result == "float"
     fixed = op.result is not None  # else the forward may make other numbers, which have no gradient
 
     def call(x: Any, params: tuple[Any, ...] = ()) -> Any:
@@ -159,7 +159,7 @@ def lane_one(op: Op) -> Callable[..., Any]:
         a = x._data
         if type(a) is not ndarray or (to_float and a.dtype.kind not in "fc"):
             return apply(op, (x,), params)
-        if kernels and ((n := a.size) > SMALL or n > op.small):
+        if a.size > op.small:
             out = compute(op, np, [a], params)
         else:
             out = forward(np, a, *params)

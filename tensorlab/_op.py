@@ -37,7 +37,7 @@ from typing import Any, Self
 import numpy as np
 
 from tensorlab import _dtypes
-from tensorlab._apply import KernelUnavailable, apply, instead
+from tensorlab._apply import SMALL, KernelUnavailable, apply, instead
 from tensorlab._backend import backend_of
 from tensorlab._calls import is_reflected, make_function, operator, positional, reflected, spread
 from tensorlab._plan import INPUT, INPUTS, OUTPUT, SHAPE, SHAPES, Plan
@@ -99,8 +99,8 @@ class Op:
     Attributes: `name`, `forward(xp, *inputs, *params)`, `inputs` and `params` (names),
     `result` (how the output's dtype follows from the inputs': "same", "float", "bool",
     "int64", or None where the forward decides), `rules` by input name, `joint` rule,
-    `kernels` by device type, `small` (kernels are asked on more numbers than these, if that is fewer
-    than for others), `samples`, `errors`, `ref`, `call` (the public function).
+    `kernels` by device type, `small` (an operation of one or two operands asks no kernel about so
+    few numbers), `samples`, `errors`, `ref`, `call` (the public function).
     """
 
     def __init__(
@@ -332,14 +332,13 @@ def _when_declared(name: str, use: Callable[[Op], None]) -> None:
 
 
 def register_kernel(
-    name: str, kind: str, small: int = sys.maxsize
+    name: str, kind: str, small: int = SMALL
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Use the decorated function as the fast path of operation `name` on device type `kind`.
 
     It is called with the arrays and parameters, without `xp`; it may return `NotImplemented`
     to decline a case, or raise `KernelUnavailable`, and the generic forward runs. An operation of
-    one or two operands does not even ask on small arrays: those of up to `small` numbers, or
-    `_apply.SMALL`.
+    one or two operands does not even ask on small arrays: those of up to `small` numbers.
     """
 
     def register(kernel: Callable[..., Any]) -> Callable[..., Any]:

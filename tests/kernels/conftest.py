@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tensorlab import _apply
+from tensorlab._op import OPS
 from tensorlab.kernels import threads
 
 
@@ -20,6 +22,19 @@ def use_threads(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(threads, "_count", count)
 
     return use_threads
+
+
+@pytest.fixture
+def ask_about_few(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """`ask_about_few()`: kernels are asked about operations on any number of elements."""
+
+    def ask_about_few() -> None:
+        monkeypatch.setattr(_apply, "SMALL", -1)
+        for op in OPS.values():
+            if op.kernels:
+                monkeypatch.setattr(op, "small", -1)
+
+    return ask_about_few
 
 
 @pytest.fixture

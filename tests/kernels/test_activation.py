@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _apply
 from tensorlab._op import _waiting
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
@@ -57,11 +56,11 @@ def test_elementary_functions(name, ulps):
 
 
 @pytest.fixture(params=[1, 2])
-def thread_number(request, monkeypatch, use_threads):
+def thread_number(request, monkeypatch, use_threads, ask_about_few):
     use_threads(request.param)
     monkeypatch.setattr(activation, "FEWEST", 0)
     monkeypatch.setattr(activation, "FEWEST_SMOOTH", 0)
-    monkeypatch.setattr(_apply, "SMALL", -1)
+    ask_about_few()
 
 
 PROGRAMS = {

@@ -19,11 +19,11 @@ SPECIAL = np.array(
 
 
 @pytest.fixture(params=[2, 3])
-def calls(request, monkeypatch, use_threads, spy):
+def calls(request, monkeypatch, use_threads, spy, ask_about_few):
     """The kernels that were used, on several threads, whatever the size."""
     use_threads(request.param)
     monkeypatch.setattr(arithmetic, "FEWEST", 0)
-    monkeypatch.setattr(_apply, "SMALL", -1)
+    ask_about_few()
     monkeypatch.setattr(_apply, "MANY", 0)
     return spy(native, "of_arrays", "of_number", "of_number_first", "add_to")
 

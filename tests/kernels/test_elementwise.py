@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _apply
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -22,12 +21,12 @@ SPECIAL = np.array(
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch, use_threads, spy):
+def calls(request, monkeypatch, use_threads, spy, ask_about_few):
     """The kernels that were used, on one and on two threads, whatever the size."""
     use_threads(request.param)
     monkeypatch.setattr(elementwise, "FEWEST", 0)
     monkeypatch.setattr(loss, "FEWEST", 0)
-    monkeypatch.setattr(_apply, "SMALL", -1)
+    ask_about_few()
     spy(smooth, "forward", "backward")
     spy(straight, "forward", "backward", "where")
     return spy(native_loss, "loss", "loss_backward")

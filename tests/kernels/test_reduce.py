@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _apply
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -15,13 +14,13 @@ from tensorlab.kernels.cpu.native import reduce as native
 
 
 @pytest.fixture(params=[1, 2, 5])
-def calls(request, monkeypatch, use_threads):
+def calls(request, monkeypatch, use_threads, ask_about_few):
     """The kernels that were used, whatever the size."""
     use_threads(request.param)
     monkeypatch.setattr(reduce, "FEWEST", 0)
     monkeypatch.setattr(reduce, "SHORTEST", 1)
     monkeypatch.setattr(reduce, "NARROWEST", 1)
-    monkeypatch.setattr(_apply, "SMALL", -1)
+    ask_about_few()
     used = []
     rows, columns = native.row_sums, native.column_sums
     monkeypatch.setattr(native, "row_sums", lambda *a: used.append(a[1]) or rows(*a))

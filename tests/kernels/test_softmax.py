@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
-from tensorlab import _apply
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
@@ -18,11 +17,11 @@ F = tl.nn.functional
 
 
 @pytest.fixture(params=[1, 2])
-def calls(request, monkeypatch, use_threads, spy):
+def calls(request, monkeypatch, use_threads, spy, ask_about_few):
     """The kernels that were used, on one and on two threads, whatever the size."""
     use_threads(request.param)
     monkeypatch.setattr(softmax, "FEWEST", 0)
-    monkeypatch.setattr(_apply, "SMALL", -1)
+    ask_about_few()
     spy(softmax_columns, "softmax", "softmax_backward")
     spy(cross_entropy, "cross_entropy", "cross_entropy_backward")
     return spy(native, "softmax", "softmax_backward", "nll_loss", "nll_loss_backward")

@@ -23,6 +23,7 @@ def as_if_on_cuda(host, monkeypatch):
     monkeypatch.setattr(_apply, "SMALL", -1)
     for op in _op.OPS.values():
         monkeypatch.setattr(op, "plans", {})
+        monkeypatch.setattr(op, "small", -1)
         cuda = op.kernels.get("cuda")
         # The dictionaries are held elsewhere too: they are changed, and put back.
         monkeypatch.delitem(op.kernels, "cpu", raising=False)
