@@ -16,6 +16,7 @@ _TOOLS = {
     "cache",
     "compile",
     "gathered_tables",
+    "lanes",
     "layout",
     "maths",
     "objects",

@@ -50,7 +50,7 @@ def _fingerprint() -> str:
         binding.get_process_triple(),
         binding.get_host_cpu_name(),
         binding.get_host_cpu_features().flatten(),
-        os.environ.get("TENSORLAB_LANES", ""),  # see `tile`
+        os.environ.get("TENSORLAB_LANES", ""),  # see `lanes`
     ):
         text.update(f"{fact}\n".encode())
     return text.hexdigest()[:16]

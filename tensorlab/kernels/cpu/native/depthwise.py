@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
-from tensorlab.kernels.cpu.native.sliding import add_up, slide, slide_products
+from tensorlab.kernels.cpu.native.sliding import slide, slide_products, sum_of
 from tensorlab.kernels.cpu.native.tables import Ints
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import LANES, at
@@ -102,7 +102,7 @@ def _add_products(size: int) -> tuple[Any, int]:
         for c in range(low, high):
             for piece in range(pieces):
                 for k in range(taps):
-                    found[number, c, piece, k] = add_up(
+                    found[number, c, piece, k] = sum_of(
                         at(sums, (((c - low) * pieces + piece) * taps + k) * LANES)
                     )
 

@@ -21,17 +21,24 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.lanes import (
+    LANES,
+    ROWS,
+    VECTOR,
+    Masked,
+    add_up,
+    load,
+    multiply_add,
+    whole_and_rest,
+)
 from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.cpu.native.tile import LANES, ROWS, _load, _Masked, _whole_and_rest, at
+from tensorlab.kernels.cpu.native.tile import at
 from tensorlab.kernels.threads import blocks, thread_count
 
 __all__ = ["matmul"]
 
 #: Rows and columns of a block: sixteen sums where there are 32 registers, else eight.
 HIGH, WIDE = 4, ROWS // 2
-
-_f32 = ir.FloatType()
-_vector = ir.VectorType(_f32, LANES)
 
 
 def block(rows: int, columns: int) -> Callable[..., None]:
@@ -47,40 +54,30 @@ def block(rows: int, columns: int) -> Callable[..., None]:
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         a, a_step, b, b_step, count, c, c_step = args
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
-        )
-        add_up = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_f32, [_f32, _vector]),
-            f"llvm.vector.reduce.fadd.v{LANES}f32",
-        )
-        masked = _Masked(builder)
+        masked = Masked(builder)
         number = ir.IntType(64)
         left = [builder.gep(a, [builder.mul(a_step, number(i))]) for i in range(rows)]
         right = [builder.gep(b, [builder.mul(b_step, number(j))]) for j in range(columns)]
         cells = [(i, j) for i in range(rows) for j in range(columns)]
-        sums = {cell: cgutils.alloca_once(builder, _vector) for cell in cells}
+        sums = {cell: cgutils.alloca_once(builder, VECTOR) for cell in cells}
         for place in sums.values():
-            builder.store(ir.Constant(_vector, None), place)
+            builder.store(ir.Constant(VECTOR, None), place)
 
         def multiply(read: Callable[[Any], Any]) -> None:
             x, y = [read(row) for row in left], [read(row) for row in right]
             for (i, j), place in sums.items():
-                builder.store(builder.call(multiply_add, [x[i], y[j], builder.load(place)]), place)
+                builder.store(multiply_add(builder, x[i], y[j], builder.load(place)), place)
 
         def whole(k: Any) -> None:
-            multiply(lambda row: _load(builder, builder.gep(row, [k])))
+            multiply(lambda row: load(builder, builder.gep(row, [k])))
 
         def rest(k: Any) -> None:
             mask = masked.mask(builder.sub(count, k))
             multiply(lambda row: masked.load(builder.gep(row, [k]), mask))
 
-        _whole_and_rest(builder, count, LANES, whole, rest)
+        whole_and_rest(builder, count, LANES, whole, rest)
         for (i, j), place in sums.items():
-            total = builder.call(
-                add_up, [ir.Constant(_f32, -0.0), builder.load(place)], fastmath=("reassoc",)
-            )
+            total = add_up(builder, builder.load(place))
             start = builder.mul(c_step, number(i))
             builder.store(total, builder.gep(c, [builder.add(start, number(j))]))
         return context.get_dummy_value()

@@ -23,17 +23,18 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tensorlab.kernels.cpu.native.tile import (
+from tensorlab.kernels.cpu.native.lanes import (
     LANES,
-    _broadcast,
-    _int,
-    _load,
-    _Masked,
-    _store,
-    _vector,
+    VECTOR,
+    Masked,
+    add_up,
+    broadcast,
+    integer,
+    load,
+    multiply_add,
+    store,
 )
 
-_i32, _f32 = ir.IntType(32), ir.FloatType()
 _numbers, _int64 = types.CPointer(types.float32), types.int64
 _IMAGE = (_numbers, *[_int64] * 6)
 
@@ -42,24 +43,11 @@ class _Rows:
     """The rows of an image in the code that is being built."""
 
     def __init__(self, builder: ir.IRBuilder, columns: int, given: Any) -> None:
-        self.builder, self.masked = builder, _Masked(builder)
+        self.builder, self.masked = builder, Masked(builder)
         x, self.step, self.begin, self.end, self.apart, left, width = given
         self.x = _anew(builder, x)
-        self.away = [builder.mul(self.apart, _int(j)) for j in range(columns)]
-        lanes = ir.Constant(ir.VectorType(_i32, LANES), list(range(LANES)))
-        self.masks = []
-        for away in self.away:
-            column = builder.add(lanes, self._everywhere(builder.add(left, away)))
-            # Numbers below 0 are large ones if they have no sign.
-            self.masks.append(builder.icmp_unsigned("<", column, self._everywhere(width)))
-
-    def _everywhere(self, number: Any) -> Any:
-        builder = self.builder
-        lanes = ir.VectorType(_i32, LANES)
-        first = builder.insert_element(
-            ir.Constant(lanes, ir.Undefined), builder.trunc(number, _i32), _int(0)
-        )
-        return builder.shuffle_vector(first, first, ir.Constant(lanes, [0] * LANES))
+        self.away = [builder.mul(self.apart, integer(j)) for j in range(columns)]
+        self.masks = [self.masked.between(builder.add(left, away), width) for away in self.away]
 
     def exists(self, t: Any) -> Any:
         builder = self.builder
@@ -83,11 +71,8 @@ def _anew(builder: ir.IRBuilder, pointer: Any) -> Any:
     return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
-def _multiply_add(builder: ir.IRBuilder, x: Any, y: Any, place: Any) -> None:
-    function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
-    )
-    builder.store(builder.call(function, [x, y, builder.load(place)]), place)
+def _add_product(builder: ir.IRBuilder, x: Any, y: Any, place: Any) -> None:
+    builder.store(multiply_add(builder, x, y, builder.load(place)), place)
 
 
 def _move_on(builder: ir.IRBuilder, places: list[Any]) -> None:
@@ -114,13 +99,14 @@ def slide(size: int) -> Callable[..., None]:
         w, plus, out, out_step, rows, columns = args[7:]
         image = _Rows(builder, size, args[:7])
         factors = [
-            _broadcast(builder, builder.load(builder.gep(w, [_int(k)]))) for k in range(size * size)
+            broadcast(builder, builder.load(builder.gep(w, [integer(k)])))
+            for k in range(size * size)
         ]
         out = _anew(builder, out)
-        start, mask = _broadcast(builder, plus), image.masked.mask(columns)
+        start, mask = broadcast(builder, plus), image.masked.mask(columns)
         # sums[i] is of the row of the result whose window is i rows above.
         sums = [cgutils.alloca_once_value(builder, start) for _ in range(size)]
-        last = _int(size - 1)
+        last = integer(size - 1)
         with cgutils.for_range(builder, builder.add(rows, last)) as loop:
             t = loop.index
             builder.store(start, sums[0])
@@ -128,7 +114,7 @@ def slide(size: int) -> Callable[..., None]:
                 for j in range(size):
                     value = image.load(t, j)
                     for i in range(size):
-                        _multiply_add(builder, value, factors[i * size + j], sums[i])
+                        _add_product(builder, value, factors[i * size + j], sums[i])
             with builder.if_then(builder.icmp_signed(">=", t, last)):
                 row = builder.mul(builder.sub(t, last), out_step)
                 image.masked.store(builder.load(sums[-1]), builder.gep(out, [row]), mask)
@@ -153,13 +139,13 @@ def slide_products(size: int, across: int) -> Callable[..., None]:
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         y, y_step, rows, columns, sums = args[7:]
         image, y = _Rows(builder, across, args[:7]), _anew(builder, y)
-        mask, nothing = image.masked.mask(columns), ir.Constant(_vector, None)
+        mask, nothing = image.masked.mask(columns), ir.Constant(VECTOR, None)
         none = ir.Constant(mask.type, None)
         # of_y[i] is the row of y whose window is i rows above.
         of_y = [cgutils.alloca_once_value(builder, nothing) for _ in range(size)]
-        places = [builder.gep(sums, [_int(k * LANES)]) for k in range(size * across)]
-        totals = [cgutils.alloca_once_value(builder, _load(builder, place)) for place in places]
-        with cgutils.for_range(builder, builder.add(rows, _int(size - 1))) as loop:
+        places = [builder.gep(sums, [integer(k * LANES)]) for k in range(size * across)]
+        totals = [cgutils.alloca_once_value(builder, load(builder, place)) for place in places]
+        with cgutils.for_range(builder, builder.add(rows, integer(size - 1))) as loop:
             t = loop.index
             here = builder.select(builder.icmp_signed("<", t, rows), mask, none)
             row = builder.gep(y, [builder.mul(t, y_step)])
@@ -168,26 +154,20 @@ def slide_products(size: int, across: int) -> Callable[..., None]:
                 for j in range(across):
                     value = image.load(t, j)
                     for i in range(size):
-                        _multiply_add(builder, value, builder.load(of_y[i]), totals[i * across + j])
+                        _add_product(builder, value, builder.load(of_y[i]), totals[i * across + j])
             _move_on(builder, of_y)
         for place, total in zip(places, totals, strict=True):
-            _store(builder, builder.load(total), place)
+            store(builder, builder.load(total), place)
         return context.get_dummy_value()
 
     return intrinsic(typed)
 
 
 @intrinsic
-def add_up(typingctx, vector):  # type: ignore[no-untyped-def]
-    """The sum of a vector of numbers."""
+def sum_of(typingctx, vector):  # type: ignore[no-untyped-def]
+    """The sum of the numbers in a vector."""
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        function = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_f32, [_f32, _vector]),
-            f"llvm.vector.reduce.fadd.v{LANES}f32",
-        )
-        given = [ir.Constant(_f32, 0.0), _load(builder, args[0])]
-        return builder.call(function, given, fastmath=("reassoc",))
+        return add_up(builder, load(builder, args[0]))
 
     return types.float32(_numbers), codegen

@@ -23,14 +23,29 @@ Addresses are `at(array, index)`. Nothing checks bounds here: callers see to it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from tensorlab.kernels.cpu.native.lanes import (
+    F32,
+    I64,
+    LANES,
+    ROWS,
+    VECTOR,
+    Masked,
+    add_up,
+    broadcast,
+    integer,
+    load,
+    multiply_add,
+    store,
+    whole_and_rest,
+)
 
 __all__ = [
     "LANES",
@@ -49,48 +64,8 @@ __all__ = [
 ]
 
 
-def _machine() -> tuple[int, int]:
-    """Float32 numbers in a vector register, and the rows of a tile that fit the registers.
-
-    TENSORLAB_LANES=8 or 4 chooses the tile of a processor with shorter vectors, to try on this one
-    what runs there.
-    """
-    asked = os.environ.get("TENSORLAB_LANES")
-    if asked:
-        if asked not in ("4", "8", "16"):
-            raise ValueError(f"TENSORLAB_LANES must be 4, 8 or 16, but is {asked!r}")
-        return int(asked), 8 if asked == "16" else 4
-    features = binding.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 16, 8  # 32 registers: 24 of the tile, 3 of B, the rest for A
-    if features.get("avx2") and features.get("fma"):
-        return 8, 4  # 16 registers: 12, 3, 1
-    if binding.get_process_triple().startswith(("aarch64", "arm64")):
-        return 4, 8  # 32 registers
-    return 4, 4
-
-
-#: Numbers in a vector, rows in a tile, and the most vectors beside each other in a tile.
-LANES, ROWS = _machine()
+#: The most vectors beside each other in a tile.
 VECTORS = 3
-
-_f32 = ir.FloatType()
-_i64 = ir.IntType(64)
-_vector = ir.VectorType(_f32, LANES)
-
-
-def _int(value: int) -> ir.Constant:
-    return ir.Constant(_i64, value)
-
-
-def _load(builder: ir.IRBuilder, pointer: Any, vector: ir.Type = _vector) -> Any:
-    found = builder.load(builder.bitcast(pointer, vector.as_pointer()))
-    found.align = 4  # type: ignore[assignment] # of one number: no more is known
-    return found
-
-
-def _store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
-    builder.store(value, builder.bitcast(pointer, value.type.as_pointer())).align = 4  # type: ignore[attr-defined]
 
 
 @intrinsic
@@ -143,9 +118,6 @@ def tile(
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         a, a_where, b, b_where, count, c, c_where, add = args
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
-        )
         cells = [(i, v) for i in range(rows) for v in range(vectors)]
         row, along = [], None
         if a_form != "packed":
@@ -154,9 +126,9 @@ def tile(
                 builder.gep(
                     a,
                     [
-                        builder.mul(down, _int(i))
+                        builder.mul(down, integer(i))
                         if a_form == "strided"
-                        else builder.load(builder.gep(down, [_int(i)]))
+                        else builder.load(builder.gep(down, [integer(i)]))
                     ],
                 )
                 for i in range(rows)
@@ -166,13 +138,13 @@ def tile(
             builder.append_basic_block("step"),
             builder.append_basic_block("after"),
         )
-        zero = ir.Constant(_vector, None)
-        builder.cbranch(builder.icmp_signed(">", count, _int(0)), step, after)
+        zero = ir.Constant(VECTOR, None)
+        builder.cbranch(builder.icmp_signed(">", count, integer(0)), step, after)
 
         builder.position_at_end(step)
-        k = builder.phi(_i64)
-        k.add_incoming(_int(0), before)
-        sums = {cell: builder.phi(_vector) for cell in cells}
+        k = builder.phi(I64)
+        k.add_incoming(integer(0), before)
+        sums = {cell: builder.phi(VECTOR) for cell in cells}
         for phi in sums.values():
             phi.add_incoming(zero, before)
         # Nothing is loaded for the next step before this one has been computed: two steps at once, as LLVM
@@ -182,10 +154,12 @@ def tile(
             b_row = builder.gep(b, [builder.load(builder.gep(b_where, [k]))])
         else:
             b_row = builder.gep(b, [builder.mul(k, b_where)])
-        b_vectors = [_load(builder, builder.gep(b_row, [_int(v * LANES)])) for v in range(vectors)]
+        b_vectors = [
+            load(builder, builder.gep(b_row, [integer(v * LANES)])) for v in range(vectors)
+        ]
         if a_form == "packed":
-            column = builder.gep(a, [builder.mul(k, _int(rows))])
-            numbers = [builder.gep(column, [_int(i)]) for i in range(rows)]
+            column = builder.gep(a, [builder.mul(k, integer(rows))])
+            numbers = [builder.gep(column, [integer(i)]) for i in range(rows)]
         elif a_form == "strided":
             numbers = [builder.gep(start, [builder.mul(k, along)]) for start in row]
         else:
@@ -193,10 +167,10 @@ def tile(
             numbers = [builder.gep(start, [offset]) for start in row]
         new = {}
         for i in range(rows):
-            number = _broadcast(builder, builder.load(numbers[i]))
+            number = broadcast(builder, builder.load(numbers[i]))
             for v in range(vectors):
-                new[i, v] = builder.call(multiply_add, [number, b_vectors[v], sums[i, v]])
-        following = builder.add(k, _int(1))
+                new[i, v] = multiply_add(builder, number, b_vectors[v], sums[i, v])
+        following = builder.add(k, integer(1))
         k.add_incoming(following, step)
         for cell in cells:
             sums[cell].add_incoming(new[cell], step)
@@ -205,7 +179,7 @@ def tile(
         builder.position_at_end(after)
         total = {}
         for cell in cells:
-            total[cell] = builder.phi(_vector)
+            total[cell] = builder.phi(VECTOR)
             total[cell].add_incoming(zero, before)
             total[cell].add_incoming(new[cell], step)
         with builder.if_else(cgutils.as_bool_bit(builder, add)) as (then, otherwise):
@@ -213,26 +187,18 @@ def tile(
                 with branch:
                     for i, v in cells:
                         start = (
-                            builder.load(builder.gep(c_where, [_int(i)]))
+                            builder.load(builder.gep(c_where, [integer(i)]))
                             if c_form == "rows"
-                            else builder.mul(c_where, _int(i))
+                            else builder.mul(c_where, integer(i))
                         )
-                        place = builder.gep(c, [builder.add(start, _int(v * LANES))])
+                        place = builder.gep(c, [builder.add(start, integer(v * LANES))])
                         value = total[i, v]
                         if adding:
-                            value = builder.fadd(_load(builder, place), value)
-                        _store(builder, value, place)
+                            value = builder.fadd(load(builder, place), value)
+                        store(builder, value, place)
         return context.get_dummy_value()
 
     return intrinsic(typed)
-
-
-def _broadcast(builder: ir.IRBuilder, number: Any) -> Any:
-    """A vector of one number in every lane."""
-    nothing = ir.Constant(_vector, ir.Undefined)
-    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, nothing, lanes)
 
 
 def dots(rows: int) -> Callable[..., None]:
@@ -248,31 +214,19 @@ def dots(rows: int) -> Callable[..., None]:
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         a, a_starts, b, count, c = args
-        multiply_add = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(_vector, [_vector] * 3), f"llvm.fma.v{LANES}f32"
-        )
-        add_up = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_f32, [_f32, _vector]),
-            f"llvm.vector.reduce.fadd.v{LANES}f32",
-        )
-        starts = [builder.load(builder.gep(a_starts, [_int(i)])) for i in range(rows)]
+        starts = [builder.load(builder.gep(a_starts, [integer(i)])) for i in range(rows)]
         row = [builder.gep(a, [start]) for start in starts]
-        sums = [cgutils.alloca_once(builder, _vector) for _ in range(rows)]
+        sums = [cgutils.alloca_once(builder, VECTOR) for _ in range(rows)]
         for place in sums:
-            builder.store(ir.Constant(_vector, None), place)
-        with cgutils.for_range_slice(builder, _int(0), count, _int(LANES)) as (k, _):
-            factor = _load(builder, builder.gep(b, [k]))
+            builder.store(ir.Constant(VECTOR, None), place)
+        with cgutils.for_range_slice(builder, integer(0), count, integer(LANES)) as (k, _):
+            factor = load(builder, builder.gep(b, [k]))
             for i in range(rows):
-                value = _load(builder, builder.gep(row[i], [k]))
-                builder.store(
-                    builder.call(multiply_add, [value, factor, builder.load(sums[i])]), sums[i]
-                )
+                value = load(builder, builder.gep(row[i], [k]))
+                builder.store(multiply_add(builder, value, factor, builder.load(sums[i])), sums[i])
         for i in range(rows):
-            total = builder.call(
-                add_up, [ir.Constant(_f32, 0.0), builder.load(sums[i])], fastmath=("reassoc",)
-            )
-            builder.store(total, builder.gep(c, [_int(i)]))
+            total = add_up(builder, builder.load(sums[i]))
+            builder.store(total, builder.gep(c, [integer(i)]))
         return context.get_dummy_value()
 
     return intrinsic(typed)
@@ -284,7 +238,7 @@ def transpose_block(size: int) -> Callable[..., None]:
     `target[j · target_step + i] = source[i · source_step + j]`. The rows are loaded as vectors, and
     log₂(size) rounds exchange halves of pairs of them: of rows 1 apart, 2 apart, and so on.
     """
-    row = ir.VectorType(_f32, size)
+    row = ir.VectorType(F32, size)
     indices = ir.VectorType(ir.IntType(32), size)
 
     def typed(typingctx, source, source_step, target, target_step):  # type: ignore[no-untyped-def]
@@ -294,7 +248,7 @@ def transpose_block(size: int) -> Callable[..., None]:
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, source_step, target, target_step = args
         rows = [
-            _load(builder, builder.gep(source, [builder.mul(source_step, _int(i))]), row)
+            load(builder, builder.gep(source, [builder.mul(source_step, integer(i))]), row)
             for i in range(size)
         ]
         apart = 1
@@ -309,7 +263,7 @@ def transpose_block(size: int) -> Callable[..., None]:
                     rows[i + apart] = builder.shuffle_vector(x, y, ir.Constant(indices, high))
             apart *= 2
         for j in range(size):
-            _store(builder, rows[j], builder.gep(target, [builder.mul(target_step, _int(j))]))
+            store(builder, rows[j], builder.gep(target, [builder.mul(target_step, integer(j))]))
         return context.get_dummy_value()
 
     return intrinsic(typed)
@@ -317,65 +271,17 @@ def transpose_block(size: int) -> Callable[..., None]:
 
 def copy(size: int) -> Callable[..., None]:
     """The intrinsic `copy(source, target)` of `size` neighbours, as one vector."""
-    row = ir.VectorType(_f32, size)
+    row = ir.VectorType(F32, size)
 
     def typed(typingctx, source, target):  # type: ignore[no-untyped-def]
         pointer = types.CPointer(types.float32)
         return types.void(pointer, pointer), codegen
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        _store(builder, _load(builder, args[0], row), args[1])
+        store(builder, load(builder, args[0], row), args[1])
         return context.get_dummy_value()
 
     return intrinsic(typed)
-
-
-class _Masked:
-    """Loads and stores of vectors of which only the first so many lanes exist."""
-
-    def __init__(self, builder: ir.IRBuilder) -> None:
-        self.builder = builder
-        address, bits = _vector.as_pointer(), ir.VectorType(ir.IntType(1), LANES)
-        self._load = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(_vector, [address, ir.IntType(32), bits, _vector]),
-            f"llvm.masked.load.v{LANES}f32.p0",
-        )
-        self._store = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(ir.VoidType(), [_vector, address, ir.IntType(32), bits]),
-            f"llvm.masked.store.v{LANES}f32.p0",
-        )
-
-    def mask(self, count: Any) -> Any:
-        """Which lanes are below `count`."""
-        i32 = ir.IntType(32)
-        lanes = ir.Constant(ir.VectorType(i32, LANES), list(range(LANES)))
-        first = self.builder.insert_element(
-            ir.Constant(lanes.type, ir.Undefined), self.builder.trunc(count, i32), _int(0)
-        )
-        everywhere = self.builder.shuffle_vector(
-            first, first, ir.Constant(ir.VectorType(i32, LANES), [0] * LANES)
-        )
-        return self.builder.icmp_signed("<", lanes, everywhere)
-
-    def load(self, pointer: Any, mask: Any) -> Any:
-        here = self.builder.bitcast(pointer, _vector.as_pointer())
-        zero = ir.Constant(_vector, None)
-        return self.builder.call(self._load, [here, ir.Constant(ir.IntType(32), 4), mask, zero])
-
-    def store(self, value: Any, pointer: Any, mask: Any) -> None:
-        there = self.builder.bitcast(pointer, _vector.as_pointer())
-        self.builder.call(self._store, [value, there, ir.Constant(ir.IntType(32), 4), mask])
-
-
-def _whole_and_rest(builder: ir.IRBuilder, count: Any, unit: int, whole: Any, rest: Any) -> None:
-    """`whole(i)` for every `unit` of the count, then `rest(i)` if there is something left."""
-    end = builder.and_(count, _int(-unit))
-    with cgutils.for_range_slice(builder, _int(0), end, _int(unit)) as (i, _):
-        whole(i)
-    with builder.if_then(builder.icmp_signed("<", end, count)):
-        rest(builder.select(builder.icmp_signed("<", end, _int(0)), _int(0), end))
 
 
 @intrinsic
@@ -388,19 +294,19 @@ def copy_row(typingctx, source, target, count, plus):  # type: ignore[no-untyped
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, target, count, plus = args
-        masked = _Masked(builder)
-        added = _broadcast(builder, plus)
+        masked = Masked(builder)
+        added = broadcast(builder, plus)
 
         def whole(i: Any) -> None:
-            value = _load(builder, builder.gep(source, [i]))
-            _store(builder, builder.fadd(value, added), builder.gep(target, [i]))
+            value = load(builder, builder.gep(source, [i]))
+            store(builder, builder.fadd(value, added), builder.gep(target, [i]))
 
         def rest(i: Any) -> None:
             mask = masked.mask(builder.sub(count, i))
             value = masked.load(builder.gep(source, [i]), mask)
             masked.store(builder.fadd(value, added), builder.gep(target, [i]), mask)
 
-        _whole_and_rest(builder, count, LANES, whole, rest)
+        whole_and_rest(builder, count, LANES, whole, rest)
         return context.get_dummy_value()
 
     return types.void(pointer, pointer, types.int64, types.float32), codegen
@@ -413,9 +319,9 @@ def scale_row(typingctx, source, target, count, factor, add):  # type: ignore[no
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, target, count, factor, add = args
-        masked = _Masked(builder)
-        by, adds = _broadcast(builder, factor), cgutils.as_bool_bit(builder, add)
-        nothing = ir.Constant(_vector, [-0.0] * LANES)
+        masked = Masked(builder)
+        by, adds = broadcast(builder, factor), cgutils.as_bool_bit(builder, add)
+        nothing = ir.Constant(VECTOR, [-0.0] * LANES)
 
         def result(value: Any, so_far: Any) -> Any:
             start = builder.select(adds, so_far, nothing)
@@ -423,14 +329,14 @@ def scale_row(typingctx, source, target, count, factor, add):  # type: ignore[no
 
         def whole(i: Any) -> None:
             here, there = builder.gep(source, [i]), builder.gep(target, [i])
-            _store(builder, result(_load(builder, here), _load(builder, there)), there)
+            store(builder, result(load(builder, here), load(builder, there)), there)
 
         def rest(i: Any) -> None:
             mask = masked.mask(builder.sub(count, i))
             here, there = builder.gep(source, [i]), builder.gep(target, [i])
             masked.store(result(masked.load(here, mask), masked.load(there, mask)), there, mask)
 
-        _whole_and_rest(builder, count, LANES, whole, rest)
+        whole_and_rest(builder, count, LANES, whole, rest)
         return context.get_dummy_value()
 
     return types.void(pointer, pointer, types.int64, types.float32, types.boolean), codegen
@@ -443,7 +349,7 @@ def split_row(typingctx, source, count, evens, odds):  # type: ignore[no-untyped
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         source, count, evens, odds = args
-        masked = _Masked(builder)
+        masked = Masked(builder)
 
         def pairs(first: Any, second: Any) -> list[Any]:
             kind = ir.VectorType(ir.IntType(32), LANES)
@@ -455,24 +361,24 @@ def split_row(typingctx, source, count, evens, odds):  # type: ignore[no-untyped
             ]
 
         def whole(i: Any) -> None:
-            place = builder.mul(i, _int(2))
-            first = _load(builder, builder.gep(source, [place]))
-            second = _load(builder, builder.gep(source, [builder.add(place, _int(LANES))]))
+            place = builder.mul(i, integer(2))
+            first = load(builder, builder.gep(source, [place]))
+            second = load(builder, builder.gep(source, [builder.add(place, integer(LANES))]))
             for value, target in zip(pairs(first, second), (evens, odds), strict=True):
-                _store(builder, value, builder.gep(target, [i]))
+                store(builder, value, builder.gep(target, [i]))
 
         def rest(i: Any) -> None:
             left = builder.sub(count, i)
-            twice, place = builder.mul(left, _int(2)), builder.mul(i, _int(2))
+            twice, place = builder.mul(left, integer(2)), builder.mul(i, integer(2))
             first = masked.load(builder.gep(source, [place]), masked.mask(twice))
             second = masked.load(
-                builder.gep(source, [builder.add(place, _int(LANES))]),
-                masked.mask(builder.sub(twice, _int(LANES))),
+                builder.gep(source, [builder.add(place, integer(LANES))]),
+                masked.mask(builder.sub(twice, integer(LANES))),
             )
             for value, target in zip(pairs(first, second), (evens, odds), strict=True):
                 masked.store(value, builder.gep(target, [i]), masked.mask(left))
 
-        _whole_and_rest(builder, count, LANES, whole, rest)
+        whole_and_rest(builder, count, LANES, whole, rest)
         return context.get_dummy_value()
 
     return types.void(pointer, types.int64, pointer, pointer), codegen
@@ -485,8 +391,8 @@ def merge_row(typingctx, evens, odds, target, count, plus):  # type: ignore[no-u
 
     def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
         evens, odds, target, count, plus = args
-        masked = _Masked(builder)
-        added = _broadcast(builder, plus)
+        masked = Masked(builder)
+        added = broadcast(builder, plus)
 
         def mixed(first: Any, second: Any) -> list[Any]:
             kind = ir.VectorType(ir.IntType(32), LANES)
@@ -497,22 +403,22 @@ def merge_row(typingctx, evens, odds, target, count, plus):  # type: ignore[no-u
             ]
 
         def whole(i: Any) -> None:
-            place = builder.mul(i, _int(2))
-            values = [_load(builder, builder.gep(row, [i])) for row in (evens, odds)]
+            place = builder.mul(i, integer(2))
+            values = [load(builder, builder.gep(row, [i])) for row in (evens, odds)]
             for half, value in enumerate(mixed(*values)):
-                there = builder.gep(target, [builder.add(place, _int(half * LANES))])
-                _store(builder, value, there)
+                there = builder.gep(target, [builder.add(place, integer(half * LANES))])
+                store(builder, value, there)
 
         def rest(i: Any) -> None:
             left = builder.sub(count, i)
-            twice, place = builder.mul(left, _int(2)), builder.mul(i, _int(2))
+            twice, place = builder.mul(left, integer(2)), builder.mul(i, integer(2))
             mask = masked.mask(left)
             values = [masked.load(builder.gep(row, [i]), mask) for row in (evens, odds)]
             for half, value in enumerate(mixed(*values)):
-                there = builder.gep(target, [builder.add(place, _int(half * LANES))])
-                masked.store(value, there, masked.mask(builder.sub(twice, _int(half * LANES))))
+                there = builder.gep(target, [builder.add(place, integer(half * LANES))])
+                masked.store(value, there, masked.mask(builder.sub(twice, integer(half * LANES))))
 
-        _whole_and_rest(builder, count, LANES, whole, rest)
+        whole_and_rest(builder, count, LANES, whole, rest)
         return context.get_dummy_value()
 
     return types.void(pointer, pointer, pointer, types.int64, types.float32), codegen
