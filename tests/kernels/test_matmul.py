@@ -12,6 +12,7 @@ pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu.native import gemm, narrow
 from tensorlab.kernels.cpu.native import reduce as native_reduce
+from tensorlab.kernels.cpu.native.tile import tile
 
 SIZES = [
     (1, 1, 1), (3, 5, 7), (8, 16, 48), (9, 17, 49), (64, 784, 128), (100, 33, 257), (7, 800, 100),
@@ -205,6 +206,14 @@ def test_large_narrow_products_are_done_by_one_thread_of_blas(rng, monkeypatch):
         assert done == [(2, m, k)] * taken
         if taken:
             np.testing.assert_allclose(found, [x @ w.T] * 2, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "forms", [("rows", "strided"), ("strided", "packed"), ("strided", "strided", "shifted")]
+)
+def test_a_tile_knows_how_its_operands_may_lie(forms):
+    with pytest.raises(ValueError, match="of a tile lies in one of the forms"):
+        tile(1, *forms)
 
 
 def test_arrays_for_reading_only_are_left_to_numpy(rng):

@@ -89,6 +89,10 @@ def advance(typingctx: Any, address: Any, count: Any) -> Any:
     return address(address, types.int64), codegen
 
 
+#: How A, B and C may lie.
+_FORMS = ("packed", "strided", "gathered"), ("strided", "shifted"), ("strided", "rows")
+
+
 def tile(
     vectors: int, a_form: str, b_form: str, c_form: str = "strided", rows: int = ROWS
 ) -> Callable[..., None]:
@@ -99,6 +103,9 @@ def tile(
     column_step) where a_form is "strided", and a pair of pointers, to the offsets of rows and of columns,
     where it is "gathered"; else it is not looked at.
     """
+    for name, form, known in zip("ABC", (a_form, b_form, c_form), _FORMS, strict=True):
+        if form not in known:
+            raise ValueError(f"{name} of a tile lies in one of the forms {known}, not {form!r}")
 
     def typed(typingctx, a, a_where, b, b_where, count, c, c_step, add):  # type: ignore[no-untyped-def]
         pointer = types.CPointer(types.float32)
