@@ -158,9 +158,8 @@ class Op:
         self.small = sys.maxsize
         # By the input whose rule they stand in for (None: the joint rule), then by device type.
         self.backward_kernels: dict[str | None, dict[str, Callable[..., Any]]] = {}
-        self.fewest: dict[
-            str | None, int
-        ] = {}  # fewer numbers those of an input are not asked about
+        # Of gradients with fewer numbers than these the kernels of an input are not asked.
+        self.fewest: dict[str | None, int] = {}
         self.overwriting: set[Callable[..., Any]] = set()  # those of them that take `over`
         self.plans: dict[int, Plan] = {}
         # One plain array out: see `_apply.lane_one`.

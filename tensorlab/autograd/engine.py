@@ -147,7 +147,7 @@ def _add(received: list[Any], index: int, g: Any, create_graph: bool) -> None:
     if received[index] is None:
         received[index] = g
     elif not create_graph and g.size >= _apply.MANY:
-        over = alone(received, index)
+        over = alone(received, index)  # before another name refers to it
         received[index] = _add_many(received[index], g, over)
     elif not create_graph and alone(received, index):
         received[index] += g

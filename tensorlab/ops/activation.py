@@ -280,8 +280,10 @@ def glu(xp, input, /, dim=-1):
 
 def _glu_backward(g, input, dim):
     half = input.shape[dim] // 2
-    first, gate = narrow(input, dim, 0, half), sigmoid(narrow(input, dim, half, half))
-    return cat([g * gate, g * first * gate * (1 - gate)], dim)
+    first, second = narrow(input, dim, 0, half), narrow(input, dim, half, half)
+    gate = sigmoid(second)
+    # 1 - gate, without losing the digits of a gate near 1.
+    return cat([g * gate, g * first * gate * sigmoid(-second)], dim)
 
 
 glu.vjp(input=_glu_backward)

@@ -125,12 +125,16 @@ def test_every_dtype_gives_the_same_dtype_or_error(name):
 @pytest.mark.parametrize("name", [n for n in FUNCTIONS if n != "rrelu"])
 @pytest.mark.parametrize("kind", ["float16", "bfloat16"])
 def test_half_precision(name, kind, rng):
-    values = np.round(rng.standard_normal((4, 6)) * 3, 1).tolist()
-    given = options(rng, name)
+    """Against PyTorch's in float32: in half precision, its gradients may be off by a third where a gate is near 1."""
+    half = tl.tensor(np.round(rng.standard_normal((4, 6)) * 3, 1), dtype=getattr(tl, kind))
+    # Options that both have exactly: else one compares with a rounded threshold, and the other does not.
+    given = {
+        k: round(16 * v) / 16 if isinstance(v, float) else v for k, v in options(rng, name).items()
+    }
     results, gradients = [], []
-    for lib in (tl, torch):
-        x = lib.tensor(values, dtype=getattr(lib, kind), requires_grad=True)
-        y = getattr(lib.nn.functional, name)(x, **given)
+    for x in (half, torch.tensor(half.float().tolist())):
+        x.requires_grad_()
+        y = getattr((tl if x is half else torch).nn.functional, name)(x, **given)
         y.float().square().sum().backward()
         results.append(y.float().tolist())
         gradients.append(x.grad.float().tolist())

@@ -14,8 +14,6 @@ from tensorlab.kernels.threads import get_num_threads
 
 #: NumPy, with its one thread, is as fast for fewer numbers.
 FEWEST = MANY
-
-
 _FLOAT32 = np.dtype(np.float32)
 
 
