@@ -53,7 +53,7 @@ def test_no_gradient_is_wrong(printed):
 
 
 def test_what_it_says_of_some(printed):
-    assert _cells(printed, "`mul`") == ["`mul`", "all", "✓", "✓", "`mul_`", "✓", "`*`", "–", "–"]
+    assert _cells(printed, "`mul`") == ["`mul`", "all", "✓", "✓", "`mul_`", "✓", "`*`", "–", "cpu"]
     assert _cells(printed, "`bitwise_or`")[1:7] == [
         "bool, int",
         "–",

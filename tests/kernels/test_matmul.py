@@ -105,6 +105,12 @@ def test_which_products_are_narrow(rng, spy, monkeypatch, call, shapes, kernel):
     assert taken == ([] if kernel is None else ["matmul" if kernel == "narrow" else kernel])
 
 
+def test_vectors_of_no_numbers_are_left_to_the_generic_path():
+    none, one = np.empty(0, np.float32), np.empty((5, 0), np.float32)
+    for a, b in ((none, none), (one, none), (none, one.T), (np.float32(1) + none.sum(), none)):
+        assert matmul._by_vector(np.asarray(a), b) is NotImplemented
+
+
 def test_nan_and_infinities(rng):
     a, b = rng.standard_normal((20, 30), np.float32), rng.standard_normal((30, 40), np.float32)
     a[3, 4], a[5, 6], b[7, 8] = np.nan, np.inf, -np.inf

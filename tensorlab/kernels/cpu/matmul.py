@@ -92,7 +92,7 @@ def _matmul(input: Any, other: Any) -> Any:
 
 def _by_vector(a: Any, b: Any) -> Any:
     """The product of a vector with a matrix or with a vector, in either order."""
-    if a.ndim > 2 or b.ndim > 2 or a.shape[-1] != len(b):
+    if not (1 <= a.ndim <= 2 and 1 <= b.ndim <= 2 and a.size and a.shape[-1] == len(b)):
         return NotImplemented
     found = product(a.reshape(-1, len(b)), b.reshape(len(b), -1))
     return found if found is NotImplemented else found.reshape((*a.shape[:-1], *b.shape[1:]))
