@@ -105,6 +105,15 @@ def test_which_products_are_narrow(rng, spy, monkeypatch, call, shapes, kernel):
     assert taken == ([] if kernel is None else ["matmul" if kernel == "narrow" else kernel])
 
 
+@pytest.mark.parametrize("bias", [None, (4,)])
+def test_sums_of_nothing_are_zero(bias):
+    x, w = tl.ones(2, 3, 0), tl.ones(4, 0)
+    given = () if bias is None else (tl.ones(bias),)
+    wanted = np.zeros((2, 3, 4)) if bias is None else np.ones((2, 3, 4))
+    np.testing.assert_array_equal(tl.nn.functional.linear(x, w, *given).numpy(), wanted)
+    np.testing.assert_array_equal((x @ w.t()).numpy(), np.zeros((2, 3, 4)))
+
+
 def test_vectors_of_no_numbers_are_left_to_the_generic_path():
     none, one = np.empty(0, np.float32), np.empty((5, 0), np.float32)
     for a, b in ((none, none), (one, none), (none, one.T), (np.float32(1) + none.sum(), none)):

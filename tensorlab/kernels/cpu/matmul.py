@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -74,56 +75,46 @@ def products(a: Any, b: Any) -> Any:
     return gemm.matmul_batch(a, b)
 
 
-@register_kernel("matmul", "cpu")
-def _matmul(input: Any, other: Any) -> Any:
-    if not all_float32(input, other):
+def _by_matrix(a: Any, b: Any, bias: Any = None) -> Any:
+    """The product of the rows of `a`, over whichever dimensions they are counted, with a matrix."""
+    if a.ndim == 2:
+        return product(a, b, bias)
+    if a.shape[-1] != len(b) or not a.size:
         return NotImplemented
-    if other.ndim < 2 or input.ndim < 2:
-        return _by_vector(input, other)
-    if other.ndim > 2:
-        return products(input, other)
-    if input.ndim == 2:
-        return product(input, other)
-    if input.shape[-1] != other.shape[0]:
-        return NotImplemented
-    found = product(input.reshape(-1, input.shape[-1]), other)
-    return found if found is NotImplemented else found.reshape(*input.shape[:-1], -1)
+    found = product(a.reshape(-1, len(b)), b, bias)
+    return found if found is NotImplemented else found.reshape((*a.shape[:-1], b.shape[1]))
 
 
 def _by_vector(a: Any, b: Any) -> Any:
     """The product of a vector with a matrix or with a vector, in either order."""
     if not (1 <= a.ndim <= 2 and 1 <= b.ndim <= 2 and a.size and a.shape[-1] == len(b)):
         return NotImplemented
-    found = product(a.reshape(-1, len(b)), b.reshape(len(b), -1))
+    found = _by_matrix(a, b.reshape(len(b), -1))
     return found if found is NotImplemented else found.reshape((*a.shape[:-1], *b.shape[1:]))
 
 
-@register_kernel("mv", "cpu", MANY_OF_VECTOR)
-def _mv(input: Any, vec: Any) -> Any:
-    if not all_float32(input, vec) or input.ndim != 2 or vec.ndim != 1:
+@register_kernel("matmul", "cpu")
+def _matmul(input: Any, other: Any) -> Any:
+    if not all_float32(input, other):
         return NotImplemented
-    return _by_vector(input, vec)
+    if other.ndim < 2 or input.ndim < 2:
+        return _by_vector(input, other)
+    return products(input, other) if other.ndim > 2 else _by_matrix(input, other)
 
 
-@register_kernel("dot", "cpu", MANY_OF_VECTOR)
-def _dot(input: Any, tensor: Any) -> Any:
-    if not all_float32(input, tensor) or input.ndim != 1 or tensor.ndim != 1:
-        return NotImplemented
-    return _by_vector(input, tensor)
+def _of_dimensions(first: int, second: int) -> Callable[[Any, Any], Any]:
+    """`mm`, `bmm`, `mv` and `dot` are `matmul` for operands of fixed dimensions."""
+
+    def multiply(a: Any, b: Any) -> Any:
+        return _matmul(a, b) if a.ndim == first and b.ndim == second else NotImplemented
+
+    return multiply
 
 
-@register_kernel("mm", "cpu")
-def _mm(input: Any, mat2: Any) -> Any:
-    if not all_float32(input, mat2) or input.ndim != 2 or mat2.ndim != 2:
-        return NotImplemented
-    return product(input, mat2)
-
-
-@register_kernel("bmm", "cpu")
-def _bmm(input: Any, mat2: Any) -> Any:
-    if not all_float32(input, mat2) or input.ndim != 3 or mat2.ndim != 3:
-        return NotImplemented
-    return products(input, mat2)
+_mm = register_kernel("mm", "cpu")(_of_dimensions(2, 2))
+register_kernel("bmm", "cpu")(_of_dimensions(3, 3))
+register_kernel("mv", "cpu", MANY_OF_VECTOR)(_of_dimensions(2, 1))
+register_kernel("dot", "cpu", MANY_OF_VECTOR)(_of_dimensions(1, 1))
 
 
 def _added(input: Any, a: Any, b: Any, beta: Any, alpha: Any, multiply: Any) -> Any:
@@ -166,10 +157,7 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
         return NotImplemented
     if input.shape[-1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
         return NotImplemented
-    if input.ndim == 2:
-        return product(input, weight.T, bias)
-    found = product(input.reshape(-1, input.shape[-1]), weight.T, bias)
-    return found if found is NotImplemented else found.reshape(*input.shape[:-1], weight.shape[0])
+    return _by_matrix(input, weight.T, bias)
 
 
 @register_backward_kernel("linear", "cpu", "weight")
