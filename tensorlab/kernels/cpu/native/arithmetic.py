@@ -5,13 +5,12 @@ NumPy does that as fast in one thread; these are for several.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from tensorlab.kernels.cpu.native.each import elementwise
-from tensorlab.kernels.cpu.native.team import run_parts
-from tensorlab.kernels.threads import get_num_threads, split
+from tensorlab.kernels.cpu.native.each import each, elementwise
+
+#: Operations for each number: two that are read, one written, one computed.
+WORK = 4
 
 _TWO_ARRAYS = "void(float32[::1], float32[::1], float32[::1])"
 _AND_A_NUMBER = "void(float32[::1], float32[::1], float32)"
@@ -85,33 +84,19 @@ _AFTER_A_NUMBER = {
 
 
 def of_arrays(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    out = np.empty(a.shape, np.float32)
-    run_parts(_ARRAYS[name], _shares(out), a.ravel(), b.ravel(), out.ravel())
-    return out
+    return each(_ARRAYS[name], WORK, a, b)
 
 
 def add_to(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """a, to which b has been added."""
-    run_parts(_add_to, _shares(a), b.ravel(), a.ravel())
-    return a
+    return each(_add_to, WORK, b, out=a)
 
 
 def of_number(name: str, a: np.ndarray, number: float) -> np.ndarray:
     if name == "sub":
         name, number = "add", -number
-    return _with_number(_BEFORE_A_NUMBER[name], a, number)
+    return each(_BEFORE_A_NUMBER[name], WORK, a, numbers=(number,))
 
 
 def of_number_first(name: str, b: np.ndarray, number: float) -> np.ndarray:
-    return _with_number(_AFTER_A_NUMBER[name], b, number)
-
-
-def _with_number(kernel: Any, a: np.ndarray, number: float) -> np.ndarray:
-    out = np.empty(a.shape, np.float32)
-    run_parts(kernel, _shares(out), a.ravel(), out.ravel(), number)
-    return out
-
-
-def _shares(out: np.ndarray) -> np.ndarray:
-    """What each thread does: all of them are worth using, whole cache lines to each."""
-    return split(out.size, get_num_threads(), 16)
+    return each(_AFTER_A_NUMBER[name], WORK, b, numbers=(number,))

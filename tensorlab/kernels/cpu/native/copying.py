@@ -9,6 +9,9 @@ whose rows and columns are whole lines of the cache, and turned in registers; of
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
@@ -21,6 +24,9 @@ from tensorlab.kernels.threads import blocks, pass_threads, split, thread_count
 SQUARE = 8
 #: What moving a number costs, in operations: of a transposed matrix, and of a row.
 _TURNING, _FILLING = 8, 2
+
+#: What numbers of so many bytes are copied as.
+_UNSIGNED = {4: np.uint32, 8: np.uint64}
 
 _copy, _turn = copy(LANES), transpose_block(LANES)
 
@@ -66,17 +72,22 @@ def _turned_8(x, out, first, last):
                 out[image, i, j] = x[image, i, j]
 
 
-@compiled("void(uint32[::1], uint32[:, ::1], int64, int64, int64, int64)", limits=4)
+def _of_4_and_8_bytes(signature: str) -> Callable[[Callable[..., Any]], dict[int, Any]]:
+    """Make a function a kernel for numbers of either size; `number` stands for their type in the signature."""
+
+    def decorate(function: Callable[..., Any]) -> dict[int, Any]:
+        kinds = {4: "uint32", 8: "uint64"}
+        return {
+            size: compiled(signature.replace("number", kind), limits=4)(function)
+            for size, kind in kinds.items()
+        }
+
+    return decorate
+
+
+@_of_4_and_8_bytes("void(number[::1], number[:, ::1], int64, int64, int64, int64)")
 def _filled(values, out, first, last, left, right):
     """Columns left…right of rows first…last, each of one number."""
-    for r in range(first, last):
-        row, value = out[r, left:right], values[r]
-        for j in range(len(row)):
-            row[j] = value
-
-
-@compiled("void(uint64[::1], uint64[:, ::1], int64, int64, int64, int64)", limits=4)
-def _filled_8(values, out, first, last, left, right):
     for r in range(first, last):
         row, value = out[r, left:right], values[r]
         for j in range(len(row)):
@@ -100,18 +111,9 @@ def _rows(x, out, first, last, left, right):
                 out[r, c] = x[i, j, k, c]
 
 
-@compiled("void(uint32[:, :, :, :], uint32[:, ::1], int64, int64, int64, int64)", limits=4)
+@_of_4_and_8_bytes("void(number[:, :, :, :], number[:, ::1], int64, int64, int64, int64)")
 def _stepped(x, out, first, last, left, right):
     """The same of rows whose numbers lie at any distance."""
-    for r in range(first, last):
-        i, j, k = _place(x, r)
-        source, row = x[i, j, k, left:right], out[r, left:right]
-        for c in range(len(row)):
-            row[c] = source[c]
-
-
-@compiled("void(uint64[:, :, :, :], uint64[:, ::1], int64, int64, int64, int64)", limits=4)
-def _stepped_8(x, out, first, last, left, right):
     for r in range(first, last):
         i, j, k = _place(x, r)
         source, row = x[i, j, k, left:right], out[r, left:right]
@@ -140,9 +142,9 @@ def turned(x: np.ndarray) -> np.ndarray:
 
 def filled(values: np.ndarray, n: int) -> np.ndarray:
     """Rows of n times each of the values: (rows, n)."""
-    kernel, kind = (_filled, np.uint32) if values.itemsize == 4 else (_filled_8, np.uint64)
+    kind = _UNSIGNED[values.itemsize]
     out = np.empty((len(values), n), values.dtype)
-    run_parts(kernel, _shares(out), values.view(kind), out.view(kind))
+    run_parts(_filled[values.itemsize], _shares(out), values.view(kind), out.view(kind))
     return out
 
 
@@ -152,7 +154,7 @@ def rows(x: np.ndarray) -> np.ndarray:
     if x.strides[-1] == x.itemsize:
         kernel, kind = _rows, np.float32
     else:
-        kernel, kind = (_stepped, np.uint32) if x.itemsize == 4 else (_stepped_8, np.uint64)
+        kernel, kind = _stepped[x.itemsize], _UNSIGNED[x.itemsize]
     seen = out.view(kind)
     run_parts(kernel, _shares(seen), x.view(kind), seen)
     return out

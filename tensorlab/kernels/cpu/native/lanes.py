@@ -74,11 +74,10 @@ def store(builder: ir.IRBuilder, value: Any, pointer: Any) -> None:
 
 
 def broadcast(builder: ir.IRBuilder, number: Any) -> Any:
-    """A vector of one number in every lane."""
-    nothing = ir.Constant(VECTOR, ir.Undefined)
-    first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-    lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(first, nothing, lanes)
+    """A vector of one number, of whatever type, in every lane."""
+    nothing = ir.Constant(ir.VectorType(number.type, LANES), ir.Undefined)
+    first = builder.insert_element(nothing, number, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(first, nothing, ir.Constant(_NUMBERS.type, [0] * LANES))
 
 
 def multiply_add(builder: ir.IRBuilder, x: Any, y: Any, z: Any) -> Any:
@@ -125,9 +124,7 @@ class Masked:
         return self.builder.icmp_unsigned("<", number, self._everywhere(count))
 
     def _everywhere(self, number: Any) -> Any:
-        nothing = ir.Constant(_NUMBERS.type, ir.Undefined)
-        first = self.builder.insert_element(nothing, self.builder.trunc(number, _I32), integer(0))
-        return self.builder.shuffle_vector(first, first, ir.Constant(nothing.type, [0] * LANES))
+        return broadcast(self.builder, self.builder.trunc(number, _I32))
 
     def load(self, pointer: Any, mask: Any) -> Any:
         here = self.builder.bitcast(pointer, VECTOR.as_pointer())
