@@ -25,6 +25,7 @@ def calls(request, monkeypatch, use_threads, spy, ask_about_few):
     """The kernels that were used, on one and on two threads, whatever the size."""
     use_threads(request.param)
     monkeypatch.setattr(elementwise, "FEWEST", 0)
+    monkeypatch.setattr(elementwise, "FEWEST_SIMPLE", 0)
     monkeypatch.setattr(loss, "FEWEST", 0)
     ask_about_few()
     spy(smooth, "forward", "backward")

@@ -7,8 +7,8 @@ from typing import Any
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cpu.loading import alike_float32, native
 
-#: Below this many numbers the generic path is as fast: one pass for relu, some for gelu.
-FEWEST, FEWEST_SMOOTH = 4_096, 256
+#: Below this many numbers the generic path will do: one pass for relu, dozens for gelu.
+FEWEST, FEWEST_SMOOTH = 4_096, 16
 
 
 def _kernels(fewest: int, *arrays: Any) -> Any:

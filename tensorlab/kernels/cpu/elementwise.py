@@ -10,36 +10,41 @@ from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.activations import accepts
 from tensorlab.kernels.cpu.loading import alike_float32, native
 
-#: Below this many numbers the generic path is as fast.
-FEWEST = 512
+#: Below this many numbers the generic path is as fast: where it takes several passes, and where one or two.
+FEWEST, FEWEST_SIMPLE = 16, 512
 #: The module that has the kernel of each operation: input, and numbers, and nothing else.
 _MODULES = {
     "sigmoid": "smooth", "silu": "smooth", "softplus": "smooth", "log_sigmoid": "smooth", "mish": "smooth",
     "elu": "smooth", "erf": "smooth", "leaky_relu": "straight", "hardtanh": "straight", "hardsigmoid": "straight",
     "hardswish": "straight",
 }  # fmt: skip
+_SIMPLE = {"leaky_relu", "hardtanh"}
 
 
-def _suits(*arrays: Any) -> bool:
-    return arrays[0].size >= FEWEST and alike_float32(*arrays)
+def _suits(fewest: int, *arrays: Any) -> bool:
+    return arrays[0].size >= fewest and alike_float32(*arrays)
+
+
+def _fewest(name: str) -> int:
+    return FEWEST_SIMPLE if name in _SIMPLE else FEWEST
 
 
 def _forward(name: str, input: Any, *numbers: Any) -> Any:
-    if not _suits(input) or not accepts(name, numbers):
+    if not _suits(_fewest(name), input) or not accepts(name, numbers):
         return NotImplemented
     found = native(_MODULES[name])
     return NotImplemented if found is None else found.forward(name, input, *numbers)
 
 
 def _backward(name: str, g: Any, kept: Any, *numbers: Any) -> Any:
-    if not _suits(g, kept) or not accepts(name, numbers):
+    if not _suits(_fewest(name), g, kept) or not accepts(name, numbers):
         return NotImplemented
     found = native(_MODULES[name])
     return NotImplemented if found is None else found.backward(name, g, kept, *numbers)
 
 
 def _register(name: str) -> None:
-    register_kernel(name, "cpu", FEWEST)(lambda *given: _forward(name, *given))
+    register_kernel(name, "cpu", _fewest(name))(lambda *given: _forward(name, *given))
     register_backward_kernel(name, "cpu", "input")(lambda *given: _backward(name, *given))
 
 
@@ -78,9 +83,9 @@ def _limits(low: Any, high: Any) -> tuple[float, float] | None:
     return found if low is not None or high is not None else None
 
 
-@register_kernel("clamp", "cpu", FEWEST)
+@register_kernel("clamp", "cpu", FEWEST_SIMPLE)
 def _clamp(input: Any, min: Any, max: Any) -> Any:
-    limits = _limits(min, max) if _suits(input) else None
+    limits = _limits(min, max) if _suits(FEWEST_SIMPLE, input) else None
     if limits is None:
         return NotImplemented
     found = native("straight")
@@ -89,7 +94,7 @@ def _clamp(input: Any, min: Any, max: Any) -> Any:
 
 @register_backward_kernel("clamp", "cpu", "input")
 def _clamp_backward(g: Any, input: Any, min: Any, max: Any) -> Any:
-    limits = _limits(min, max) if _suits(g, input) else None
+    limits = _limits(min, max) if _suits(FEWEST_SIMPLE, g, input) else None
     if limits is None:
         return NotImplemented
     found = native("straight")
@@ -98,7 +103,11 @@ def _clamp_backward(g: Any, input: Any, min: Any, max: Any) -> Any:
 
 @register_kernel("where", "cpu")
 def _where(condition: Any, input: Any, other: Any) -> Any:
-    if type(condition) is not np.ndarray or condition.dtype != np.bool_ or condition.size < FEWEST:
+    if (
+        type(condition) is not np.ndarray
+        or condition.dtype != np.bool_
+        or condition.size < FEWEST_SIMPLE
+    ):
         return NotImplemented
     sides = []
     for side in (input, other):
