@@ -274,7 +274,10 @@ def compute(op: Op, xp: ModuleType, arrays: list[Any], params: tuple[Any, ...]) 
             out = kernel(*((arrays,) if op.variadic else arrays), *params)
             if out is not NotImplemented:
                 return out
+        asked = arrays, params
         arrays, params, finish = _dtypes.narrow.lowered(op, arrays, params)
+        if xp is not np and arrays is asked[0] and params is asked[1]:
+            kernel = None  # it has declined just these
     given = (arrays,) if op.variadic else arrays
     try:
         out = NotImplemented if kernel is None else kernel(*given, *params)

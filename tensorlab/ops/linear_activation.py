@@ -1,8 +1,8 @@
 """A linear layer and the activation behind it as one operation, for devices that compute both in one pass.
 
 After the product of matrices, bias and activation each read and write the whole result once more. Where one
-kernel does both, it is read once and written once; and the gradient of the bias is summed while that of the
-activation is made. Here, operations are what they stand for: `activation(linear(input, weight, bias))`.
+kernel does both, it is read once and written once; and the gradient of the bias may be summed while that of
+the activation is made. Here, operations are what they stand for: `activation(linear(input, weight, bias))`.
 `tensorlab.nn.modules._activated` says where they are used.
 """
 
@@ -58,18 +58,32 @@ def _linear_relu_backward(g, input, weight, bias_shape, out, needs):
 linear_relu.vjp(_linear_relu_backward)
 
 
+def _with_product(keep: bool, found: Any, product: Any) -> Any:
+    return (found, product) if keep else found
+
+
+def _linear_gelu_reference(
+    x: Any, w: Any, b: Any = None, approximate: str = "none", keep: bool = True
+) -> Any:
+    product = x @ w.T
+    found = _gelu_reference(product + (0 if b is None else b), approximate)
+    return _with_product(keep, found, product)
+
+
 @op(
-    samples=lambda r: [*_samples(r), *_samples(r, approximate="tanh")[:2]], errors=_errors, result=None,
-    node_name="Gelu",
-    ref=lambda x, w, b=None, approximate="none": (
-        _gelu_reference(x @ w.T + (0 if b is None else b), approximate), x @ w.T
-    ),
-    torch=lambda x, w, b=None, approximate="none": (
-        _torch().gelu(_torch().linear(x, w, b), approximate=approximate), _torch().linear(x, w)
+    samples=lambda r: [
+        *_samples(r), *_samples(r, approximate="tanh")[:2], *_samples(r, keep=False)[:2],
+        *_samples(r, approximate="tanh", keep=False)[2:],
+    ],
+    errors=_errors, result=None, node_name="Gelu", ref=_linear_gelu_reference,
+    torch=lambda x, w, b=None, approximate="none", keep=True: _with_product(
+        keep, _torch().gelu(_torch().linear(x, w, b), approximate=approximate), _torch().linear(x, w)
     ),
 )  # fmt: skip
-def linear_gelu(xp, input, weight, bias=None, /, *, approximate="none"):
+def linear_gelu(xp, input, weight, bias=None, /, *, approximate="none", keep=True):
     """gelu(x·Wᵀ + b), and x·Wᵀ for its gradient: shapes (…, in), (out, in), (out) → (…, out), twice.
+
+    With keep=False only the first: where no gradient is wanted, one pass makes it and there is no second array.
 
     >>> import tensorlab as tl
     >>> out, product = linear_gelu(tl.ones(1, 2), tl.ones(1, 2), tl.ones(1))
@@ -78,13 +92,15 @@ def linear_gelu(xp, input, weight, bias=None, /, *, approximate="none"):
     >>> bool(out == tl.nn.functional.gelu(product + 1))
     True
     """
+    if not keep:
+        return gelu(linear(input, weight, bias), approximate=approximate)
     product = linear(input, weight)
     return gelu(product if bias is None else product + bias, approximate=approximate), product
 
 
-def _linear_gelu_backward(g, input, weight, bias, bias_shape, out, approximate, needs):
-    by_out, by_product = g
-    product = out[1]
+def _linear_gelu_backward(g, input, weight, bias, bias_shape, out, approximate, keep, needs):
+    by_out, by_product = g if keep else (g, 0)
+    product = out[1] if keep else linear(input, weight)
     by_sum = _gelu_backward(by_out, product if bias is None else product + bias, approximate)
     grads = _linear_backward(by_sum + by_product, input, weight, needs)
     return (*grads[:2], by_sum)[: len(needs)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tensorlab._cli.workloads import NUMBER, Workload, both_ways, times
+from tensorlab._cli.workloads import NUMBER, Workload, both_ways, normal, times
 
 
 def _passes(
@@ -40,6 +40,24 @@ def _linear(batch: int, inputs: int, outputs: int, name: str = "") -> Workload:
     setup = both_ways(call, (batch, inputs), (outputs, inputs), (outputs,))
     what = f"{inputs}→{outputs} with bias, batch {batch}"
     return Workload(f"linear-{name or batch}", what, setup, 6 * batch * inputs * outputs)
+
+
+def _inference(name: str) -> Workload:
+    """A linear layer and an activation that are only asked for their result."""
+
+    def setup(library: ModuleType) -> Callable[[], Any]:
+        library.manual_seed(0)
+        model = library.nn.Sequential(library.nn.Linear(128, 512), getattr(library.nn, name)())
+        x = normal(library, 1024, 128)
+
+        def run() -> Any:
+            with library.no_grad():
+                return model(x)
+
+        return run
+
+    what = "128→512 and the activation, batch 1024, forward only"
+    return Workload(f"inference-{name.lower()}", what, setup, 2 * 1024 * 128 * 512)
 
 
 def _conv2d(
@@ -160,11 +178,13 @@ def _elementwise(exponent: int) -> Workload:
     )
 
 
-def _activation(name: str) -> Workload:
+def _activation(name: str, *shape: int) -> Workload:
     def call(library: ModuleType, x: Any) -> Any:
         return getattr(library.nn.functional, name)(x)
 
-    return _passes(name, "1,000,000 numbers", call, 5, (1000, 1000))
+    count = math.prod(shape)
+    shown = name if count >= 1_000_000 else f"{name}-{count}"
+    return _passes(shown, f"{count:,} numbers", call, 5, shape)
 
 
 def _loss(name: str, shown: str) -> Workload:
@@ -186,6 +206,7 @@ WORKLOADS = [
     _linear(64, 784, 128),
     _linear(1024, 128, 512),
     _linear(64, 3136, 10, "narrow"),
+    *(_inference(name) for name in ("ReLU", "GELU")),
     _conv2d("first", (64, 1, 28, 28), (32, 1, 3, 3)),
     _conv2d("wide", (32, 32, 32, 32), (64, 32, 3, 3)),
     _conv2d("1x1", (32, 64, 16, 16), (128, 64, 1, 1)),
@@ -211,9 +232,10 @@ WORKLOADS = [
     _passes("norm-dim-1", "1000×1000 over dimension 1", _norm, 4, (1000, 1000)),
     *(_elementwise(exponent) for exponent in range(3, 8)),
     *(
-        _activation(name)
+        _activation(name, 1000, 1000)
         for name in ("relu", "gelu", "silu", "sigmoid", "tanh", "elu", "leaky_relu", "softplus", "hardswish")
     ),
+    *(_activation(name, 4, 16) for name in ("gelu", "silu")),
     _loss("mse_loss", "mse-loss"),
     _loss("smooth_l1_loss", "smooth-l1-loss"),
     _loss("binary_cross_entropy_with_logits", "bce-with-logits"),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import tensorlab as tl
+from tensorlab import nn
+from tensorlab._op import OPS
 from tensorlab.kernels.cpu import matmul, reduce
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
@@ -58,6 +60,60 @@ def test_narrow_results_of_rows_that_begin_anywhere(rng, use_threads, sizes, cou
             np.testing.assert_allclose(narrow.matmul(x, y.T), exact, rtol=1e-4, atol=1e-5 * (k + 1))
             biased = narrow.matmul(x, y.T, bias[::2])
             np.testing.assert_allclose(biased, exact + bias[::2], rtol=1e-4, atol=1e-5 * (k + 1))
+
+
+ACTIVATIONS = {
+    "identity": lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "gelu": lambda x: OPS["gelu"].forward(np, x, "none"),
+    "tanh_gelu": lambda x: OPS["gelu"].forward(np, x, "tanh"),
+}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_an_activation_behind_the_product(rng, use_threads, activation, count):
+    use_threads(count)
+    function = ACTIVATIONS[activation]
+    for m, k, n in [
+        (3, 0, 4),
+        (5, 300, 3),
+        (64, 700, 33),
+        (250, 530, 60),
+    ]:  # a block is 192 rows, and 512 deep
+        a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((n, k), np.float32).T
+        bias = rng.standard_normal(n, np.float32)
+        a[m // 2, k // 2 :][:1] = np.nan
+        exact = a.astype(np.float64) @ b
+        for kernel in (gemm, narrow):
+            found = kernel.matmul(a, b, None, activation)
+            np.testing.assert_allclose(found, function(exact), rtol=1e-4, atol=1e-5 * (k + 1))
+            found = kernel.matmul(a, b, bias, activation)
+            np.testing.assert_allclose(
+                found, function(exact + bias), rtol=1e-4, atol=1e-5 * (k + 1)
+            )
+
+
+@pytest.mark.parametrize(
+    ("make", "called"),
+    [
+        (nn.ReLU, "relu"), (nn.GELU, "gelu"), (lambda: nn.GELU("tanh"), "tanh_gelu"), (nn.Tanh, "identity"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("rows", [(6,), (64,), (2, 32)])
+def test_where_no_graph_is_recorded_layers_in_a_row_have_it(rng, monkeypatch, rows, make, called):
+    taken, real = [], matmul.product
+    monkeypatch.setattr(matmul, "product", lambda *given: taken.append(given[3]) or real(*given))
+    model = nn.Sequential(nn.Linear(784, 128), make())
+    x = tl.from_numpy(rng.standard_normal((*rows, 784), np.float32))
+    apart = model(x)
+    assert taken == ["identity"]
+    with tl.no_grad():
+        joined = model(x)
+        assert taken == ["identity", called]
+        model(x.reshape(-1, 784)[:1])
+        assert taken[2:] == ["identity"]  # a call less is worth nothing
+    np.testing.assert_allclose(joined.numpy(), apart.detach().numpy(), 1e-5, 1e-6)
 
 
 def test_a_sum_of_a_narrow_result_does_not_depend_on_the_block_that_it_is_in(rng):

@@ -29,8 +29,8 @@ def _suits(m: int, k: int, n: int) -> bool:
     return m >= FEWEST_ROWS and n >= FEWEST_COLUMNS and k >= SHALLOWEST
 
 
-def product(a: Any, b: Any, bias: Any = None) -> Any:
-    """a · b (+ bias of each column) for large matrices; else NotImplemented."""
+def product(a: Any, b: Any, bias: Any = None, activation: str = "identity") -> Any:
+    """activation(a · b (+ bias of each column)) for large matrices; else NotImplemented."""
     m, k = a.shape
     n = b.shape[1]
     if b.shape[0] != k:
@@ -38,11 +38,11 @@ def product(a: Any, b: Any, bias: Any = None) -> Any:
     if (m < NARROW_ROWS or n < NARROW_COLUMNS) and _lie_along(a, b) and m * n * k >= FEWEST_NARROW:
         kernel = native("narrow")
     elif m * n * k < FEWEST or not _suits(m, k, n):
-        found = _in_one_thread(a, b)
+        found = _in_one_thread(a, b) if activation == "identity" else NotImplemented
         return found if bias is None or found is NotImplemented else np.add(found, bias, out=found)
     else:
         kernel = native("gemm")
-    return NotImplemented if kernel is None else kernel.matmul(a, b, bias)
+    return NotImplemented if kernel is None else kernel.matmul(a, b, bias, activation)
 
 
 def _lie_along(a: Any, b: Any) -> bool:
@@ -75,13 +75,13 @@ def products(a: Any, b: Any) -> Any:
     return gemm.matmul_batch(a, b)
 
 
-def _by_matrix(a: Any, b: Any, bias: Any = None) -> Any:
-    """The product of the rows of `a`, over whichever dimensions they are counted, with a matrix."""
+def _by_matrix(a: Any, b: Any, bias: Any = None, activation: str = "identity") -> Any:
+    """The product of the rows of `a`, over whichever dimensions they are counted, with a matrix; see `product`."""
     if a.ndim == 2:
-        return product(a, b, bias)
+        return product(a, b, bias, activation)
     if a.shape[-1] != len(b) or not a.size:
         return NotImplemented
-    found = product(a.reshape(-1, len(b)), b, bias)
+    found = product(a.reshape(-1, len(b)), b, bias, activation)
     return found if found is NotImplemented else found.reshape((*a.shape[:-1], b.shape[1]))
 
 
@@ -152,12 +152,27 @@ def _baddbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1
 
 
 @register_kernel("linear", "cpu")
-def _linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def _linear(input: Any, weight: Any, bias: Any = None, activation: str = "identity") -> Any:
     if not all_float32(input, weight, bias) or weight.ndim != 2 or input.ndim < 2:
         return NotImplemented
     if input.shape[-1] != weight.shape[1] or (bias is not None and bias.shape != weight.shape[:1]):
         return NotImplemented
-    return _by_matrix(input, weight.T, bias)
+    return _by_matrix(input, weight.T, bias, activation)
+
+
+@register_kernel("linear_relu", "cpu")
+def _linear_relu(input: Any, weight: Any, bias: Any = None) -> Any:
+    return _linear(input, weight, bias, "relu")
+
+
+@register_kernel("linear_gelu", "cpu")
+def _linear_gelu(
+    input: Any, weight: Any, bias: Any = None, approximate: str = "none", keep: bool = True
+) -> Any:
+    activation = {"none": "gelu", "tanh": "tanh_gelu"}.get(approximate)
+    if keep or activation is None:
+        return NotImplemented
+    return _linear(input, weight, bias, activation)
 
 
 @register_backward_kernel("linear", "cpu", "weight")

@@ -144,13 +144,15 @@ def linear_relu(input: Any, weight: Any, bias: Any = None) -> Any:
     return _shaped(out, input)
 
 
-def linear_gelu(input: Any, weight: Any, bias: Any = None, approximate: Any = "none") -> Any:
+def linear_gelu(
+    input: Any, weight: Any, bias: Any = None, approximate: Any = "none", keep: bool = True
+) -> Any:
     if approximate not in ("none", "tanh") or not _suits(input, weight, bias):
         return NotImplemented
     product = _product(input, weight)
-    out = like(product)
+    out = like(product) if keep else product
     _finish(_ACTIVATIONS[approximate], product, bias, out)
-    return _shaped(out, input), _shaped(product, input)
+    return (_shaped(out, input), _shaped(product, input)) if keep else _shaped(out, input)
 
 
 def _gradients(
@@ -190,9 +192,10 @@ def linear_relu_backward(
 
 
 def linear_gelu_backward(
-    g: Any, input: Any, weight: Any, bias: Any, bias_shape: Any, out: Any, approximate: Any, needs: Any
+    g: Any, input: Any, weight: Any, bias: Any, bias_shape: Any, out: Any, approximate: Any, keep: bool,
+    needs: Any,
 ) -> Any:  # fmt: skip
-    if approximate not in ("none", "tanh") or not _suits(input, weight, bias, *g, *out):
+    if not keep or approximate not in ("none", "tanh") or not _suits(input, weight, bias, *g, *out):
         return NotImplemented
     function = _ACTIVATIONS[approximate]
     return _gradients(function, g[0], g[1], input, weight, bias, out[1], needs)

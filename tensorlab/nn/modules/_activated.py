@@ -7,6 +7,7 @@ from typing import Any
 
 from tensorlab import _apply
 from tensorlab._backend import backend_of
+from tensorlab._graph import mode
 from tensorlab._tensor import Tensor
 from tensorlab.nn import functional as F
 from tensorlab.nn.modules.activation import GELU, ReLU
@@ -18,8 +19,17 @@ __all__ = ["activated", "in_a_row", "joins"]
 
 
 def joins(input: Any) -> bool:
-    """Whether `input` is on a device with kernels that compute both at once, and nobody watches operations."""
-    if not isinstance(input, Tensor) or backend_of(input._data).kind not in linear_relu.op.kernels:
+    """Whether `input` is on a device with kernels that compute both at once, and nobody watches operations.
+
+    On the CPU only where no graph is recorded: there one pass less saves little, and in a graph each layer is
+    worth finding; and not of so few numbers that one call less saves nothing.
+    """
+    if not isinstance(input, Tensor):
+        return False
+    kind, op = backend_of(input._data).kind, linear_relu.op
+    if kind not in op.kernels:
+        return False
+    if kind == "cpu" and (mode.grad or input._data.size <= op.small):
         return False
     return not any(getattr(observer, "looks", True) for observer in _apply.observers)
 
@@ -70,4 +80,6 @@ def _joined(activation: Any) -> Callable[..., Tensor] | None:
 
 
 def _gelu(*inputs: Any, approximate: str = "none") -> Tensor:
+    if not mode.grad:
+        return linear_gelu(*inputs, approximate=approximate, keep=False)
     return linear_gelu(*inputs, approximate=approximate)[0]

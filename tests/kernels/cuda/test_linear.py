@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -104,21 +106,23 @@ def test_gelu(host, rng, dtype, approximate):
         for biased in (True, False):
             short, wide = _inputs(rng, x_shape, n, dtype, biased)
             out, product = linear.linear_gelu(*short, approximate)
+            alone = linear.linear_gelu(*short, approximate, False)
+            np.testing.assert_array_equal(alone, out)
             # Of the product as it was rounded: its rounding is not this kernel's.
             summed = product.astype(WIDE) + (wide[2] if biased else 0)
             _close(out, OPS["gelu"].forward(np, summed, approximate), dtype)
-            _close(product, op.forward(np, *wide, approximate)[1], dtype)
+            _close(product, op.forward(np, *wide, approximate, True)[1], dtype)
             g = rng.standard_normal(out.shape).astype(dtype)
             more = rng.standard_normal(out.shape).astype(dtype)
             bias_shape, needs = (n,) if biased else (), (True, True, biased)
             for by_product in (np.broadcast_to(np.asarray(0.5, dtype), out.shape), more):
                 found = linear.linear_gelu_backward(
-                    (g, by_product), *short, bias_shape, (out, product), approximate, needs
+                    (g, by_product), *short, bias_shape, (out, product), approximate, True, needs
                 )
                 wide_g, wide_out = (
                     [a.astype(WIDE) for a in pair] for pair in [(g, by_product), (out, product)]
                 )
-                wanted = op.joint(wide_g, *wide, bias_shape, wide_out, approximate, needs)
+                wanted = op.joint(wide_g, *wide, bias_shape, wide_out, approximate, True, needs)
                 _compare(found, wanted, wide, needs, dtype)
 
 
@@ -163,15 +167,16 @@ def test_what_is_declined(host):
 
 @pytest.fixture
 def joined(monkeypatch):
-    """The CPU has kernels of linear layers with activations: what they were called with."""
+    """A device like a GPU has kernels of linear layers with activations: what they were called with."""
+    importlib.import_module("tensorlab.testing.strict")
     calls = []
     for name in ("linear_relu", "linear_gelu"):
 
         def kernel(*given, name=name):
-            calls.append((name, given[-1]))
+            calls.append((name, given[3] if name == "linear_gelu" else None))
             return NotImplemented
 
-        monkeypatch.setitem(OPS[name].kernels, "cpu", kernel)
+        monkeypatch.setitem(OPS[name].kernels, "strict", kernel)
     return calls
 
 
@@ -179,7 +184,7 @@ def _gradients(model, x):
     model.zero_grad()
     out = model(x)
     (out * out).sum().backward()
-    return [out.detach().numpy(), *(p.grad.numpy() for p in model.parameters())]
+    return [a.detach().cpu().numpy() for a in (out, *(p.grad for p in model.parameters()))]
 
 
 MODELS = {
@@ -195,7 +200,10 @@ MODELS = {
 def test_layers_are_joined_with_their_activations(joined, monkeypatch, rng, seed, name):
     make, count = MODELS[name]
     tl.manual_seed(seed)
-    model, x = make(), tl.from_numpy(rng.standard_normal((2, 5, 3)).astype(np.float32))
+    model, x = (
+        make().to("strict"),
+        tl.from_numpy(rng.standard_normal((2, 5, 3), np.float32)).to("strict"),
+    )
     found = _gradients(model, x)
     assert len(joined) == count
     assert [a for n, a in joined if n == "linear_gelu"] == {
@@ -203,7 +211,7 @@ def test_layers_are_joined_with_their_activations(joined, monkeypatch, rng, seed
         "transformer": ["none"],
     }.get(name, [])
     for op in ("linear_relu", "linear_gelu"):
-        monkeypatch.delitem(OPS[op].kernels, "cpu")
+        monkeypatch.delitem(OPS[op].kernels, "strict")
     for a, b in zip(found, _gradients(model, x), strict=True):
         np.testing.assert_allclose(a, b, 1e-4, 1e-5)
 
@@ -211,7 +219,10 @@ def test_layers_are_joined_with_their_activations(joined, monkeypatch, rng, seed
 def test_layers_that_somebody_looks_into_are_not_joined(joined):
     from tensorlab import inspect
 
-    model, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU()), tl.ones(2, 3)
+    model, x = (
+        nn.Sequential(nn.Linear(3, 4), nn.ReLU()).to("strict"),
+        tl.ones(2, 3, device="strict"),
+    )
 
     def count():
         joined.clear()
@@ -231,15 +242,20 @@ def test_layers_that_somebody_looks_into_are_not_joined(joined):
     model[1] = type("MyReLU", (nn.ReLU,), {})()
     assert count() == 0
     model[1] = nn.ReLU()
-    with tl.autocast("cpu"):
-        assert count() == 1
-        assert model(x).dtype == tl.bfloat16
     assert count() == 1
 
 
+def test_autocast_does_not_keep_layers_apart(joined, monkeypatch):
+    monkeypatch.setitem(OPS["linear_relu"].kernels, "cpu", OPS["linear_relu"].kernels["strict"])
+    model, x = nn.Sequential(nn.Linear(100, 4), nn.ReLU()), tl.ones(50, 100)
+    with tl.no_grad(), tl.autocast("cpu"):
+        assert model(x).dtype == tl.bfloat16
+    assert len(joined) == 1
+
+
 def test_what_nodes_are_called(joined):
-    x = tl.ones(2, 3, requires_grad=True)
+    x = tl.ones(2, 3, device="strict", requires_grad=True)
     for activation, name in [(nn.ReLU(), "ReluBackward0"), (nn.GELU(), "GeluBackward0")]:
-        out = nn.Sequential(nn.Linear(3, 4), activation)(x)
+        out = nn.Sequential(nn.Linear(3, 4), activation).to("strict")(x)
         assert out.grad_fn.name() == name
     assert len(joined) == 2

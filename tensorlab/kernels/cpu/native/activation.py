@@ -23,11 +23,27 @@ _ONE_IN = "void(float32[::1], float32[::1])"
 _TWO_IN = "void(float32[::1], float32[::1], float32[::1])"
 
 
+@inlined
+def relu_of(v):
+    return _ZERO if v < _ZERO else v  # nan and -0.0 stay
+
+
+@inlined
+def gelu_of(v):
+    below, _ = normal(v)
+    return v * below
+
+
+@inlined
+def tanh_gelu_of(v):
+    t = tanh((v + v * v * v * _CUBIC) * _SQRT_2_OVER_PI)
+    return v * (t + _ONE) * _HALF
+
+
 @elementwise(_ONE_IN)
 def _gelu(x, out):
     for i in range(len(out)):
-        below, _ = normal(x[i])
-        out[i] = x[i] * below
+        out[i] = gelu_of(x[i])
 
 
 @inlined
@@ -51,9 +67,7 @@ def _gelu_over(x, g):
 @elementwise(_ONE_IN)
 def _tanh_gelu(x, out):
     for i in range(len(out)):
-        v = x[i]
-        t = tanh((v + v * v * v * _CUBIC) * _SQRT_2_OVER_PI)
-        out[i] = v * (t + _ONE) * _HALF
+        out[i] = tanh_gelu_of(x[i])
 
 
 @inlined
@@ -78,7 +92,7 @@ def _tanh_gelu_over(x, g):
 @elementwise(_ONE_IN)
 def _relu(x, out):
     for i in range(len(out)):
-        out[i] = _ZERO if x[i] < _ZERO else x[i]  # nan and -0.0 stay
+        out[i] = relu_of(x[i])
 
 
 @elementwise(_TWO_IN)

@@ -23,6 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.epilogue import ACTIVATIONS, IDENTITY, NO_BIAS, finish
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.cpu.native.tile import (
     LANES,
@@ -181,16 +182,6 @@ def multiply_panels(a, b, count, c, top, bottom, left, right, add, corner):
         )  # fmt: skip
 
 
-@compiled("void(float32[:, ::1], float32[::1], int64, int64, int64, int64)")
-def add_bias(c, bias, top, bottom, left, right):
-    """Add to each row of a block of c what `bias` has for its columns, if it has anything."""
-    if len(bias):
-        for i in range(top, bottom):
-            line, added = c[i, left:right], bias[left:right]
-            for j in range(len(line)):
-                line[j] += added[j]
-
-
 @compiled("UniTuple(int64, 3)(int64, int64, int64)")
 def room_sizes(rows, depth, columns):
     """The numbers in the corner, in a block of B and in one of A, packed."""
@@ -226,11 +217,11 @@ def even(size, most):
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64,"
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64, int64,"
     " float32[::1])"
 )
-def multiply_block(a, b, c, bias, top, bottom, left, right, room):
-    """c[top:bottom, left:right] = (a · b + bias)[top:bottom, left:right], in one thread.
+def multiply_block(a, b, c, bias, activation, top, bottom, left, right, room):
+    """c[top:bottom, left:right] = activation(a · b + bias)[top:bottom, left:right], in one thread.
 
     `bias` has a number for each column, or none; in the `room` blocks of A and B are packed.
     """
@@ -248,14 +239,14 @@ def multiply_block(a, b, c, bias, top, bottom, left, right, room):
                     a_room, b_room, count, c, row, below, column, far, start > 0, corner
                 )
                 if start + count == depth:  # while this block is still in the cache
-                    add_bias(c, bias, row, below, column, far)
+                    finish(c, bias, activation, row, below, column, far)
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64,"
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64, int64,"
     " float32[::1])"
 )
-def multiply_few(a, b, c, bias, top, bottom, left, right, room):
+def multiply_few(a, b, c, bias, activation, top, bottom, left, right, room):
     """The same where at most FEW rows are asked for: A is read as it is, if it can be, B panel by panel."""
     depth = a.shape[1]
     corner, b_room, a_room = parts_of(room, bottom - top, depth, right - left)
@@ -277,20 +268,20 @@ def multiply_few(a, b, c, bias, top, bottom, left, right, room):
                 rows_of_a, row_step, column_step, panel_step, as_it_is, at(b_room, 0), count,
                 c, top, bottom, column, edge, start > 0, corner,
             )  # fmt: skip
-    add_bias(c, bias, top, bottom, left, right)
+    finish(c, bias, activation, top, bottom, left, right)
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64)",
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64, int64)",
     limits=4,
 )
-def multiply(a, b, c, bias, top, bottom, left, right):
-    """c[top:bottom, left:right] = (a · b + bias)[top:bottom, left:right], in a room of its own."""
+def multiply(a, b, c, bias, activation, top, bottom, left, right):
+    """c[top:bottom, left:right] = activation(a · b + bias)[top:bottom, left:right], in a room of its own."""
     room = np.empty(room_size(bottom - top, a.shape[1], right - left), np.float32)
     if bottom - top > FEW:
-        multiply_block(a, b, c, bias, top, bottom, left, right, room)
+        multiply_block(a, b, c, bias, activation, top, bottom, left, right, room)
     else:
-        multiply_few(a, b, c, bias, top, bottom, left, right, room)
+        multiply_few(a, b, c, bias, activation, top, bottom, left, right, room)
 
 
 @compiled(
@@ -304,9 +295,9 @@ def multiply_many(a, b, c, first, last):
     for i in range(first, last):
         x, y = a[i // inner, i % inner], b[i // inner, i % inner]
         if rows > FEW:
-            multiply_block(x, y, c[i], no_bias, 0, rows, 0, columns, room)
+            multiply_block(x, y, c[i], no_bias, IDENTITY, 0, rows, 0, columns, room)
         else:
-            multiply_few(x, y, c[i], no_bias, 0, rows, 0, columns, room)
+            multiply_few(x, y, c[i], no_bias, IDENTITY, 0, rows, 0, columns, room)
 
 
 def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -322,26 +313,24 @@ def matmul_batch(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return out.reshape(*a.shape[:2], m, n)
 
 
-_NO_BIAS = np.empty(0, np.float32)
-
-
 def matmul(
-    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, out: np.ndarray | None = None
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, activation: str = "identity"
 ) -> np.ndarray:
-    """a · b + bias of float32 matrices in any layout; shapes (m, k) · (k, n) + (n) → (m, n)."""
+    """activation(a · b + bias) of float32 matrices in any layout; shapes (m, k) · (k, n) + (n) → (m, n)."""
     m, k = a.shape
     n = b.shape[1]
-    if out is None:
-        out = np.empty((m, n), np.float32)
+    out = np.empty((m, n), np.float32)
+    plus = NO_BIAS if bias is None else np.ascontiguousarray(bias)
+    then = ACTIVATIONS[activation]
     if k == 0 or out.size == 0:
-        out[...] = 0 if bias is None else bias
+        out[...] = 0
+        finish(out, plus, then, 0, m, 0, n)
         return out
-    plus = _NO_BIAS if bias is None else np.ascontiguousarray(bias)
     threads = thread_count(2 * m * n * k)
     if m <= FEW:  # across, as far as two vectors are left to each
         across = max(1, min(threads, n // (2 * LANES)))
         down = threads // across
     else:
         down, across = (threads, 1) if m >= n else (1, threads)
-    run_parts(multiply, blocks(m, n, down, across, ROWS, LANES), a, b, out, plus)
+    run_parts(multiply, blocks(m, n, down, across, ROWS, LANES), a, b, out, plus, then)
     return out

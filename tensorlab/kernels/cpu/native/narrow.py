@@ -21,6 +21,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tensorlab.kernels.cpu.native.compile import compiled
+from tensorlab.kernels.cpu.native.epilogue import ACTIVATIONS, NO_BIAS, finish
 from tensorlab.kernels.cpu.native.lanes import (
     LANES,
     ROWS,
@@ -89,10 +90,11 @@ _block, _row, _column, _one = block(HIGH, WIDE), block(1, WIDE), block(HIGH, 1),
 
 
 @compiled(
-    "void(float32[:, :], float32[:, :], float32[:, ::1], int64, int64, int64, int64)", limits=4
+    "void(float32[:, :], float32[:, :], float32[:, ::1], float32[::1], int64, int64, int64, int64, int64)",
+    limits=4,
 )
-def rows_by_rows(a, b, c, top, bottom, left, right):
-    """c[i, j] = Σₖ a[i, k] · b[j, k] for i from top to bottom and j from left to right.
+def rows_by_rows(a, b, c, bias, activation, top, bottom, left, right):
+    """c[i, j] = activation(Σₖ a[i, k] · b[j, k] + bias[j]) for i from top to bottom and j from left to right.
 
     The last block of a row or column of blocks begins earlier, where there is room for it, and does some numbers
     once more: as long as with whole blocks, it is faster than one by one.
@@ -115,16 +117,19 @@ def rows_by_rows(a, b, c, top, bottom, left, right):
                 _row(here, a_step, there, b_step, count, target, c_step)
             else:
                 _one(here, a_step, there, b_step, count, target, c_step)
+    finish(c, bias, activation, top, bottom, left, right)
 
 
-def matmul(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
-    """a · b + bias of float32 matrices whose rows, or columns, have neighbours in k side by side; as `gemm.matmul`."""
+def matmul(
+    a: np.ndarray, b: np.ndarray, bias: np.ndarray | None = None, activation: str = "identity"
+) -> np.ndarray:
+    """As `gemm.matmul`, of matrices whose rows, or columns, have neighbours in k side by side."""
     m, k = a.shape
     n = b.shape[1]
     out = np.empty((m, n), np.float32)
     threads = thread_count(2 * m * n * k)
     down, across = (threads, 1) if m >= n else (1, threads)
-    run_parts(rows_by_rows, blocks(m, n, down, across, HIGH, WIDE), a, b.T, out)
-    if bias is not None:
-        out += bias
+    plus = NO_BIAS if bias is None else np.ascontiguousarray(bias)
+    parts = blocks(m, n, down, across, HIGH, WIDE)
+    run_parts(rows_by_rows, parts, a, b.T, out, plus, ACTIVATIONS[activation])
     return out
