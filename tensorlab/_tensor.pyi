@@ -1687,7 +1687,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
         """In-place version of `sigmoid`."""
 
     def sign(self, *, out: Any=...) -> Tensor:
-        """-1, 0 or 1, as each element is negative, zero or positive."""
+        """-1, 0 or 1, as each element is negative, zero (or nan) or positive."""
 
     def sign_(self) -> Tensor:
         """In-place version of `sign`."""

@@ -121,7 +121,7 @@ WORDS: dict[str, str] = {
     "frac": "input: g",
     "frexp": "input: g / 2^exponent",
     # Activations.
-    "relu": "input: g where out > 0, else 0",
+    "relu": "input: 0 where out ≤ 0, else g",
     "sigmoid": "input: g · out · (1 − out)",
     "logit": "input: g / (input · (1 − input))",
     "leaky_relu": "input: g where input > 0, else negative_slope · g",
@@ -236,6 +236,8 @@ WORDS: dict[str, str] = {
     "min_all": _TIED,
     "amax": _TIED,
     "amin": _TIED,
+    "median_all": _TIED,
+    "nanmedian_all": _TIED,
     "kthvalue": _MOVED,
     "median_dim": _MOVED,
     "nanmedian_dim": _MOVED,
@@ -252,7 +254,7 @@ WORDS: dict[str, str] = {
     "addmm": "input: beta · g; mat1: alpha · g @ mat2ᵀ; mat2: alpha · mat1ᵀ @ g",
     "baddbmm": "input: beta · g; batch1: alpha · g @ batch2ᵀ; batch2: alpha · batch1ᵀ @ g",
     "linear": "input: g @ weight; weight: gᵀ @ input; bias: Σ g over the rows",
-    "linear_relu": f"input: dz @ weight, with dz = g where out > 0, else 0; {_ACTIVATED}",
+    "linear_relu": f"input: dz @ weight, with dz = 0 where out ≤ 0, else g; {_ACTIVATED}",
     "linear_gelu": f"input: dz @ weight, with dz = g · (Φ(x) + x · φ(x)) and x = product + bias; {_ACTIVATED}",
     "scaled_dot_product_attention": (
         "value: Pᵀ @ g, with the attention weights P; query: scale · dS @ key; key: scale · dSᵀ @ query, "

@@ -16,7 +16,7 @@ from tensorlab.ops import _names
 from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
 from tensorlab.ops.elementwise import _conj, _mismatch, _pairs
-from tensorlab.ops.functions import exp, log, sgn
+from tensorlab.ops.functions import exp, log
 
 
 def _kind(x: Any) -> str:
@@ -357,7 +357,12 @@ def copysign(xp, input, other, /):
     return xp.copysign(input, other)
 
 
-copysign.vjp(input=lambda g, input, out: g * sgn(input) * sgn(out), other=lambda g: g * 0.0)
+def _copysign_backward(g, input, out):
+    flat = input == 0
+    return g * where(flat, 0.0, out / where(flat, 1.0, input))  # 1 or -1
+
+
+copysign.vjp(input=_copysign_backward, other=lambda g: g * 0.0)
 
 
 @op(

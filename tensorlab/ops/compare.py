@@ -441,16 +441,17 @@ def _extreme(name: str, word: str, aliases: tuple[str, ...] = ()) -> Any:
             ),
         )
         return made
-    wins = gt if word == "larger" else lt
+    loses = lt if word == "larger" else gt
     made.vjp(
-        input=lambda g, input, other: _share(g, wins, input, other),
-        other=lambda g, input, other: _share(g, wins, other, input),
+        input=lambda g, input, other: _share(g, loses, input, other),
+        other=lambda g, input, other: _share(g, loses, other, input),
     )
     return made
 
 
-def _share(g: Any, wins: Any, mine: Any, theirs: Any) -> Any:
-    return where(eq(mine, theirs), g * 0.5, where(wins(mine, theirs), g, 0.0))
+def _share(g: Any, loses: Any, mine: Any, theirs: Any) -> Any:
+    """Where one is nan neither loses: both get the whole gradient, as in PyTorch."""
+    return where(eq(mine, theirs), g * 0.5, where(loses(mine, theirs), 0.0, g))
 
 
 maximum = _extreme("maximum", "larger")

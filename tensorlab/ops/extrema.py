@@ -139,8 +139,8 @@ def _extreme_of_all(name: str) -> Any:
 
 
 def _shared(g: Any, input: Any, out: Any) -> Any:
-    """Elements that are equally extreme share the gradient."""
-    winners = input == out
+    """Elements that are the one result share the gradient; where it is nan, those that are nan."""
+    winners = where(out == out, input == out, input != input)
     return where(winners, g / like(sum_(winners), g), 0.0)
 
 
@@ -244,7 +244,7 @@ def _shared_along(g: Any, input: Any, out: Any, dim: Any, keepdim: bool) -> Any:
     winners = input == restore(out, shape, dims, keepdim)
     g = restore(g, shape, dims, keepdim)
     count = restore(sum_(winners, dims, True), shape, dims, True)
-    return where(winners, g / like(count, g), 0.0)
+    return g * winners / like(count, g)  # nan along with a nan, which no element equals
 
 
 amax = _amount("amax", "largest", "max", "[5., 7.]")
@@ -360,6 +360,7 @@ def _median_of_dim(name: str, result: Any) -> Any:
         ],
         errors=_dim_errors, torch=name, result=None, named_tuple=result, node_name=name.title(),
     )(forward)  # fmt: skip
+    made.op.backward_name = f"{name.title()}Backward1"
     made.vjp(input=_value_backward)
     return made
 
@@ -368,12 +369,30 @@ _median_dim = _median_of_dim("median", return_types.median)
 _nanmedian_dim = _median_of_dim("nanmedian", return_types.nanmedian)
 
 
-def _median_of(input: Any, dim: int | None, keepdim: bool, of_dim: Any) -> Any:
-    if dim is not None:
-        return of_dim(input, dim, keepdim)
-    if math.prod(input.shape) == 0:
-        return sum_(input) * math.nan
-    return of_dim(reshape(input, (-1,)), 0, False)[0]
+def _median_of_all(name: str, of_dim: Any) -> Any:
+    def forward(xp, input, /):
+        if input.size == 0:
+            with np.errstate(
+                invalid="ignore"
+            ):  # an integer is what the machine makes of nan, as in PyTorch
+                return xp.full((), math.nan, input.dtype)
+        return of_dim.op.forward(xp, input.reshape(-1), 0)[0]
+
+    forward.__name__ = f"{name}_all"
+    forward.__doc__ = f"The {name} of all elements; `{name}(input)` is the public form."
+    made = op(
+        samples=lambda r: [
+            Sample(r.distinct(2, 3)), Sample(r.distinct(5)), Sample(r()), Sample(r.int(3, 4)), Sample(r(0)),
+            Sample(np.array([1.0, 1.0, 3.0, 1.0], r.dtype)).kink(),
+        ],
+        torch=name, result=None, node_name=name.title(),
+    )(forward)  # fmt: skip
+    made.vjp(input=lambda g, input, out: _shared(g, input, out))
+    return made
+
+
+_median_all = _median_of_all("median", _median_dim)
+_nanmedian_all = _median_of_all("nanmedian", _nanmedian_dim)
 
 
 @numpy_names
@@ -381,13 +400,13 @@ def median(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     """The middle element in order, of all; along `dim`, the middle ones and their positions.
 
     Of an even number of elements it is the lower one of the middle two (`quantile(0.5)` takes
-    their mean). It is nan where an element is.
+    their mean). It is nan where an element is. Elements that equal the median of all share its gradient.
 
     >>> import tensorlab as tl
     >>> tl.median(tl.tensor([3., 1., 2., 9.]))
     tensor(2.)
     """
-    return _median_of(input, dim, keepdim, _median_dim)
+    return _median_all(input) if dim is None else _median_dim(input, dim, keepdim)
 
 
 @numpy_names
@@ -398,7 +417,7 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     >>> tl.nanmedian(tl.tensor([3., float("nan"), 2.]))
     tensor(2.)
     """
-    return _median_of(input, dim, keepdim, _nanmedian_dim)
+    return _nanmedian_all(input) if dim is None else _nanmedian_dim(input, dim, keepdim)
 
 
 @op(

@@ -145,11 +145,13 @@ def _sign(xp, x):
         raise NotImplementedError(
             "Unlike NumPy, sign is not intended to support complex numbers. Please use sgn instead."
         )
+    if x.dtype.kind == "f":
+        return (x > 0).astype(x.dtype) - (x < 0)  # 0 of nan, as in PyTorch; NumPy's is nan
     return x.copy() if x.dtype.kind == "b" else xp.sign(x)
 
 
 sign = function(
-    "sign", "-1, 0 or 1, as each element is negative, zero or positive.", _sign, None,
+    "sign", "-1, 0 or 1, as each element is negative, zero (or nan) or positive.", _sign, None,
     ("-2., 0., 5.", "-1.,  0.,  1."), result=None, ref=each(lambda x: (x > 0) - (x < 0)),
     more=lambda r: [Sample(r.int(3)), Sample(r.bool(3))],
 )  # fmt: skip
@@ -403,7 +405,7 @@ def _relu(xp, x):
 
 relu = function(
     "relu", r"The rectified linear unit \(\max(x, 0)\). Its slope at 0 is taken as 0.", _relu,
-    lambda g, out: g * (out > 0),
+    lambda g, out: where(out <= 0, 0.0, g),  # where it is nan, the gradient is not lost
     ("-1., 2.", "0., 2."), result=None, ref=lambda x: np.where(x > 0, x, 0),
     errors=lambda r: [ErrorSample(r.bool(3), error=RuntimeError, match="Boolean inputs not supported")],
     more=lambda r: [Sample(r.int(3)), Sample(np.zeros(2, r.dtype)).kink()],
@@ -418,8 +420,7 @@ def _sigmoid(xp, x):
 
 def _sigmoid_backward(g: Any, out: Any) -> Any:
     out = _conj(out)
-    slope = g * out
-    return slope - slope * out  # g·out·(1 − out)
+    return g * (1.0 - out) * out
 
 
 sigmoid = function(

@@ -14,6 +14,7 @@ import numpy as np
 
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab.ops.activation import _gelu_backward, _gelu_reference, gelu
+from tensorlab.ops.compare import where
 from tensorlab.ops.functions import relu
 from tensorlab.ops.linalg import _linear_backward, linear
 
@@ -52,7 +53,7 @@ def linear_relu(xp, input, weight, bias=None, /):
 
 
 def _linear_relu_backward(g, input, weight, bias_shape, out, needs):
-    return _linear_backward(g * (out > 0), input, weight, needs)
+    return _linear_backward(where(out <= 0, 0.0, g), input, weight, needs)
 
 
 linear_relu.vjp(_linear_relu_backward)

@@ -205,8 +205,8 @@ def smooth_l1_loss(xp, input, target, /, reduction="mean", beta=1.0):
 
 
 def _smooth_l1_slope(difference: Any, beta: float) -> Any:
-    inside = abs(difference) < beta
-    return where(inside, difference / (beta or 1.0), sgn(difference))
+    outside = abs(difference) >= beta
+    return where(outside, sgn(difference), difference / (beta or 1.0))  # nan stays
 
 
 smooth_l1_loss.vjp(
@@ -252,7 +252,7 @@ def huber_loss(xp, input, target, /, reduction="mean", delta=1.0):
 
 
 def _huber_slope(difference: Any, delta: float) -> Any:
-    return where(abs(difference) <= delta, difference, sgn(difference) * delta)
+    return where(abs(difference) > delta, sgn(difference) * delta, difference)  # nan stays
 
 
 huber_loss.vjp(

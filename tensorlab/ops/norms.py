@@ -89,7 +89,7 @@ def _vector_norm_backward(g, input, out, ord, dim, keepdim):
     shape = tuple(input.shape)
     g, out = restore(g, shape, dim, keepdim), restore(out, shape, dim, keepdim)
     if ord == 0:
-        return input * 0.0
+        return sgn(input) * 0.0
     if ord == 1:
         return g * sgn(input)
     if ord == 2:

@@ -190,7 +190,7 @@ def _slopes(input: Tensor, lower: float, upper: float, training: bool) -> Tensor
         count = int(below.sum())
         noise[below] = _random.uniform(default_generator, count, noise.dtype, lower, upper)
     else:
-        noise[below] = (lower + upper) / 2
+        noise[~(values > 0)] = (lower + upper) / 2
     made = noise.astype(values.dtype)
     return wrap(made if input.device.type == NUMPY.kind else to_device(made, input.device))
 

@@ -180,13 +180,16 @@ def _zeta(xp: Any, s: int, q: Any) -> Any:
 
 def _polygamma_of_negative(xp: Any, n: int, x: Any) -> Any:
     """Move up by the recurrence ψₙ(x) = ψₙ(x + 1) - (-1)ⁿ n! / x^(n+1), as far as it takes."""
+    finite = xp.isfinite(x)
+    ends = xp.where(x > 0, 0.0, math.nan)  # of infinity, and of what no step leads up from
+    x = xp.where(finite, x, 1.0)
     steps = max(0, math.ceil(-float(x.min()))) + 1 if x.size else 1
     total = xp.zeros_like(x)
     for _ in range(steps):
         low = x <= 0
         total = total + xp.where(low, xp.where(low, x, 1.0) ** -(n + 1.0), 0.0)
         x = xp.where(low, x + 1, x)
-    return total + _zeta(xp, n + 1, x)
+    return xp.where(finite, total + _zeta(xp, n + 1, x), ends)
 
 
 @op(

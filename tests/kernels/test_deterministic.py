@@ -116,4 +116,6 @@ def test_the_same_bits(module, work, count, use_threads):
 def test_every_family_is_among_them():
     from tensorlab.kernels.cpu import warm
 
-    assert {*warm.names()} - {"each", "peak", "recurrent", "team"} == {module for module, _ in WORK}
+    assert {*warm.names()} - {"each", "epilogue", "peak", "recurrent", "team"} == {
+        module for module, _ in WORK
+    }

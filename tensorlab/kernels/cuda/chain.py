@@ -94,9 +94,9 @@ def text(value: Any) -> str:
     return value.name if isinstance(value, Value) else f"(A){value!r}"
 
 
-def function(name: str) -> Callable[[Value], Value]:
+def function(name: str) -> Callable[..., Value]:
     """A function of CUDA's, or of `activation.cuh`, by its name there."""
-    return lambda x: x._new(f"{name}({x.name})")
+    return lambda *values: values[0]._new(f"{name}({', '.join(v.name for v in values)})")
 
 
 exp, expm1, log1p, tanh = map(function, ("exp", "expm1", "log1p", "tanh"))

@@ -48,7 +48,7 @@ def _elu_backward(g: Value, x: Value, alpha: Value, scale: Value, input_scale: V
 
 #: Forward of x and the operation's numbers; backward of g, of what is kept, and of the numbers.
 _CHAINS = {
-    "relu": (function("ReLU::of"), lambda g, out: g * function("ReLU::slope")(out), ""),
+    "relu": (function("ReLU::of"), function("ReLU::back"), ""),
     "sigmoid": (_sigmoid, lambda g, out: g * (out * (1 - out)), ""),
     "silu": (lambda x: x * _sigmoid(x), _silu_backward, ""),
     "mish": (lambda x: x * tanh(_softplus(x)), _mish_backward, ""),
@@ -79,8 +79,8 @@ _CHAINS = {
         lambda g, x: where(x <= -3, 0, where(x < 3, g * (x / 3.0 + 0.5), g)),
         "",
     ),
-    "gelu": (function("GELU::of"), lambda g, x: g * function("GELU::slope")(x), ""),
-    "gelu_tanh": (function("GELUTanh::of"), lambda g, x: g * function("GELUTanh::slope")(x), ""),
+    "gelu": (function("GELU::of"), function("GELU::back"), ""),
+    "gelu_tanh": (function("GELUTanh::of"), function("GELUTanh::back"), ""),
 }  # fmt: skip
 
 FORWARD = {n: Chain(n, f, "x", numbers) for n, (f, _, numbers) in _CHAINS.items()}

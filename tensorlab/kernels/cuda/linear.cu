@@ -58,7 +58,7 @@ __global__ void bias_activation_backward(
 #pragma unroll
             for (int j = 0; j < N; j++) {
                 A d = widen(gs.at[j]);
-                if (kept) d *= F::slope((A)widen(ks.at[j]) + added[j]);
+                if (kept) d = F::back(d, (A)widen(ks.at[j]) + added[j]);
                 sum[j] += d;
                 gs.at[j] = narrow<T>(d + (more && !spread ? (A)widen(ms.at[j]) : rest));
             }

@@ -98,13 +98,13 @@ def _relu(x, out):
 @elementwise(_TWO_IN)
 def _relu_backward(g, y, out):
     for i in range(len(out)):
-        out[i] = g[i] if y[i] > _ZERO else g[i] * _ZERO
+        out[i] = _ZERO if y[i] <= _ZERO else g[i]
 
 
 @elementwise(_ONE_IN)
 def _relu_over(y, g):
     for i in range(len(g)):
-        g[i] = g[i] if y[i] > _ZERO else g[i] * _ZERO
+        g[i] = _ZERO if y[i] <= _ZERO else g[i]
 
 
 #: By what `approximate` says.

@@ -45,7 +45,7 @@ def _l1(x, y, out):
 def _l1_slope(x, y, out, g):
     for i in range(len(out)):
         away = x[i] - y[i]
-        sign = np.copysign(_ONE, away) if abs(away) > _ZERO else away  # 0 and nan as they are
+        sign = np.copysign(_ONE, away) if abs(away) > _ZERO else _ZERO  # of nan as well
         out[i] = g * sign
 
 

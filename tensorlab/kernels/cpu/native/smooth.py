@@ -23,8 +23,7 @@ def _sigmoid(x, out):
 @elementwise(_TWO_IN)
 def _sigmoid_back(g, y, out):
     for i in range(len(out)):
-        slope = g[i] * y[i]
-        out[i] = slope - slope * y[i]
+        out[i] = g[i] * (_ONE - y[i]) * y[i]
 
 
 @elementwise(_ONE_IN)
