@@ -31,6 +31,7 @@ import { HistogramView } from "./gradients/histogram";
 
 const HUES = ["--tl-1", "--tl-2", "--tl-3", "--tl-4", "--tl-6"] as const;
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
+const RUN_DASHES = ["", "5 4"];
 /** Gradients of fewer steps are not judged: as `ENOUGH` in tensorlab/inspect/health.py. */
 const ENOUGH = 3;
 const SIGN: Record<string, string> = { error: "✗", warning: "⚠", note: "ℹ" };
@@ -144,6 +145,11 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     return Array.from({ length: count }, (_, i) => viridis(low + ((high - low) * i) / (count - 1)));
   }
 
+  /** Colour tells the layer; the dash tells the run, or where there is only one, neighbours apart. */
+  function dashOf(run: number, layer: number): string {
+    return (several() ? RUN_DASHES[run] : DASHES[layer % DASHES.length]) ?? "";
+  }
+
   function chartLines(): Line[] {
     const palette = colorsOf(names.length);
     const found: Line[] = [];
@@ -152,12 +158,10 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
         const i = names.indexOf(name);
         const weight =
           chosen.selected === null ? "normal" : chosen.selected === name ? "strong" : "faint";
-        // Colour tells the layer; the dash tells the run, or where there is only one, neighbours apart.
-        const dash = several() ? ["", "5 4"][k] : DASHES[i % DASHES.length];
         found.push({
           name: several() ? `${name} (${run.label})` : name,
           color: palette[i] ?? "currentColor",
-          dash: dash ?? "",
+          dash: dashOf(k, i),
           xs: run.steps,
           ys,
           weight,
@@ -327,11 +331,16 @@ function render({ model, el }: { model: Model<FlowState>; el: HTMLElement }): ()
     const theme = colors(root, ["--tl-text", "--tl-back"]);
     const { markup, width, height } = chart.picture(theme["--tl-text"], theme["--tl-back"]);
     const palette = colorsOf(names.length);
-    const rows = names.map((name, i) => {
+    const entries = names.map((name, i) => ({ name, color: palette[i], dash: dashOf(0, i) }));
+    if (several()) {
+      const color = theme["--tl-text"];
+      entries.unshift(...runs.map((run, k) => ({ name: run.label, color, dash: dashOf(k, 0) })));
+    }
+    const rows = entries.map(({ name, color, dash }, i) => {
       const y = height + 36 + 16 * i;
-      return `<rect x="12" y="${y - 8}" width="14" height="8" fill="${palette[i]}"/><text x="34" y="${y}" font-size="12">${escapeMarkup(name)}</text>`;
+      return `<path d="M12 ${y - 4}h30" stroke="${color}" stroke-width="3" stroke-dasharray="${dash}"/><text x="50" y="${y}" font-size="12">${escapeMarkup(name)}</text>`;
     });
-    const tall = height + 40 + 16 * names.length;
+    const tall = height + 40 + 16 * entries.length;
     return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${tall}" viewBox="0 0 ${width} ${tall}" font-family="sans-serif" fill="${theme["--tl-text"]}" color="${theme["--tl-text"]}"><rect width="${width}" height="${tall}" fill="${theme["--tl-back"]}"/>${markup}<text x="12" y="${height + 16}" font-size="12" font-weight="bold">${escapeMarkup(chosen.statistic.name)} over steps</text>${rows.join("")}</svg>`;
   }
 

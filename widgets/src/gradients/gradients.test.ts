@@ -219,6 +219,34 @@ test("two runs stand side by side", () => {
   expect(el.querySelectorAll(".tl-chart-svg path").length).toBe(4);
 });
 
+test("a saved picture says which line is which", async () => {
+  const saved: Blob[] = [];
+  vi.spyOn(URL, "createObjectURL").mockImplementation((blob) => {
+    saved.push(blob as Blob);
+    return "blob:";
+  });
+  const save = async (runs: ReturnType<typeof packed>[]) => {
+    const { el } = show({ runs, watching: false });
+    [...el.querySelectorAll("button")].find((each) => each.textContent === "SVG")?.click();
+    const svg = (await saved.pop()?.text()) ?? "";
+    const page = new DOMParser().parseFromString(svg, "image/svg+xml");
+    return [...page.querySelectorAll("path[stroke-width='3'] + text")].map((text) => [
+      text.textContent,
+      text.previousElementSibling?.getAttribute("stroke-dasharray"),
+    ]);
+  };
+  expect(await save([packed()])).toEqual([
+    ["0", ""],
+    ["1", "6 3"],
+  ]);
+  expect(await save([packed(), packed({ label: "the other", flags: [] })])).toEqual([
+    ["this run", ""],
+    ["the other", "5 4"],
+    ["0", ""],
+    ["1", ""],
+  ]);
+});
+
 test("before the first step it says so", () => {
   const empty = new DataView(new ArrayBuffer(0));
   const { el } = show({
