@@ -178,6 +178,10 @@ def _elementwise(exponent: int) -> Workload:
     )
 
 
+def _addcmul(library: ModuleType, x: Any, y: Any, z: Any) -> Any:
+    return library.addcmul(x, y, z, value=0.5)
+
+
 def _activation(name: str, *shape: int) -> Workload:
     def call(library: ModuleType, x: Any) -> Any:
         return getattr(library.nn.functional, name)(x)
@@ -231,6 +235,9 @@ WORKLOADS = [
     *(_reduction(name, dim, 1000, 1000) for name in ("sum", "mean", "cumsum") for dim in (0, 1)),
     _passes("norm-dim-1", "1000×1000 over dimension 1", _norm, 4, (1000, 1000)),
     *(_elementwise(exponent) for exponent in range(3, 8)),
+    _passes("add-row", "1000×1000 + 1000", lambda _, x, y: x + y, 3, (1000, 1000), (1000,)),
+    _passes("mul-column", "1000×1000 · 1000×1", lambda _, x, y: x * y, 7, (1000, 1000), (1000, 1)),
+    _passes("addcmul", "x + y·z / 2 of 1,000,000 numbers", _addcmul, 10, *[(1000, 1000)] * 3),
     *(
         _activation(name, 1000, 1000)
         for name in ("relu", "gelu", "silu", "sigmoid", "tanh", "elu", "leaky_relu", "softplus", "hardswish")

@@ -12,6 +12,7 @@ pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu import arithmetic
 from tensorlab.kernels.cpu.native import arithmetic as native
+from tensorlab.kernels.cpu.native import stretched
 
 SPECIAL = np.array(
     [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 3e38, -3e38, 1.5], np.float32
@@ -22,10 +23,12 @@ SPECIAL = np.array(
 def calls(request, monkeypatch, use_threads, spy, ask_about_few):
     """The kernels that were used, on several threads, whatever the size."""
     use_threads(request.param)
-    monkeypatch.setattr(arithmetic, "FEWEST", 0)
+    for fewest in ("FEWEST", "FEWEST_STRETCHED", "FEWEST_OF_PAIRS"):
+        monkeypatch.setattr(arithmetic, fewest, 0)
     ask_about_few()
     monkeypatch.setattr(_apply, "MANY", 0)
-    return spy(native, "of_arrays", "of_number", "of_number_first", "add_to")
+    spy(stretched, "stretched")
+    return spy(native, "of_arrays", "of_number", "of_number_first", "add_to", "pair")
 
 
 PROGRAMS = {
@@ -74,6 +77,61 @@ def test_special_values(calls, name):
     assert {*calls} == {"of_arrays", "of_number"} | turned
 
 
+STRETCHED = [
+    ((5, 33), (33,)), ((5, 33), (1, 33)), ((33, 17), (33, 1)), ((3, 4, 5, 5), (4, 1, 1)), ((3, 4, 20), (3, 4, 1)),
+    ((7, 4, 20), (4, 20)), ((1, 40), (40,)), ((2, 1, 16), (1, 1, 16)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(("shape", "smaller"), STRETCHED)
+def test_an_array_and_a_smaller_one(rng, calls, name, shape, smaller):
+    run, ref = PROGRAMS[name]
+    a, b = rng.standard_normal(shape, np.float32), rng.standard_normal(smaller, np.float32)
+    same(run(tl.from_numpy(a), tl.from_numpy(b)), ref(a, b))
+    same(run(tl.from_numpy(b), tl.from_numpy(a)), ref(b, a))
+    assert calls == ["stretched"] * 2
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_special_values_of_a_smaller_array(calls, name):
+    run, ref = PROGRAMS[name]
+    rows = np.tile(SPECIAL, (20, 1))
+    with np.errstate(all="ignore"):
+        for a, b in ((rows, np.roll(SPECIAL, 3)), (rows.T.copy(), SPECIAL[:, None].copy())):
+            for shift in range(3):
+                other = np.roll(b, shift)
+                same(run(tl.from_numpy(a), tl.from_numpy(other)), ref(a, other))
+                same(run(tl.from_numpy(other), tl.from_numpy(a)), ref(other, a))
+    assert "stretched" in calls
+
+
+PAIRS = {
+    "addcmul": (lambda x, a, b: tl.addcmul(x, a, b, value=-0.3), 3),
+    "addcdiv": (lambda x, a, b: tl.addcdiv(x, a, b, value=1.7), 3),
+    "lerp": (lambda x, a: tl.lerp(x, a, 0.3), 2),
+    "lerp by a tensor": (lambda x, a: tl.lerp(x, a, tl.tensor(0.3)), 2),
+}
+
+
+@pytest.mark.parametrize("shape", [(1,), (7, 3), (5, 100, 9)])
+@pytest.mark.parametrize("name", PAIRS)
+def test_two_operations_in_one_pass(rng, calls, name, shape):
+    run, count = PAIRS[name]
+    data = [rng.uniform(0.5, 2, shape).astype(np.float32) for _ in range(count)]
+    g = rng.standard_normal(shape, np.float32)
+    found = []
+    for dtype in (tl.float32, tl.float64):
+        inputs = [tl.from_numpy(a).to(dtype).requires_grad_() for a in data]
+        out = run(*inputs)
+        assert out.dtype == dtype
+        out.backward(tl.from_numpy(g).to(dtype))
+        found.append([out.detach(), *(x.grad for x in inputs)])
+    for single, double in zip(*found, strict=True):
+        np.testing.assert_allclose(single.numpy(), double.numpy(), 2e-6, 2e-6)
+    assert calls.count("pair") == (1 if count == 2 else 3)
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_gradients(rng, calls, name):
     run, _ = PROGRAMS[name]
@@ -113,7 +171,9 @@ def test_what_the_kernels_leave_to_numpy(rng, calls, use_threads):
     a = tl.from_numpy(rng.standard_normal((6, 8), np.float32))
     read_only = tl.from_numpy(rng.standard_normal((6, 8), np.float32))
     read_only._data.flags.writeable = False
-    for other in (a[:1], a.t().contiguous().t(), a.double(), 2j, read_only):
+    # The first two have fewer numbers side by side than are worth it.
+    pieces = (a[:1], a[:, :1], a[:, :1].double())
+    for other in (*pieces, a.t().contiguous().t(), a.double(), 2j, read_only):
         wanted = a.numpy() + (other.numpy() if isinstance(other, tl.Tensor) else other)
         found = (a + other).numpy()
         assert found.dtype == wanted.dtype or isinstance(other, tl.Tensor)

@@ -1,7 +1,8 @@
-"""Sums, differences, products and quotients in float32 by several threads; one is what NumPy uses."""
+"""Sums, differences, products and quotients in float32, and what makes two of them in one pass."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ import numpy as np
 from tensorlab._apply import MANY
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.cpu.elementwise import as_number
-from tensorlab.kernels.cpu.loading import native
+from tensorlab.kernels.cpu.loading import alike_float32, all_float32, native
 from tensorlab.kernels.threads import get_num_threads
 
 #: NumPy, with its one thread, is as fast for fewer numbers.
 FEWEST = MANY
+#: It is as fast, too, where an operand is stretched over fewer numbers, or over pieces as short as that.
+FEWEST_STRETCHED, SHORTEST = 32_768, 16
+#: Below this many numbers two passes by NumPy are as fast as one of both.
+FEWEST_OF_PAIRS = 4_096
 _FLOAT32 = np.dtype(np.float32)
 
 
@@ -23,12 +28,14 @@ def _apply(name: str, a: Any, b: Any, over: bool = False) -> Any:
     over: the result may be written over `a`, an array.
     """
     array, other = (a, b) if type(a) is np.ndarray and a.ndim else (b, a)
+    if type(other) is np.ndarray and other.ndim and other.shape != array.shape:
+        return _stretched(name, a, b)
     if type(array) is not np.ndarray or array.size < FEWEST or get_num_threads() == 1:
         return NotImplemented
     if array.dtype != _FLOAT32 or not array.flags.carray:
         return NotImplemented
     if type(other) is np.ndarray and other.ndim:
-        if other.shape != array.shape or other.dtype != _FLOAT32 or not other.flags.carray:
+        if other.dtype != _FLOAT32 or not other.flags.carray:
             return NotImplemented
         found = native("arithmetic")
         if found is None:
@@ -39,6 +46,36 @@ def _apply(name: str, a: Any, b: Any, over: bool = False) -> Any:
     if found is None:
         return NotImplemented
     return (found.of_number if array is a else found.of_number_first)(name, array, number)
+
+
+def _stretched(name: str, a: Any, b: Any) -> Any:
+    """The operation of arrays of which one is stretched over the other."""
+    larger, smaller = (a, b) if (a.size, a.ndim) >= (b.size, b.ndim) else (b, a)
+    if larger.size < FEWEST_STRETCHED or not all_float32(a, b) or not larger.flags.c_contiguous:
+        return NotImplemented
+    middle, inner = _laid_out(larger.shape, smaller.shape)
+    found = native("stretched") if (middle if inner == 1 else inner) >= SHORTEST else None
+    if found is None:
+        return NotImplemented
+    if smaller is a:
+        name = {"sub": "sub_from", "div": "div_into"}.get(name, name)
+    return found.stretched(name, larger, np.ascontiguousarray(smaller), middle, inner)
+
+
+def _laid_out(shape: tuple[int, ...], smaller: tuple[int, ...]) -> tuple[int, int]:
+    """How many numbers the smaller one has, and over how many neighbours each is stretched; else 0, 0.
+
+    >>> _laid_out((64, 10), (10,)), _laid_out((8, 3, 5, 5), (3, 1, 1)), _laid_out((8, 3, 5), (8, 1, 5))
+    ((10, 1), (3, 25), (0, 0))
+    """
+    full = (1,) * (len(shape) - len(smaller)) + smaller
+    sized = [d for d, n in enumerate(full) if n != 1]
+    if not sized or len(full) != len(shape):
+        return 0, 0
+    first, end = sized[0], sized[-1] + 1
+    if full[first:end] != shape[first:end]:
+        return 0, 0
+    return math.prod(shape[first:end]), math.prod(shape[end:])
 
 
 @register_kernel("add", "cpu")
@@ -67,3 +104,48 @@ def _mul(input: Any, other: Any) -> Any:
 @register_kernel("div", "cpu")
 def _div(input: Any, other: Any) -> Any:
     return _apply("div", input, other)
+
+
+# Two in one pass --------------------------------------------------------------------------
+
+
+def _pair(name: str, number: Any, *arrays: Any) -> Any:
+    """The kernel `name` of arrays of one shape and a number, if they suit it."""
+    number = as_number(number)
+    if any(type(a) is not np.ndarray for a in arrays) or number is None:
+        return NotImplemented
+    if arrays[0].size < FEWEST_OF_PAIRS or not alike_float32(*arrays):
+        return NotImplemented
+    found = native("arithmetic")
+    return NotImplemented if found is None else found.pair(name, number, *arrays)
+
+
+@register_kernel("addcmul", "cpu")
+def _addcmul(input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    return _pair("addcmul", value, input, tensor1, tensor2)
+
+
+@register_backward_kernel("addcmul", "cpu", "tensor1")
+@register_backward_kernel("addcmul", "cpu", "tensor2")
+def _addcmul_backward(g: Any, other: Any, value: Any) -> Any:
+    return _pair("product", value, g, other)
+
+
+@register_kernel("addcdiv", "cpu")
+def _addcdiv(input: Any, tensor1: Any, tensor2: Any, value: Any = 1) -> Any:
+    return _pair("addcdiv", value, input, tensor1, tensor2)
+
+
+@register_backward_kernel("addcdiv", "cpu", "tensor1")
+def _addcdiv_by_tensor1(g: Any, tensor2: Any, value: Any) -> Any:
+    return _pair("quotient", value, g, tensor2)
+
+
+@register_backward_kernel("addcdiv", "cpu", "tensor2")
+def _addcdiv_by_tensor2(g: Any, tensor1: Any, tensor2: Any, value: Any) -> Any:
+    return _pair("quotient_slope", value, g, tensor1, tensor2)
+
+
+@register_kernel("lerp", "cpu")
+def _lerp(input: Any, end: Any, weight: Any) -> Any:
+    return _pair("lerp", weight, input, end)
