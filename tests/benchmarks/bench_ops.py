@@ -178,6 +178,10 @@ def _elementwise(exponent: int) -> Workload:
     )
 
 
+def _masked_fill(library: ModuleType, x: Any) -> Any:
+    return x.masked_fill(library.from_numpy(_MASK), -math.inf)
+
+
 def _addcmul(library: ModuleType, x: Any, y: Any, z: Any) -> Any:
     return library.addcmul(x, y, z, value=0.5)
 
@@ -205,6 +209,7 @@ def _dropout(library: ModuleType, x: Any) -> Any:
     return library.nn.functional.dropout(x, 0.5, True)
 
 
+_MASK = np.random.default_rng(8).random((1000, 1000)) < 0.5
 WORKLOADS = [
     *(_matmul(n) for n in (64, 128, 256, 512, 1024, 2048)),
     _linear(64, 784, 128),
@@ -243,6 +248,7 @@ WORKLOADS = [
         for name in ("relu", "gelu", "silu", "sigmoid", "tanh", "elu", "leaky_relu", "softplus", "hardswish")
     ),
     *(_activation(name, 4, 16) for name in ("gelu", "silu")),
+    _passes("masked-fill", "1,000,000 numbers, half of them -inf", _masked_fill, 4.5, (1000, 1000)),
     _loss("mse_loss", "mse-loss"),
     _loss("smooth_l1_loss", "smooth-l1-loss"),
     _loss("binary_cross_entropy_with_logits", "bce-with-logits"),

@@ -114,6 +114,8 @@ def test_where(rng, calls, shape):
         (lambda x, y: tl.where(mask, x, y), (a, b)),
         (lambda x: tl.where(mask, x, 0.25), (a,)),
         (lambda x: tl.where(mask, -2, x), (a,)),
+        (lambda x: x.masked_fill(mask, -np.inf), (a,)),
+        (lambda x: x.masked_fill(mask, tl.tensor(3.0)), (a,)),
     ):
         calls.clear()
         for found, generic in _both(rng, run, *data):
@@ -123,6 +125,27 @@ def test_where(rng, calls, shape):
     np.testing.assert_array_equal(
         tl.where(mask, turned, 1.0).numpy(), np.where(mask.numpy(), a, np.float32(1))
     )
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 1), (1, 5), (3, 4, 5), (3, 1, 1), (1, 1, 1), ()])
+def test_masks_are_stretched(rng, calls, shape):
+    a, b = rng.standard_normal((2, 3, 4, 5), np.float32)
+    mask = rng.random(shape) < 0.5
+    m = tl.from_numpy(np.asarray(mask))
+    for run, data in (
+        (lambda x, y: tl.where(m, x, y), (a, b)), (lambda x: x.masked_fill(m, 7.0), (a,)),
+    ):  # fmt: skip
+        calls.clear()
+        for found, generic in _both(rng, run, *data):
+            np.testing.assert_array_equal(found, generic)
+        assert calls == ["where"] * (1 + len(data))
+    calls.clear()
+    row = tl.from_numpy(a[0, 0])  # the mask has more dimensions than what it chooses from
+    wide = tl.from_numpy(rng.random((3, 5)) < 0.5)
+    np.testing.assert_array_equal(
+        row.masked_fill(wide, 1.0).numpy(), np.where(wide.numpy(), 1, a[0, 0])
+    )
+    assert not calls
 
 
 LOSSES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -101,21 +102,36 @@ def _clamp_backward(g: Any, input: Any, min: Any, max: Any) -> Any:
     return NotImplemented if found is None else found.backward("clamp", g, input, *limits)
 
 
+def _as_mask(condition: Any, shape: tuple[int, ...]) -> Any:
+    """The condition for each number of such an array, if it is one and may be stretched to it; else None."""
+    if type(condition) is not np.ndarray or condition.dtype != np.bool_:
+        return None
+    if math.prod(shape) < FEWEST_SIMPLE or condition.ndim > len(shape):
+        return None
+    inner = shape[len(shape) - condition.ndim :]
+    if not all(n in (1, wanted) for n, wanted in zip(condition.shape, inner, strict=True)):
+        return None
+    return condition if condition.shape == shape else np.broadcast_to(condition, shape)
+
+
 @register_kernel("where", "cpu")
 def _where(condition: Any, input: Any, other: Any) -> Any:
-    if (
-        type(condition) is not np.ndarray
-        or condition.dtype != np.bool_
-        or condition.size < FEWEST_SIMPLE
-    ):
+    shape = next((a.shape for a in (input, other) if type(a) is np.ndarray and a.ndim), ())
+    mask = _as_mask(condition, shape)
+    if mask is None:
         return NotImplemented
     sides = []
     for side in (input, other):
-        if type(side) is np.ndarray and side.shape == condition.shape and side.dtype == np.float32:
+        if type(side) is np.ndarray and side.shape == shape and side.dtype == np.float32:
             sides.append(side)
         else:
             sides.append(as_number(side))
     if sides[0] is None or sides[1] is None or type(sides[0]) is type(sides[1]) is float:
         return NotImplemented
     found = native("straight")
-    return NotImplemented if found is None else found.where(condition, *sides)
+    return NotImplemented if found is None else found.where(mask, *sides)
+
+
+@register_kernel("masked_fill", "cpu")
+def _masked_fill(input: Any, mask: Any, value: Any) -> Any:
+    return NotImplemented if as_number(value) is None else _where(mask, value, input)
