@@ -91,6 +91,14 @@ def test_an_array_and_a_smaller_one(rng, calls, name, shape, smaller):
     same(run(tl.from_numpy(a), tl.from_numpy(b)), ref(a, b))
     same(run(tl.from_numpy(b), tl.from_numpy(a)), ref(b, a))
     assert calls == ["stretched"] * 2
+    shown = tl.from_numpy(b).expand(shape)
+    if 0 in shown.stride():
+        same(run(tl.from_numpy(a), shown), ref(a, b))
+        same(run(shown, tl.from_numpy(a)), ref(b, a))
+        assert calls == ["stretched"] * 4
+        calls.clear()
+        same(run(shown, shown), ref(shown.numpy(), shown.numpy()))  # nothing is whole
+        assert calls == []
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

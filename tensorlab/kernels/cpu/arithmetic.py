@@ -28,8 +28,12 @@ def _apply(name: str, a: Any, b: Any, over: bool = False) -> Any:
     over: the result may be written over `a`, an array.
     """
     array, other = (a, b) if type(a) is np.ndarray and a.ndim else (b, a)
-    if type(other) is np.ndarray and other.ndim and other.shape != array.shape:
-        return _stretched(name, a, b)
+    if type(other) is np.ndarray and other.ndim:
+        if other.shape != array.shape:
+            return _stretched(name, a, b)
+        if 0 in other.strides or 0 in array.strides:
+            shape, a, b = array.shape, _once(a), _once(b)
+            return _stretched(name, a, b) if shape in (a.shape, b.shape) else NotImplemented
     if type(array) is not np.ndarray or array.size < FEWEST or get_num_threads() == 1:
         return NotImplemented
     if array.dtype != _FLOAT32 or not array.flags.carray:
@@ -49,7 +53,7 @@ def _apply(name: str, a: Any, b: Any, over: bool = False) -> Any:
 
 
 def _stretched(name: str, a: Any, b: Any) -> Any:
-    """The operation of arrays of which one is stretched over the other."""
+    """The operation of arrays of which one is stretched over the other, whose shape is that of the result."""
     larger, smaller = (a, b) if (a.size, a.ndim) >= (b.size, b.ndim) else (b, a)
     if larger.size < FEWEST_STRETCHED or not all_float32(a, b) or not larger.flags.c_contiguous:
         return NotImplemented
@@ -60,6 +64,12 @@ def _stretched(name: str, a: Any, b: Any) -> Any:
     if smaller is a:
         name = {"sub": "sub_from", "div": "div_into"}.get(name, name)
     return found.stretched(name, larger, np.ascontiguousarray(smaller), middle, inner)
+
+
+def _once(a: Any) -> Any:
+    """An array with each number once that it shows again and again, as what `expand` makes does."""
+    again = [step == 0 and n > 1 for step, n in zip(a.strides, a.shape, strict=True)]
+    return a[tuple(slice(0, 1 if seen else None) for seen in again)] if any(again) else a
 
 
 def _laid_out(shape: tuple[int, ...], smaller: tuple[int, ...]) -> tuple[int, int]:
