@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="compares with PyTorch")
 NAN, INF = float("nan"), float("inf")
 X, Y, TARGET = [NAN, 1.0, -2.0, 0.0], [1.0, NAN, 3.0, 0.0], [1.0, -1.0, 1.0, -1.0]
 #: Of so many numbers the compiled kernels take part, of four the generic path.
-REPEATED = [1, 1500]
+REPEATED = [1, 5000]
 
 
 def _values(library, call, arrays, slopes):
@@ -45,11 +45,12 @@ ONE_BY_ONE = [
     _of("abs"), _of("sign"), _of("relu"), _of("leaky_relu"), _of("hardsigmoid"), _of("softsign"), _of("softplus"),
     _of("gelu"), _of("gelu", approximate="tanh"), _of("silu"), _of("mish"), _of("logsigmoid"), _of("rrelu"),
     _of("threshold", 0.0, 1.0), _of("clamp", -1.0, 1.0), _of("clamp", min=0.0), _of("nan_to_num"), _of("sigmoid"),
-    _of("tanh"), _of("square"), _of("frac"),
+    _of("tanh"), _of("square"), _of("frac"), _of("pow", 2), _of("sqrt"), _of("rsqrt"), _of("reciprocal"), _of("glu"),
 ]  # fmt: skip
 WITH_INFINITE_SLOPES = [
     _of("abs"), _of("relu"), _of("leaky_relu"), _of("hardsigmoid"), _of("clamp", -1.0, 1.0), _of("threshold", 0.0, 1.0),
-    _of("sigmoid"), _of("softplus"), _of("square"),
+    _of("sigmoid"), _of("softplus"), _of("square"), _of("pow", 2), _of("sqrt"), _of("rsqrt"), _of("reciprocal"),
+    _of("glu"),
 ]  # fmt: skip
 OF_TWO = [
     _of(n) for n in ("maximum", "minimum", "fmax", "fmin", "copysign", "mul", "logaddexp", "hypot")

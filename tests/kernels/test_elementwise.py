@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 
 import tensorlab as tl
+from tensorlab._op import OPS
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by Numba")
 
 from tensorlab.kernels.cpu import elementwise, loss
 from tensorlab.kernels.cpu.native import loss as native_loss
-from tensorlab.kernels.cpu.native import smooth, straight
+from tensorlab.kernels.cpu.native import powers, smooth, straight
 
 F = tl.nn.functional
 SPECIAL = np.array(
@@ -28,7 +31,8 @@ def calls(request, monkeypatch, use_threads, spy, ask_about_few):
     monkeypatch.setattr(elementwise, "FEWEST_SIMPLE", 0)
     monkeypatch.setattr(loss, "FEWEST", 0)
     ask_about_few()
-    spy(smooth, "forward", "backward")
+    spy(smooth, "forward", "backward", "glu", "glu_backward")
+    spy(powers, "forward", "backward")
     spy(straight, "forward", "backward", "where")
     return spy(native_loss, "loss", "loss_backward")
 
@@ -95,9 +99,77 @@ def test_zeros_keep_their_sign(calls, name):
 
 
 @pytest.mark.parametrize(
+    ("shape", "dim"),
+    [((0, 4), 1), ((2,), 0), ((7, 6), -1), ((7, 38), 1), ((38, 7), 0), ((5, 24, 9), -2)],
+)
+def test_halves(rng, calls, shape, dim):
+    data = rng.standard_normal(shape, np.float32) * 4
+    if data.size > 100:
+        for half in np.split(data, 2, dim):
+            half[(0,) * half.ndim], half[(1,) * half.ndim] = 90.0, -90.0
+            half[(2,) * half.ndim], half[(3,) * half.ndim] = np.nan, np.inf
+    for found, generic in _both(rng, lambda x: F.glu(x, dim), data):
+        np.testing.assert_allclose(found, generic, rtol=4e-6, atol=1e-37)
+    turned = np.ascontiguousarray(data.T).T
+    (found, _), (slope, _) = _both(rng, lambda x: F.glu(x, dim), turned)
+    np.testing.assert_array_equal(found, F.glu(tl.from_numpy(data), dim).numpy())
+    assert slope.shape == shape
+    assert calls == ["glu", "glu_backward"] * 2 + ["glu"]
+
+
+#: Of an operation, by number of inputs: whether it has kernels for its result, and for its gradients.
+EXACT = {
+    "sqrt": (1, True, True), "rsqrt": (1, True, True), "reciprocal": (1, False, True),
+    "sign": (1, True, False), "abs": (1, False, True), "hypot": (2, True, True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_powers_and_signs_to_the_last_bit(rng, calls, name):
+    """What is one product, root or quotient after the other is what NumPy finds, signs of zeros too."""
+    count, forward, backward = EXACT[name]
+    inputs = rng.standard_normal((count, 170, 101), np.float32)
+    g = rng.standard_normal((170, 101), np.float32)
+    for x, step in zip(inputs, (1, 5), strict=False):
+        x *= np.float32(10) ** rng.integers(-30, 30, x.shape).astype(np.float32)
+        corner = np.tile(SPECIAL, 16)
+        x.reshape(-1)[: corner.size] = np.roll(corner.reshape(16, -1), step, 1).reshape(-1)
+        x.reshape(-1)[corner.size :][: corner.size] = np.repeat(SPECIAL, 16)
+    op = OPS[name]
+    given = [tl.from_numpy(x).requires_grad_() for x in inputs]
+    out = op.call(*given)
+    out.backward(tl.from_numpy(g))
+    with np.errstate(all="ignore"):
+        want = op.forward(np, *inputs)
+        _same(out.detach().numpy(), want)
+        kept = {"out": want, "input": inputs[0], "other": inputs[-1], "g": g}
+        for x, input in zip(given, op.inputs, strict=True):
+            rule = op.rules[input]
+            slope = rule(*(kept[n] for n in inspect.signature(rule).parameters))
+            assert x.grad is not None
+            _same(x.grad.numpy(), slope)
+    assert calls == ["forward"] * forward + ["backward"] * (backward * count)
+
+
+def _same(found, want):
+    # Of hypot, the system's library may round the last bit in another way.
+    np.testing.assert_allclose(found, want, rtol=2e-7, atol=2e-45)
+    np.testing.assert_array_equal(np.signbit(found)[want == 0], np.signbit(want)[want == 0])
+
+
+def test_squares_by_power(rng, calls):
+    data = rng.standard_normal((170, 101), np.float32) * 4
+    data.reshape(-1)[: SPECIAL.size] = SPECIAL
+    for exponent in (2, 2.0):
+        for found, generic in _both(rng, lambda x, n=exponent: x**n, data):
+            np.testing.assert_allclose(found, generic, rtol=2e-7, atol=1e-37)
+    assert calls == ["backward"] * 2
+
+
+@pytest.mark.parametrize(
     "run",
     [lambda x: F.celu(x, -2.0), lambda x: F.hardtanh(x.double()), lambda x: x.half().sigmoid(),
-     lambda x: tl.clamp(x, tl.zeros(10), None)],
+     lambda x: tl.clamp(x, tl.zeros(10), None), lambda x: tl.hypot(x, x[0]), lambda x: x.double().sqrt()],
 )  # fmt: skip
 def test_what_kernels_decline(rng, calls, run):
     run(tl.from_numpy(rng.standard_normal((10, 10), np.float32)))

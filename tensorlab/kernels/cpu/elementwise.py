@@ -9,7 +9,7 @@ import numpy as np
 
 from tensorlab._op import register_backward_kernel, register_kernel
 from tensorlab.kernels.activations import accepts
-from tensorlab.kernels.cpu.loading import alike_float32, native
+from tensorlab.kernels.cpu.loading import alike_float32, all_float32, native
 
 #: Below this many numbers the generic path is as fast: where it takes several passes, and where one or two.
 FEWEST, FEWEST_SIMPLE = 16, 512
@@ -61,6 +61,39 @@ def _celu(input: Any, alpha: Any) -> Any:
 @register_backward_kernel("celu", "cpu", "input")
 def _celu_backward(g: Any, input: Any, alpha: Any) -> Any:
     return _backward("elu", g, input, alpha, 1.0, 1.0 / alpha)
+
+
+@register_kernel("sign", "cpu", FEWEST_SIMPLE)
+def _sign(input: Any) -> Any:
+    found = native("straight") if _suits(FEWEST_SIMPLE, input) else None
+    return NotImplemented if found is None else found.forward("sign", input)
+
+
+@register_backward_kernel("abs", "cpu", "input")
+def _abs_backward(g: Any, input: Any) -> Any:
+    found = native("straight") if _suits(FEWEST_SIMPLE, g, input) else None
+    return NotImplemented if found is None else found.backward("abs", g, input)
+
+
+def _halved(input: Any, dim: Any) -> int | None:
+    """The dimension from 0 on, if it has two halves; what is wrong is for the operation to say."""
+    if type(dim) is not int or not -input.ndim <= dim < input.ndim or input.shape[dim] % 2:
+        return None
+    return dim % input.ndim
+
+
+@register_kernel("glu", "cpu", FEWEST)
+def _glu(input: Any, dim: Any) -> Any:
+    axis = _halved(input, dim) if _suits(FEWEST, input) else None
+    found = native("smooth") if axis is not None else None
+    return NotImplemented if found is None else found.glu(input, axis)
+
+
+@register_backward_kernel("glu", "cpu", "input")
+def _glu_backward(g: Any, input: Any, dim: Any) -> Any:
+    axis = _halved(input, dim) if input.size >= FEWEST and all_float32(g, input) else None
+    found = native("smooth") if axis is not None else None
+    return NotImplemented if found is None else found.glu_backward(g, input, axis)
 
 
 # Limits and masks -------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 __all__ = [
     "centred_dot", "centred_square", "dot", "erf", "exp", "expm1_below", "inlined", "largest", "log", "log1p", "normal",
-    "of_order", "order", "sigmoid", "tanh", "total", "total_exp",
+    "of_order", "order", "sigmoid", "sigmoids", "tanh", "total", "total_exp",
 ]  # fmt: skip
 
 _f = np.float32
@@ -160,6 +160,16 @@ def sigmoid(x: Any) -> Any:
     """1 / (1 + e⁻ˣ). Of a small e⁻ˣ nothing is left beside 1; so 2ⁿ⁻¹ is one factor, and the other is 2."""
     n, m = _exp_parts(min(max(-x, _f(-80)), _f(89)))
     return _ONE / (_ONE + (m + _ONE) * _two_to(n - np.int32(1)) * _TWO)
+
+
+@inlined
+def sigmoids(x: Any) -> Any:
+    """1 / (1 + e⁻ˣ) and 1 / (1 + eˣ), which is 1 less the first with all its digits, by one exponential."""
+    small = exp(-abs(x))
+    near = _ONE / (_ONE + small)
+    far = small * near
+    above = x >= _f(0)
+    return near if above else far, far if above else near
 
 
 @inlined

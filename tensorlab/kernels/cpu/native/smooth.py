@@ -1,11 +1,19 @@
 """Activations made of exponentials and logarithms, and their gradients, one pass over the numbers each."""
 
+# Numba passes the first argument of an intrinsic itself.
+# pyright: reportCallIssue=false
+
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
+from tensorlab.kernels.cpu.native.compile import apart, compiled
 from tensorlab.kernels.cpu.native.each import each, elementwise
-from tensorlab.kernels.cpu.native.maths import erf, exp, expm1_below, log1p, sigmoid, tanh
+from tensorlab.kernels.cpu.native.maths import erf, exp, expm1_below, log1p, sigmoid, sigmoids, tanh
+from tensorlab.kernels.cpu.native.team import run_parts
+from tensorlab.kernels.threads import blocks, pass_threads
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _TWO_PER_ROOT_PI = np.float32(1.1283791670955126)
@@ -130,3 +138,62 @@ def forward(name: str, x: np.ndarray, *numbers: float) -> np.ndarray:
 def backward(name: str, g: np.ndarray, kept: np.ndarray, *numbers: float) -> np.ndarray:
     kernel, work = _BACKWARD[name]
     return each(kernel, work, g, kept, numbers=numbers)
+
+
+# Gates ------------------------------------------------------------------------------------
+
+# What `glu` halves lies in rows, (rows, 2, columns): the first half of each and its gate. A part is a
+# block of the rows and columns.
+
+
+@compiled("void(float32[:, :, ::1], float32[:, ::1], int64, int64, int64, int64)", limits=4)
+def _glu(x, out, top, bottom, left, right):
+    apart()
+    for i in range(top, bottom):
+        first, second, product = x[i, 0, left:right], x[i, 1, left:right], out[i, left:right]
+        for j in range(len(product)):
+            product[j] = first[j] * sigmoid(second[j])
+
+
+@compiled(
+    "void(float32[:, ::1], float32[:, :, ::1], float32[:, :, ::1], int64, int64, int64, int64)",
+    limits=4,
+)
+def _glu_back(g, x, out, top, bottom, left, right):
+    apart()
+    for i in range(top, bottom):
+        first, second, slope = x[i, 0, left:right], x[i, 1, left:right], g[i, left:right]
+        by_first, by_second = out[i, 0, left:right], out[i, 1, left:right]
+        for j in range(len(slope)):
+            gate, rest = sigmoids(second[j])
+            by_first[j] = slope[j] * gate
+            by_second[j] = slope[j] * first[j] * gate * rest
+
+
+def _blocks(rows: int, columns: int, work: int) -> np.ndarray:
+    """Whole rows to each thread, if there are enough of them."""
+    threads = pass_threads(work * rows * columns)
+    return blocks(rows, columns, *((threads, 1) if rows >= 4 * threads else (1, threads)), 1, 16)
+
+
+def glu(x: np.ndarray, axis: int) -> np.ndarray:
+    half = x.shape[axis] // 2
+    out = np.empty((*x.shape[:axis], half, *x.shape[axis + 1 :]), np.float32)
+    rows, columns = _rows(x, axis)
+    halves = np.ascontiguousarray(x).reshape(rows, 2, columns)
+    run_parts(_glu, _blocks(rows, columns, 20), halves, out.reshape(rows, columns))
+    return out
+
+
+def glu_backward(g: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
+    out = np.empty(x.shape, np.float32)
+    rows, columns = _rows(x, axis)
+    slopes = np.ascontiguousarray(g).reshape(rows, columns)
+    halves, made = (a.reshape(rows, 2, columns) for a in (np.ascontiguousarray(x), out))
+    run_parts(_glu_back, _blocks(rows, columns, 30), slopes, halves, made)
+    return out
+
+
+def _rows(x: np.ndarray, axis: int) -> tuple[int, int]:
+    """How many rows two halves along `axis` have, and how many columns each half."""
+    return math.prod(x.shape[:axis]), math.prod(x.shape[axis:]) // 2

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.each import each, elementwise
+from tensorlab.kernels.cpu.native.maths import inlined
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _THREE, _SIX, _HALF, _SIXTH = np.float32(3), np.float32(6), np.float32(0.5), np.float32(1 / 6)
@@ -80,6 +81,25 @@ def _hardswish_back(g, x, out):
         out[i] = _ZERO if x[i] <= -_THREE else inner
 
 
+@inlined
+def _sign_of(v):
+    """0 of nan."""
+    above = _ONE if v > _ZERO else _ZERO
+    return -_ONE if v < _ZERO else above
+
+
+@elementwise(_ONE_IN)
+def _sign(x, out):
+    for i in range(len(out)):
+        out[i] = _sign_of(x[i])
+
+
+@elementwise(_TWO_IN)
+def _abs_back(g, x, out):
+    for i in range(len(out)):
+        out[i] = g[i] * _sign_of(x[i])
+
+
 @elementwise("void(boolean[::1], float32[::1], float32[::1], float32[::1])")
 def _choose(mask, a, b, out):
     for i in range(len(out)):
@@ -101,11 +121,11 @@ def _choose_unless(mask, b, out, number):
 #: By the name of the operation.
 _FORWARD = {
     "leaky_relu": _leaky_relu, "hardtanh": _clamp, "clamp": _clamp, "hardsigmoid": _hardsigmoid,
-    "hardswish": _hardswish,
+    "hardswish": _hardswish, "sign": _sign,
 }  # fmt: skip
 _BACKWARD = {
     "leaky_relu": _leaky_relu_back, "hardtanh": _hardtanh_back, "clamp": _clamp_back,
-    "hardsigmoid": _hardsigmoid_back, "hardswish": _hardswish_back,
+    "hardsigmoid": _hardsigmoid_back, "hardswish": _hardswish_back, "abs": _abs_back,
 }  # fmt: skip
 _WORK = 4
 
