@@ -1825,7 +1825,7 @@ PyTorch does not hand out, comes as an array of `ml_dtypes.bfloat16`."""
         """The tensor itself: all tensors here are dense."""
 
     def topk(self, k: Any, dim: Any=..., largest: Any=..., sorted: Any=..., *, axis: Any=..., out: Any=...) -> Any:
-        """The `k` largest (or smallest) elements along `dim`, in order, and where they stood."""
+        """The `k` largest (or smallest) elements along `dim`, in order, and where they stood; nan counts as largest."""
 
     def trace(self) -> Any:
         """The sum of the diagonal of a matrix."""

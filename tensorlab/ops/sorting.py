@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from tensorlab._tensor import Tensor, wrap
 from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops._out import with_out
 from tensorlab.ops.gathering import gather_backward
+
+#: Picking some elements and sorting these is faster than sorting all for arrays of so many, of which so many
+#: are in a row, and up to this share of them is asked for.
+FEWEST, SHORTEST, LARGEST_SHARE = 2_048, 32, 0.5
 
 
 def _order(xp: Any, input: Any, axis: int, descending: bool) -> Any:
@@ -29,6 +34,21 @@ def _moved_backward(g, input_shape, out, dim):
     if len(input_shape) == 0:
         return g[0]
     return gather_backward(g[0], out[1], tuple(input_shape), dim)
+
+
+def _first(xp: Any, input: Any, axis: int, descending: bool, k: int) -> Any:
+    """The first `k` positions in sorted order; few of many are picked before they are sorted."""
+    n = input.shape[axis]
+    before = (slice(None),) * axis
+    if k == 0 or k > LARGEST_SHARE * n or n < SHORTEST or input.size < FEWEST:
+        return _order(xp, input, axis, descending)[(*before, slice(k))]
+    if descending:
+        picked = xp.argpartition(input, n - k, axis)[(*before, slice(n - k, n))]
+    else:
+        picked = xp.argpartition(input, k - 1, axis)[(*before, slice(k))]
+    picked = xp.sort(picked, axis)  # equal elements are to come in the order they stand in
+    order = _order(xp, xp.take_along_axis(input, picked, axis), axis, descending)
+    return xp.take_along_axis(picked, order, axis)
 
 
 @op(
@@ -89,16 +109,23 @@ def msort(input: Any) -> Any:
     errors=lambda r: [
         ErrorSample(r(3), 4, error=RuntimeError, match="selected index k out of range"),
         ErrorSample(r(3), 1, 1, error=IndexError, match="Dimension out of range"),
+        ErrorSample(r.bool(3), 1, error=RuntimeError, match="topk.. does not support"),
     ],
     result=None, method=True, named_tuple=return_types.topk,
 )  # fmt: skip
 def topk(xp, input, /, k, dim=-1, largest=True, sorted=True):
-    """The `k` largest (or smallest) elements along `dim`, in order, and where they stood.
+    """The `k` largest (or smallest) elements along `dim`, in order, and where they stood; nan counts as largest.
+
+    Which of equal elements are taken is not said. The result is in order even if `sorted` is False.
 
     >>> import tensorlab as tl
     >>> tl.topk(tl.tensor([3., 1., 2.]), 2).values
     tensor([3., 2.])
     """
+    if input.dtype.kind in "bc":
+        raise RuntimeError(
+            f"topk() does not support {from_numpy_dtype(input.dtype)}, expected integers or real numbers"
+        )
     axis = as_dim("topk", dim, input.ndim)
     if not 0 <= k <= (input.shape[axis] if input.ndim else 1):
         raise RuntimeError(
@@ -106,8 +133,8 @@ def topk(xp, input, /, k, dim=-1, largest=True, sorted=True):
         )
     if input.ndim == 0:
         return input.copy(), xp.zeros((), np.int64)
-    order = _order(xp, input, axis, largest)[(slice(None),) * axis + (slice(k),)]
-    return xp.take_along_axis(input, order, axis), order.astype(np.int64)
+    order = _first(xp, input, axis, largest, operator.index(k)).astype(np.int64)
+    return xp.take_along_axis(input, order, axis), order
 
 
 topk.vjp(input=_moved_backward)

@@ -158,6 +158,12 @@ def _reduction(name: str, dim: int, *shape: int) -> Workload:
     return _passes(f"{name}-dim-{dim}", what, lambda library, x: getattr(x, name)(dim), 2, shape)
 
 
+def _topk(rows: int, size: int, k: int) -> Workload:
+    # The gradient is 0 but for the picked numbers.
+    what = f"the {k} largest of each of {rows} rows of {size}"
+    return _passes(f"topk-{size}", what, lambda library, x: x.topk(k, -1)[0], 2, (rows, size))
+
+
 def _norm(library: ModuleType, x: Any) -> Any:
     return library.linalg.vector_norm(x, dim=1)
 
@@ -238,6 +244,10 @@ WORKLOADS = [
     _recurrent("gru"),
     _recurrent("rnn"),
     *(_reduction(name, dim, 1000, 1000) for name in ("sum", "mean", "cumsum") for dim in (0, 1)),
+    _topk(128, 10, 5),
+    _topk(1000, 1000, 10),
+    _topk(64, 50_000, 50),
+    _passes("tril", "1000×1000", lambda library, x: library.tril(x), 4, (1000, 1000)),
     _passes("norm-dim-1", "1000×1000 over dimension 1", _norm, 4, (1000, 1000)),
     *(_elementwise(exponent) for exponent in range(3, 8)),
     _passes("add-row", "1000×1000 + 1000", lambda _, x, y: x + y, 3, (1000, 1000), (1000,)),

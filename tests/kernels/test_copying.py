@@ -25,7 +25,8 @@ def calls(request, monkeypatch, use_threads, spy):
     monkeypatch.setattr(copying, "FEWEST_IN_ROWS", 0)
     monkeypatch.setattr(copying, "SHORTEST", 2)
     monkeypatch.setattr(copying, "NARROWEST", 1)
-    return spy(native, "turned", "filled", "rows")
+    monkeypatch.setattr(copying, "FEW_IN_TRIANGLES", 0)
+    return spy(native, "turned", "filled", "rows", "triangles")
 
 
 def bits(rng, shape, dtype) -> np.ndarray:
@@ -146,3 +147,45 @@ def test_the_gradient_of_a_sum_becomes_a_leafs_own(calls):
     assert x.grad is not None
     same(x.grad, np.repeat(np.arange(90, dtype=np.float32)[None], 80, 0))
     assert calls == ["filled", *["rows"] * (get_num_threads() > 1)]
+
+
+# Triangles --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (7, 7), (1, 90), (90, 1), (33, 70), (70, 33), (2, 3, 5, 9), (4, 17, 40)]
+)
+def test_triangles(rng, calls, ask_about_few, dtype, shape):
+    ask_about_few()
+    x = bits(rng, shape, dtype)
+    for diagonal in (0, 1, -1, 5, -20, 300, -300):
+        same(tl.from_numpy(x).tril(diagonal), np.tril(x, diagonal))
+        same(tl.from_numpy(x).triu(diagonal), np.triu(x, diagonal))
+    assert calls == ["triangles"] * 14
+
+
+def test_triangles_backward_and_in_place(rng, calls, ask_about_few):
+    ask_about_few()
+    data, seed = (rng.standard_normal((3, 20, 30), np.float32) for _ in range(2))
+    x = tl.from_numpy(data.copy()).requires_grad_()
+    x.tril(-2).backward(tl.from_numpy(seed))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), np.tril(seed, -2))
+    y = tl.from_numpy(data.copy())
+    y.triu_(3)
+    np.testing.assert_array_equal(y.numpy(), np.triu(data, 3))
+    assert calls == ["triangles"] * 3
+
+
+def test_triangles_that_are_left_to_numpy(rng, calls, ask_about_few):
+    ask_about_few()
+    x = rng.standard_normal((6, 8), np.float32)
+    same(tl.from_numpy(x).tril(2**60), x)
+    np.testing.assert_array_equal(tl.from_numpy(x).t().tril().numpy(), np.tril(x.T))
+    for dtype in (np.float16, np.int8, np.bool_, np.complex128):
+        same(tl.from_numpy(x.astype(dtype)).triu(1), np.triu(x.astype(dtype), 1))
+    assert tl.zeros(0, 3).tril().shape == (0, 3)
+    with pytest.raises(RuntimeError, match="at least 2 dimensions"):
+        tl.from_numpy(x[0]).tril()
+    assert calls == []

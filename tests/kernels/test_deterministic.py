@@ -96,6 +96,7 @@ WORK = [
     ("softmax_columns", _both_ways(lambda x: F.softmax(x, 1), (9, 31, 64))),
     ("straight", _both_ways(F.hardswish, (101, 333))),
     ("stretched", _both_ways(lambda x, y, z: x * y + z, (301, 333), (333,), (301, 1))),
+    ("topk", _both_ways(lambda x: x.topk(20)[0], (67, 301))),
     ("windows", _both_ways(lambda x: F.max_pool2d(x, 3, 2), (6, 8, 31, 30))),
 ]  # fmt: skip
 

@@ -25,6 +25,7 @@ from tensorlab.kernels.cpu import (
     scan,
     scatter,
     softmax,
+    topk,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "scan",
     "scatter",
     "softmax",
+    "topk",
 ]

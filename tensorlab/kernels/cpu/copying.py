@@ -1,4 +1,4 @@
-"""Copies of views: transposed, repeated, reversed, in steps; of numbers of 4 and 8 bytes."""
+"""Copies of views: transposed, repeated, reversed, in steps; and of triangles; of numbers of 4 and 8 bytes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ FEWEST, SHORTEST, NARROWEST = 32_768, 64, 16
 FEWEST_IN_ROWS = 262_144
 #: Dimensions that are left when neighbours are merged.
 MOST = 4
+
+#: Of matrices of which triangles are asked for, NumPy is as fast for so many numbers. A diagonal farther away than
+#: this is left to it: here it becomes a number of 64 bits.
+FEW_IN_TRIANGLES, FARTHEST = 1_024, 2**48
 
 
 def _merged(x: np.ndarray) -> list[tuple[int, int]]:
@@ -58,6 +62,35 @@ def _clone(input: Any, memory_format: Any = None) -> Any:
         sizes = [1] * (MOST - len(dims)) + [n for n, _ in dims]
         out = copying.rows(input.reshape(sizes))
     return out.reshape(input.shape)
+
+
+def _triangles(input: Any, diagonal: Any, lower: bool) -> Any:
+    if type(input) is not np.ndarray or input.size <= FEW_IN_TRIANGLES or input.ndim < 2:
+        return NotImplemented
+    if input.itemsize not in (4, 8) or input.dtype.kind not in "iufc" or not input.flags.writeable:
+        return NotImplemented
+    if not input.flags.c_contiguous or type(diagonal) is not int or abs(diagonal) > FARTHEST:
+        return NotImplemented
+    copying = native("copying")
+    return NotImplemented if copying is None else copying.triangles(input, diagonal, lower)
+
+
+@register_kernel("tril", "cpu", small=FEW_IN_TRIANGLES)
+def _tril(input: Any, diagonal: Any) -> Any:
+    return _triangles(input, diagonal, lower=True)
+
+
+@register_kernel("triu", "cpu", small=FEW_IN_TRIANGLES)
+def _triu(input: Any, diagonal: Any) -> Any:
+    return _triangles(input, diagonal, lower=False)
+
+
+def row_major(x: np.ndarray) -> np.ndarray:
+    """An array whose numbers lie one behind the other in memory: x itself, or a copy."""
+    if x.flags.c_contiguous:
+        return x
+    copied = _clone(x)
+    return np.ascontiguousarray(x) if copied is NotImplemented else copied
 
 
 def _trailing(x: np.ndarray) -> list[int]:

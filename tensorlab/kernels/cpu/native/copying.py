@@ -121,6 +121,23 @@ def _stepped(x, out, first, last, left, right):
             row[c] = source[c]
 
 
+@_of_4_and_8_bytes(
+    "void(number[:, ::1], int64, int64, boolean, number[:, ::1], int64, int64, int64, int64)"
+)
+def _triangles(x, height, diagonal, lower, out, first, last, left, right):
+    """Columns left…right of rows first…last of matrices of so many rows, with 0 outside of a triangle."""
+    for r in range(first, last):
+        edge = r % height + diagonal + (1 if lower else 0)  # the first column behind it, or of it
+        edge = max(left, min(edge, right))
+        start, stop = (left, edge) if lower else (edge, right)
+        source, kept = x[r, start:stop], out[r, start:stop]
+        for c in range(len(kept)):
+            kept[c] = source[c]
+        outside = out[r, edge:right] if lower else out[r, left:edge]
+        for c in range(len(outside)):
+            outside[c] = 0
+
+
 @inlined
 def _place(x, r):
     """Where row r of four dimensions is in the first three."""
@@ -157,6 +174,15 @@ def rows(x: np.ndarray) -> np.ndarray:
         kernel, kind = _stepped[x.itemsize], _UNSIGNED[x.itemsize]
     seen = out.view(kind)
     run_parts(kernel, _shares(seen), x.view(kind), seen)
+    return out
+
+
+def triangles(x: np.ndarray, diagonal: int, lower: bool) -> np.ndarray:
+    """Contiguous matrices (…, rows, columns) below a diagonal and on it, or above it and on it; else 0."""
+    out = np.empty(x.shape, x.dtype)
+    kind, height = _UNSIGNED[x.itemsize], x.shape[-2]
+    given, made = (a.reshape(-1, x.shape[-1]).view(kind) for a in (x, out))
+    run_parts(_triangles[x.itemsize], _shares(made), given, height, diagonal, lower, made)
     return out
 
 
