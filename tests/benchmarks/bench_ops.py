@@ -247,6 +247,7 @@ WORKLOADS = [
     _topk(128, 10, 5),
     _topk(1000, 1000, 10),
     _topk(64, 50_000, 50),
+    _passes("flip-dim-1", "1000×1000", lambda library, x: library.flip(x, (1,)), 4, (1000, 1000)),
     _passes("tril", "1000×1000", lambda library, x: library.tril(x), 4, (1000, 1000)),
     _passes("norm-dim-1", "1000×1000 over dimension 1", _norm, 4, (1000, 1000)),
     *(_elementwise(exponent) for exponent in range(3, 8)),

@@ -114,7 +114,8 @@ def test_reversed(rng, calls, which):
     assert found.tobytes() == x[back].tobytes()
     assert found.flags.c_contiguous
     # All reversed is one row, of numbers that lie backward.
-    assert calls == (["rows"] if get_num_threads() > 1 else [])
+    backward = which in ((2,), (0, 1, 2))
+    assert calls == (["rows"] if backward or get_num_threads() > 1 else [])
 
 
 def test_fewer_rows_than_threads(rng, calls):
@@ -147,6 +148,40 @@ def test_the_gradient_of_a_sum_becomes_a_leafs_own(calls):
     assert x.grad is not None
     same(x.grad, np.repeat(np.arange(90, dtype=np.float32)[None], 80, 0))
     assert calls == ["filled", *["rows"] * (get_num_threads() > 1)]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(2,), (99,), (1, 50), (33, 70), (2, 3, 5, 9), (4, 17, 1, 40)])
+def test_flipped_rows(rng, calls, ask_about_few, dtype, shape):
+    ask_about_few()
+    x = bits(rng, shape, dtype)
+    same(tl.from_numpy(x).flip(-1), np.ascontiguousarray(x[..., ::-1]))
+    same(tl.from_numpy(x).flip((x.ndim - 1,)), np.ascontiguousarray(x[..., ::-1]))
+    assert calls == ["rows"] * 2
+
+
+def test_other_flips(rng, calls, ask_about_few):
+    ask_about_few()
+    x = rng.standard_normal((6, 8, 10), np.float32)
+    y = tl.from_numpy(x)
+    same(y.flip(0), np.flip(x, 0).copy())
+    same(y.flip(()), x)
+    same(y.flip((0, 2)), np.flip(x, (0, 2)).copy())
+    same(y.half().flip(-1), np.flip(x.astype(np.float16), -1).copy())
+    assert calls == []
+    with pytest.raises(IndexError):
+        y.flip(3)
+    assert tl.tensor(2.0).flip(()).item() == 2
+
+
+def test_the_gradient_of_flipped_rows(rng, calls, ask_about_few):
+    ask_about_few()
+    x = tl.from_numpy(rng.standard_normal((5, 20), np.float32)).requires_grad_()
+    seed = rng.standard_normal((5, 20), np.float32)
+    x.flip(-1).backward(tl.from_numpy(seed))
+    assert x.grad is not None
+    np.testing.assert_array_equal(x.grad.numpy(), seed[:, ::-1])
+    assert calls == ["rows"] * 2
 
 
 # Triangles --------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tensorlab.kernels.cpu.loading import native
 from tensorlab.kernels.threads import get_num_threads
 
 #: NumPy is as fast for fewer numbers than this, for shorter rows, and for transposed matrices with fewer rows or
-#: columns. Rows that differ it copies as fast as one thread can.
+#: columns. Rows that differ it copies as fast as one thread can, but from their ends.
 FEWEST, SHORTEST, NARROWEST = 32_768, 64, 16
 FEWEST_IN_ROWS = 262_144
 #: Dimensions that are left when neighbours are merged.
@@ -48,7 +48,10 @@ def _clone(input: Any, memory_format: Any = None) -> Any:
     turns = len(dims) in (2, 3) and dims[-2][1] == input.itemsize and stride > 0 and dims[0][1] > 0
     if min(size, dims[-2][0]) < NARROWEST if turns else size < SHORTEST:
         return NotImplemented
-    if not turns and stride and (input.size < FEWEST_IN_ROWS or get_num_threads() == 1):
+    # Whole rows, one behind the other, each from its end.
+    reverse = stride == -input.itemsize and [n for _, n in dims[:-1]] in ([], [-size * stride])
+    few = input.size < FEWEST_IN_ROWS or get_num_threads() == 1
+    if few and stride and not turns and not reverse:
         return NotImplemented
     copying = native("copying")
     if copying is None:
@@ -91,6 +94,14 @@ def row_major(x: np.ndarray) -> np.ndarray:
         return x
     copied = _clone(x)
     return np.ascontiguousarray(x) if copied is NotImplemented else copied
+
+
+@register_kernel("flip", "cpu")
+def _flip(input: Any, dims: Any) -> Any:
+    # Where the numbers in a row stay in order, NumPy copies as fast.
+    if type(input) is not np.ndarray or not input.ndim or dims not in ((-1,), (input.ndim - 1,)):
+        return NotImplemented
+    return _clone(input[..., ::-1])
 
 
 def _trailing(x: np.ndarray) -> list[int]:

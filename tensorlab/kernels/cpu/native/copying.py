@@ -121,6 +121,19 @@ def _stepped(x, out, first, last, left, right):
             row[c] = source[c]
 
 
+@_of_4_and_8_bytes("void(number[:, :, :, ::1], number[:, ::1], int64, int64, int64, int64)")
+def _reversed(x, out, first, last, left, right):
+    """The same of rows that are read from their ends; all rows lie one behind the other."""
+    n = out.shape[1]
+    for r in range(first, last):
+        i, j, k = _place(x, r)
+        source, row = x[i, j, k, n - right : n - left], out[r, left:right]
+        # A position with a sign might count from the end, which Numba asks for each number.
+        end = np.uint64(len(row)) - np.uint64(1)
+        for c in range(len(row)):
+            row[c] = source[end - np.uint64(c)]
+
+
 @_of_4_and_8_bytes(
     "void(number[:, ::1], int64, int64, boolean, number[:, ::1], int64, int64, int64, int64)"
 )
@@ -168,10 +181,11 @@ def filled(values: np.ndarray, n: int) -> np.ndarray:
 def rows(x: np.ndarray) -> np.ndarray:
     """A copy of four dimensions at any distances in memory, of which the last are the rows: (rows, columns)."""
     out = np.empty((x.size // x.shape[-1], x.shape[-1]), x.dtype)
+    kernel, kind = _stepped[x.itemsize], _UNSIGNED[x.itemsize]
     if x.strides[-1] == x.itemsize:
         kernel, kind = _rows, np.float32
-    else:
-        kernel, kind = _stepped[x.itemsize], _UNSIGNED[x.itemsize]
+    elif x[..., ::-1].flags.c_contiguous:
+        kernel, x = _reversed[x.itemsize], x[..., ::-1]
     seen = out.view(kind)
     run_parts(kernel, _shares(seen), x.view(kind), seen)
     return out
