@@ -15,7 +15,7 @@ from tensorlab._tensor import Tensor
 from tensorlab.ops import _names
 from tensorlab.ops._out import with_out
 from tensorlab.ops.compare import where
-from tensorlab.ops.elementwise import _conj, _mismatch, _pairs
+from tensorlab.ops.elementwise import _conj, _mismatch, _pairs, no_slope
 from tensorlab.ops.functions import exp, log
 
 
@@ -174,7 +174,7 @@ def _pow_input(g, input, exponent):
     exponent = _given_number(exponent, g)
     slope = exponent * pow(input, exponent - 1)
     if isinstance(exponent, (int, float, complex)):
-        return g * _conj(slope) if exponent != 0 else g * 0.0
+        return g * _conj(slope) if exponent != 0 else no_slope(g)
     # x**0 is 1 everywhere, also at 0 where y · x**(y-1) is not a number.
     return where(exponent == 0, 0.0, g * _conj(slope))
 
@@ -362,7 +362,7 @@ def _copysign_backward(g, input, out):
     return g * where(flat, 0.0, out / where(flat, 1.0, input))  # 1 or -1
 
 
-copysign.vjp(input=_copysign_backward, other=lambda g: g * 0.0)
+copysign.vjp(input=_copysign_backward, other=lambda g: no_slope(g))
 
 
 @op(

@@ -20,7 +20,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops.compare import where
 from tensorlab.ops.cutting import select
-from tensorlab.ops.elementwise import _conj, _mismatch, conj, imag, real
+from tensorlab.ops.elementwise import _conj, _mismatch, conj, imag, no_slope, real
 from tensorlab.ops.functions import function, sgn
 
 
@@ -195,7 +195,7 @@ def _angle(xp: Any, x: Any) -> Any:
 
 def _angle_backward(g: Any, input: Any) -> Any:
     if getattr(input, "_data", input).dtype.kind != "c":
-        return g * 0.0
+        return no_slope(g)
     # The angle grows across the direction of z, the slower the larger z is; 0 has none.
     size = abs(input)
     return where(size == 0, 0.0, g * sgn(input) * 1j / where(size == 0, 1.0, size))

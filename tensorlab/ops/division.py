@@ -14,7 +14,7 @@ from tensorlab._op import ErrorSample, Sample, op
 from tensorlab._tensor import Tensor
 from tensorlab.ops import _names
 from tensorlab.ops.arithmetic import _kind
-from tensorlab.ops.elementwise import _conj, _mismatch
+from tensorlab.ops.elementwise import _conj, _mismatch, no_slope
 from tensorlab.ops.functions import floor, trunc
 
 
@@ -100,7 +100,7 @@ trunc_divide = _whole_division(
     "trunc_divide", trunc, "The quotient rounded towards zero; `div` is the public form."
 )
 for _rounded_division in (floor_divide, trunc_divide):
-    _rounded_division.vjp(input=lambda g: g * 0.0, other=lambda g: g * 0.0)
+    _rounded_division.vjp(input=lambda g: no_slope(g), other=lambda g: no_slope(g))
 
 
 def _division_form(rounding_mode: str | None) -> Any:

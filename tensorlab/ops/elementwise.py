@@ -38,6 +38,17 @@ def _conj(x: Any) -> Any:
     return conj(x)
 
 
+@op(samples=_shapes, ref=np.zeros_like, torch="")
+def no_slope(xp, input, /):
+    """Zeros like the gradient `input`, by what a result does not change with.
+
+    PyTorch has zeros there also where the gradient is infinite; 0 times it would be nan.
+    """
+    return xp.zeros(input.shape, input.dtype)
+
+
+no_slope.vjp(input=lambda g: no_slope(g))
+
 # Arithmetic -------------------------------------------------------------------------------
 
 

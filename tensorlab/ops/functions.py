@@ -19,7 +19,7 @@ import numpy as np
 from tensorlab._dtypes import from_numpy_dtype
 from tensorlab._op import ErrorSample, Sample, op
 from tensorlab.ops.compare import where
-from tensorlab.ops.elementwise import _conj
+from tensorlab.ops.elementwise import _conj, no_slope
 
 
 def each(scalar: Callable[..., Any]) -> Callable[..., Any]:
@@ -81,7 +81,7 @@ def function(
         name=f"{namespace}_{name}" if namespace else name, torch=f"{namespace}.{name}" if namespace else None,
         simple=True,
     )(compute)  # fmt: skip
-    made.vjp(input=rule if rule is not None else lambda g: g * 0.0)
+    made.vjp(input=rule if rule is not None else lambda g: no_slope(g))
     return made
 
 
@@ -173,7 +173,7 @@ sgn = function(
 
 def _sgn_backward(g, input, out):
     if not _is_complex(input):
-        return g * 0.0
+        return no_slope(g)
     size = abs(input)
     turned = (g / 2 - (_conj(g) / 2) * out * out) / where(size == 0, 1.0, size)
     return where(size == 0, 0.0, turned)
@@ -392,7 +392,7 @@ def round(xp, input, /, *, decimals=0):
     return xp.rint(input * scale) / scale if decimals > 0 else xp.rint(input / scale) * scale
 
 
-round.vjp(input=lambda g: g * 0.0)
+round.vjp(input=lambda g: no_slope(g))
 
 # Activations ------------------------------------------------------------------------------
 

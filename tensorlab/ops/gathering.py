@@ -18,6 +18,7 @@ from tensorlab.ops._dims import as_dim, numpy_names
 from tensorlab.ops._out import with_out
 from tensorlab.ops._scatter import combine_at
 from tensorlab.ops.compare import where
+from tensorlab.ops.elementwise import no_slope
 from tensorlab.ops.index import copy, getitem, scatter_to
 from tensorlab.ops.shape import expand, reshape
 
@@ -367,7 +368,7 @@ def _hits(xp: Any, shape: tuple[int, ...], key: Any, include_self: bool) -> Any:
 
 
 def _scatter_reduce_backward(g, input, src, index, out, dim, reduce, include_self, needs):
-    zero = g * 0.0
+    zero = no_slope(g)
     like = _gather(zero, index, dim)
     source = _gather_top(src, index)
     if reduce in ("sum", "mean"):
@@ -404,7 +405,7 @@ def _gather_top(src: Any, index: Any) -> Any:
 
 def _prod_shares(g, input, source, index, out, dim, include_self):
     """Products of all the others. Division is exact enough but for zeros, which are counted apart."""
-    zero = g * 0.0
+    zero = no_slope(g)
     like = _gather(zero, index, dim)  # numbers alone would be float64
     is_zero = where(source == 0, like + 1.0, like)
     zeros = _scatter_add(zero, is_zero, index, dim)

@@ -75,19 +75,44 @@ OF_ALL = [
 @pytest.mark.parametrize("times", REPEATED)
 @pytest.mark.parametrize("call", ONE_BY_ONE, ids=lambda call: call.__name__)
 def test_functions_of_each_element(call, times):
-    _compare(call, np.tile(np.float32(X), times))
+    _compare(call, np.tile(np.array(X, np.float32), times))
 
 
 @pytest.mark.parametrize("times", REPEATED)
 @pytest.mark.parametrize("call", WITH_INFINITE_SLOPES, ids=lambda call: call.__name__)
 def test_infinite_gradients(call, times):
-    _compare(call, np.tile(np.float32([0.5, -0.5, 2.0, -2.0]), times), slopes=(INF, -INF, 1.0))
+    _compare(
+        call, np.tile(np.array([0.5, -0.5, 2.0, -2.0], np.float32), times), slopes=(INF, -INF, 1.0)
+    )
+
+
+FLAT = {
+    "sign": _of("sign"), "floor": _of("floor"), "ceil": _of("ceil"), "trunc": _of("trunc"), "round": _of("round"),
+    "to the power of 0": _of("pow", 0), "angle": _of("angle"),
+    "sign of another": lambda library, x: library.copysign(library.ones(()), x),
+    "whole division": lambda library, x: library.div(x, 2.0, rounding_mode="floor"),
+    "whole division by": lambda library, x: library.div(library.ones(()), x, rounding_mode="trunc"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_infinite_gradients_of_what_is_flat(name):
+    _compare(FLAT[name], np.array([0.5, -0.5, 2.0, -2.0], np.float32), slopes=(INF, -INF, NAN))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "amax", "prod"])
+def test_infinite_gradients_of_places_that_share(reduce):
+    index = [0, 0, 2, 3]
+    _compare(
+        lambda library, x, y: x.scatter_reduce(0, library.tensor(index), y, reduce),
+        np.array([1, 5, 2, 2], np.float32), np.array([3, 2, 1, 2], np.float32), slopes=(INF, 1.0, -2.0, 3.0),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("times", REPEATED)
 @pytest.mark.parametrize("call", OF_TWO, ids=lambda call: call.__name__)
 def test_functions_of_two(call, times):
-    x, y = (np.tile(np.float32(a), times) for a in (X, Y))
+    x, y = (np.tile(np.array(a, np.float32), times) for a in (X, Y))
     _compare(call, x, y)
     _compare(call, y, x)
 
@@ -96,14 +121,14 @@ def test_functions_of_two(call, times):
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses(name, reduction, times):
-    x, y = (np.tile(np.float32(a), times) for a in (X, TARGET))
+    x, y = (np.tile(np.array(a, np.float32), times) for a in (X, TARGET))
     _compare(_of(name, reduction=reduction), x, y)
 
 
 @pytest.mark.parametrize("numbers", [X, Y, [2.0, 2.0, 1.0, 2.0], [3.0, 1.0, 3.0, NAN]])
 @pytest.mark.parametrize("name", OF_ALL)
 def test_results_of_all_elements(name, numbers):
-    _compare(_of(name), np.float32(numbers))
+    _compare(_of(name), np.array(numbers, np.float32))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
