@@ -50,7 +50,7 @@ ONE_BY_ONE = [
 WITH_INFINITE_SLOPES = [
     _of("abs"), _of("relu"), _of("leaky_relu"), _of("hardsigmoid"), _of("clamp", -1.0, 1.0), _of("threshold", 0.0, 1.0),
     _of("sigmoid"), _of("softplus"), _of("square"), _of("pow", 2), _of("sqrt"), _of("rsqrt"), _of("reciprocal"),
-    _of("glu"),
+    _of("glu"), _of("nan_to_num"),
 ]  # fmt: skip
 OF_TWO = [
     _of(n) for n in ("maximum", "minimum", "fmax", "fmin", "copysign", "mul", "logaddexp", "hypot")

@@ -73,6 +73,7 @@ FUNCTIONS = {
     "relu6": F.relu6,
     "hardsigmoid": F.hardsigmoid,
     "hardswish": F.hardswish,
+    "nan_to_num": lambda x: tl.nan_to_num(x, 0.5, posinf=-9, neginf=-np.inf),
     "clamp": lambda x: tl.clamp(x, -0.5, 1),
     "clamp, below": lambda x: tl.clamp(x, min=0.5),
     "clamp, above": lambda x: tl.clamp(x, max=0),
@@ -155,6 +156,12 @@ def _same(found, want):
     # Of hypot, the system's library may round the last bit in another way.
     np.testing.assert_allclose(found, want, rtol=2e-7, atol=2e-45)
     np.testing.assert_array_equal(np.signbit(found)[want == 0], np.signbit(want)[want == 0])
+
+
+def test_limits_of_the_type_in_place_of_infinities(calls):
+    x = np.tile(SPECIAL, 7)
+    np.testing.assert_array_equal(tl.nan_to_num(tl.from_numpy(x)).numpy(), np.nan_to_num(x))
+    assert calls == ["forward"]
 
 
 def test_squares_by_power(rng, calls):

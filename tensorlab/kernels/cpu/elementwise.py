@@ -20,6 +20,7 @@ _MODULES = {
     "hardswish": "straight",
 }  # fmt: skip
 _SIMPLE = {"leaky_relu", "hardtanh"}
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def _suits(fewest: int, *arrays: Any) -> bool:
@@ -145,6 +146,25 @@ def _as_mask(condition: Any, shape: tuple[int, ...]) -> Any:
     if not all(n in (1, wanted) for n, wanted in zip(condition.shape, inner, strict=True)):
         return None
     return condition if condition.shape == shape else np.broadcast_to(condition, shape)
+
+
+@register_kernel("nan_to_num", "cpu", FEWEST)
+def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
+    if not _suits(FEWEST, input):
+        return NotImplemented
+    above = _LARGEST if posinf is None else as_number(posinf)
+    below = -_LARGEST if neginf is None else as_number(neginf)
+    instead = as_number(nan)
+    found = native("straight") if None not in (instead, above, below) else None
+    if found is None:
+        return NotImplemented
+    return found.forward("nan_to_num", input, instead, above, below)
+
+
+@register_backward_kernel("nan_to_num", "cpu", "input")
+def _nan_to_num_backward(g: Any, input: Any) -> Any:
+    found = native("straight") if _suits(FEWEST_SIMPLE, g, input) else None
+    return NotImplemented if found is None else found.backward("nan_to_num", g, input)
 
 
 @register_kernel("where", "cpu")

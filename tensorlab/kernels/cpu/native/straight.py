@@ -13,7 +13,7 @@ import numpy as np
 from tensorlab.kernels.cpu.native.each import each, elementwise
 from tensorlab.kernels.cpu.native.maths import inlined
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _ONE, _INF = np.float32(0), np.float32(1), np.float32(np.inf)
 _THREE, _SIX, _HALF, _SIXTH = np.float32(3), np.float32(6), np.float32(0.5), np.float32(1 / 6)
 
 _ONE_IN = "void(float32[::1], float32[::1])"
@@ -100,6 +100,20 @@ def _abs_back(g, x, out):
         out[i] = g[i] * _sign_of(x[i])
 
 
+@elementwise("void(float32[::1], float32[::1], float32, float32, float32)")
+def _nan_to_num(x, out, nan, above, below):
+    for i in range(len(out)):
+        v = above if x[i] == _INF else x[i]
+        v = below if x[i] == -_INF else v
+        out[i] = nan if x[i] != x[i] else v
+
+
+@elementwise(_TWO_IN)
+def _nan_to_num_back(g, x, out):
+    for i in range(len(out)):
+        out[i] = g[i] if abs(x[i]) < _INF else _ZERO
+
+
 @elementwise("void(boolean[::1], float32[::1], float32[::1], float32[::1])")
 def _choose(mask, a, b, out):
     for i in range(len(out)):
@@ -121,11 +135,12 @@ def _choose_unless(mask, b, out, number):
 #: By the name of the operation.
 _FORWARD = {
     "leaky_relu": _leaky_relu, "hardtanh": _clamp, "clamp": _clamp, "hardsigmoid": _hardsigmoid,
-    "hardswish": _hardswish, "sign": _sign,
+    "hardswish": _hardswish, "sign": _sign, "nan_to_num": _nan_to_num,
 }  # fmt: skip
 _BACKWARD = {
     "leaky_relu": _leaky_relu_back, "hardtanh": _hardtanh_back, "clamp": _clamp_back,
     "hardsigmoid": _hardsigmoid_back, "hardswish": _hardswish_back, "abs": _abs_back,
+    "nan_to_num": _nan_to_num_back,
 }  # fmt: skip
 _WORK = 4
 
