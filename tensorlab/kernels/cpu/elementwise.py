@@ -136,18 +136,6 @@ def _clamp_backward(g: Any, input: Any, min: Any, max: Any) -> Any:
     return NotImplemented if found is None else found.backward("clamp", g, input, *limits)
 
 
-def _as_mask(condition: Any, shape: tuple[int, ...]) -> Any:
-    """The condition for each number of such an array, if it is one and may be stretched to it; else None."""
-    if type(condition) is not np.ndarray or condition.dtype != np.bool_:
-        return None
-    if math.prod(shape) < FEWEST_SIMPLE or condition.ndim > len(shape):
-        return None
-    inner = shape[len(shape) - condition.ndim :]
-    if not all(n in (1, wanted) for n, wanted in zip(condition.shape, inner, strict=True)):
-        return None
-    return condition if condition.shape == shape else np.broadcast_to(condition, shape)
-
-
 @register_kernel("nan_to_num", "cpu", FEWEST)
 def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     if not _suits(FEWEST, input):
@@ -165,6 +153,18 @@ def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
 def _nan_to_num_backward(g: Any, input: Any) -> Any:
     found = native("straight") if _suits(FEWEST_SIMPLE, g, input) else None
     return NotImplemented if found is None else found.backward("nan_to_num", g, input)
+
+
+def _as_mask(condition: Any, shape: tuple[int, ...]) -> Any:
+    """The condition for each number of such an array, if it is one and may be stretched to it; else None."""
+    if type(condition) is not np.ndarray or condition.dtype != np.bool_:
+        return None
+    if math.prod(shape) < FEWEST_SIMPLE or condition.ndim > len(shape):
+        return None
+    inner = shape[len(shape) - condition.ndim :]
+    if not all(n in (1, wanted) for n, wanted in zip(condition.shape, inner, strict=True)):
+        return None
+    return condition if condition.shape == shape else np.broadcast_to(condition, shape)
 
 
 @register_kernel("where", "cpu")
