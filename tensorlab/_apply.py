@@ -373,20 +373,21 @@ def _finish_many(
     xp: ModuleType,
     outs: tuple[Any, ...],
 ) -> Any:
-    results = [wrap(xp.asanyarray(out)) for out in outs]
+    results = [wrap(out if type(out) is ndarray else xp.asanyarray(out)) for out in outs]
     if op.view:
         for i, r in enumerate(results):
             if shares_storage(r._data, arrays[0]):
                 r._version_cell = inputs[0]._version_cell
                 r._view = _view_of(op, inputs[0], params, output=i)
-    if mask and any(r._data.dtype.kind in "fcV" for r in results):
-        shapes = tuple(r._data.shape for r in results)
-        dtypes = tuple(r._data.dtype for r in results)
-        kept = tuple((r._data, r._version_cell) for r in results)
+    sloped = [i for i, r in enumerate(results) if r._data.dtype.kind in "fcV"] if mask else None
+    if sloped:
+        shapes = tuple([r._data.shape for r in results])
+        dtypes = tuple([r._data.dtype for r in results])
+        kept = tuple([(r._data, r._version_cell) for r in results])
         node = record(op, inputs, arrays, params, mask, shapes, dtypes, kept)
-        for i, r in enumerate(results):
-            if r._data.dtype.kind in "fcV":
-                r._requires_grad, r._node, r._index = True, node, i
+        for i in sloped:
+            r = results[i]
+            r._requires_grad, r._node, r._index = True, node, i
     return tuple(results) if op.named_tuple is None else op.named_tuple(*results)
 
 

@@ -266,13 +266,16 @@ def _fill(received: list[Any], node: Node) -> list[Any]:
 
     A user's Function, which may write to what it is given, gets all of them.
     """
+    gaps = [g is None and t.kind in "fcV" for g, t in zip(received, node.dtypes)]  # noqa: B905 (one each)
+    if True not in gaps:
+        return received
     present = next(g for g in received if g is not None)
     like = present._data if isinstance(present, Tensor) else present
     xp = backend_of(like).xp
     whole = (RECORDS, 0) in node.plan.saves
     out = []
-    for g, shape, dtype in zip(received, node.shapes, node.dtypes, strict=True):
-        if g is None and dtype.kind in "fcV":
+    for g, shape, dtype, gap in zip(received, node.shapes, node.dtypes, gaps, strict=True):
+        if gap:
             zero = _dtypes.held(xp.zeros(shape if whole else (), dtype))
             g = zero if whole else xp.broadcast_to(zero, shape)
             g = wrap(g) if isinstance(present, Tensor) else g

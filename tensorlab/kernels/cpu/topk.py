@@ -26,10 +26,8 @@ def _topk(input: Any, k: Any, dim: Any, largest: Any, sorted: Any) -> Any:
     found = native("topk")
     if found is None:
         return NotImplemented
-    turned = input.swapaxes(dim, -1)
-    values, places = found.best(row_major(turned).reshape(-1, n), k, largest)
+    last = dim in (-1, input.ndim - 1)
+    turned = input if last else input.swapaxes(dim, -1)
     shape = (*turned.shape[:-1], k)
-    return (
-        row_major(values.reshape(shape).swapaxes(dim, -1)),
-        row_major(places.reshape(shape).swapaxes(dim, -1)),
-    )
+    both = [a.reshape(shape) for a in found.best(row_major(turned).reshape(-1, n), k, largest)]
+    return tuple(both if last else [row_major(a.swapaxes(dim, -1)) for a in both])
