@@ -90,6 +90,7 @@ WORDS: dict[str, str] = {
     "square": "input: 2 · g · input",
     "reciprocal": "input: −g · out²",
     "abs": "input: g · sign(input)",
+    "no_slope": "input: 0, as the result is whatever the input",
     "sign": _STEPS,
     "sgn": "input: the part of g across input's direction, divided by |input|; 0 for real numbers",
     "exp": "input: g · out",
