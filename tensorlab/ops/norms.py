@@ -15,6 +15,7 @@ from tensorlab.ops._dims import as_dims, count, like, numpy_names, restore
 from tensorlab.ops._out import with_out
 from tensorlab.ops.arithmetic import pow, sub
 from tensorlab.ops.compare import where
+from tensorlab.ops.elementwise import no_slope
 from tensorlab.ops.extrema import amax, amin
 from tensorlab.ops.functions import abs, sgn
 from tensorlab.ops.reduce import accumulator
@@ -89,7 +90,7 @@ def _vector_norm_backward(g, input, out, ord, dim, keepdim):
     shape = tuple(input.shape)
     g, out = restore(g, shape, dim, keepdim), restore(out, shape, dim, keepdim)
     if ord == 0:
-        return sgn(input) * 0.0
+        return no_slope(input)
     if ord == 1:
         return g * sgn(input)
     if ord == 2:

@@ -29,27 +29,32 @@ def _apply(name: str, a: Any, b: Any, over: bool = False) -> Any:
     """
     array, other = (a, b) if type(a) is np.ndarray and a.ndim else (b, a)
     if type(other) is np.ndarray and other.ndim:
-        if other.shape != array.shape:
-            return _stretched(name, a, b)
-        if 0 in other.strides or 0 in array.strides:
-            shape, a, b = array.shape, _once(a), _once(b)
-            return _stretched(name, a, b) if shape in (a.shape, b.shape) else NotImplemented
-    if type(array) is not np.ndarray or array.size < FEWEST or get_num_threads() == 1:
-        return NotImplemented
-    if array.dtype != _FLOAT32 or not array.flags.carray:
-        return NotImplemented
-    if type(other) is np.ndarray and other.ndim:
-        if other.dtype != _FLOAT32 or not other.flags.carray:
-            return NotImplemented
-        found = native("arithmetic")
-        if found is None:
-            return NotImplemented
-        return found.add_to(a, b) if over else found.of_arrays(name, a, b)
-    number = as_number(other)
+        return _of_arrays(name, a, b, over)
+    number = as_number(other) if type(array) is np.ndarray and _suits(array) else None
     found = native("arithmetic") if number is not None else None
     if found is None:
         return NotImplemented
     return (found.of_number if array is a else found.of_number_first)(name, array, number)
+
+
+def _of_arrays(name: str, a: Any, b: Any, over: bool) -> Any:
+    shape = a.shape
+    if b.shape != shape:
+        return _stretched(name, a, b)
+    if 0 in a.strides or 0 in b.strides:
+        a, b = _once(a), _once(b)
+        return _stretched(name, a, b) if shape in (a.shape, b.shape) else NotImplemented
+    found = native("arithmetic") if _suits(a) and _suits(b) else None
+    if found is None:
+        return NotImplemented
+    return found.add_to(a, b) if over else found.of_arrays(name, a, b)
+
+
+def _suits(a: Any) -> bool:
+    """Whether an array is worth several threads, and as kernels take it."""
+    if a.size < FEWEST or get_num_threads() == 1:
+        return False
+    return a.dtype == _FLOAT32 and a.flags.carray
 
 
 def _stretched(name: str, a: Any, b: Any) -> Any:

@@ -70,10 +70,14 @@ def _sign(input: Any) -> Any:
     return NotImplemented if found is None else found.forward("sign", input)
 
 
+def _simple_backward(name: str, g: Any, input: Any) -> Any:
+    found = native("straight") if _suits(FEWEST_SIMPLE, g, input) else None
+    return NotImplemented if found is None else found.backward(name, g, input)
+
+
 @register_backward_kernel("abs", "cpu", "input")
 def _abs_backward(g: Any, input: Any) -> Any:
-    found = native("straight") if _suits(FEWEST_SIMPLE, g, input) else None
-    return NotImplemented if found is None else found.backward("abs", g, input)
+    return _simple_backward("abs", g, input)
 
 
 def _halved(input: Any, dim: Any) -> int | None:
@@ -151,8 +155,7 @@ def _nan_to_num(input: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
 
 @register_backward_kernel("nan_to_num", "cpu", "input")
 def _nan_to_num_backward(g: Any, input: Any) -> Any:
-    found = native("straight") if _suits(FEWEST_SIMPLE, g, input) else None
-    return NotImplemented if found is None else found.backward("nan_to_num", g, input)
+    return _simple_backward("nan_to_num", g, input)
 
 
 def _as_mask(condition: Any, shape: tuple[int, ...]) -> Any:

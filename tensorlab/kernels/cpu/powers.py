@@ -30,29 +30,17 @@ def _backward(name: str, g: Any, *kept: Any) -> Any:
     return NotImplemented if found is None else found.backward(name, g, *kept)
 
 
-@register_kernel("sqrt", "cpu", FEWEST)
-def _sqrt(input: Any) -> Any:
-    return _forward("sqrt", FEWEST, input)
+def _register(name: str, forward: bool) -> None:
+    """The kernels of a function whose gradient is computed from its result."""
+    if forward:
+        register_kernel(name, "cpu", FEWEST)(lambda input: _forward(name, FEWEST, input))
+    register = register_backward_kernel(name, "cpu", "input", fewest=FEWEST_BACKWARD)
+    register(lambda g, out: _backward(name, g, out))
 
 
-@register_backward_kernel("sqrt", "cpu", "input", fewest=FEWEST_BACKWARD)
-def _sqrt_backward(g: Any, out: Any) -> Any:
-    return _backward("sqrt", g, out)
-
-
-@register_kernel("rsqrt", "cpu", FEWEST)
-def _rsqrt(input: Any) -> Any:
-    return _forward("rsqrt", FEWEST, input)
-
-
-@register_backward_kernel("rsqrt", "cpu", "input", fewest=FEWEST_BACKWARD)
-def _rsqrt_backward(g: Any, out: Any) -> Any:
-    return _backward("rsqrt", g, out)
-
-
-@register_backward_kernel("reciprocal", "cpu", "input", fewest=FEWEST_BACKWARD)
-def _reciprocal_backward(g: Any, out: Any) -> Any:
-    return _backward("reciprocal", g, out)
+_register("sqrt", forward=True)
+_register("rsqrt", forward=True)
+_register("reciprocal", forward=False)  # NumPy's is as fast
 
 
 @register_backward_kernel("pow", "cpu", "input", fewest=FEWEST_BACKWARD)

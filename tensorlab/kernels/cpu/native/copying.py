@@ -76,10 +76,9 @@ def _of_4_and_8_bytes(signature: str) -> Callable[[Callable[..., Any]], dict[int
     """Make a function a kernel for numbers of either size; `number` stands for their type in the signature."""
 
     def decorate(function: Callable[..., Any]) -> dict[int, Any]:
-        kinds = {4: "uint32", 8: "uint64"}
         return {
-            size: compiled(signature.replace("number", kind), limits=4)(function)
-            for size, kind in kinds.items()
+            size: compiled(signature.replace("number", kind.__name__), limits=4)(function)
+            for size, kind in _UNSIGNED.items()
         }
 
     return decorate

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.each import each, elementwise
-from tensorlab.kernels.cpu.native.maths import exp, log1p, sigmoid
+from tensorlab.kernels.cpu.native.maths import exp, log1p, sigmoid, sign
 from tensorlab.kernels.cpu.native.reduce import add_sum
 from tensorlab.kernels.cpu.native.team import run_parts
 from tensorlab.kernels.threads import numbered, pass_threads, split
@@ -44,9 +44,7 @@ def _l1(x, y, out):
 @elementwise(_SLOPES)
 def _l1_slope(x, y, out, g):
     for i in range(len(out)):
-        away = x[i] - y[i]
-        sign = np.copysign(_ONE, away) if abs(away) > _ZERO else _ZERO  # of nan as well
-        out[i] = g * sign
+        out[i] = g * sign(x[i] - y[i])
 
 
 @elementwise(_VALUES_WITH)
@@ -61,8 +59,7 @@ def _smooth_l1(x, y, out, beta):
 def _smooth_l1_slope(x, y, out, g, beta):
     for i in range(len(out)):
         away = x[i] - y[i]
-        sign = np.copysign(_ONE, away) if abs(away) > _ZERO else away
-        out[i] = g * (away / beta if abs(away) < beta else sign)
+        out[i] = g * (sign(away) if abs(away) >= beta else away / beta)  # nan stays
 
 
 @elementwise(_VALUES_WITH)

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 __all__ = [
     "centred_dot", "centred_square", "dot", "erf", "exp", "expm1_below", "inlined", "largest", "log", "log1p", "normal",
-    "of_order", "order", "sigmoid", "sigmoids", "tanh", "total", "total_exp",
+    "of_order", "order", "sigmoid", "sigmoids", "sign", "tanh", "total", "total_exp",
 ]  # fmt: skip
 
 _f = np.float32
@@ -144,6 +144,13 @@ def order(x: Any) -> Any:
 def of_order(key: Any) -> Any:
     """The number whose `order` is `key`."""
     return _float_of_bits(np.int32(key ^ np.int32((key >> np.int32(31)) & np.int32(0x7FFFFFFF))))
+
+
+@inlined
+def sign(x: Any) -> Any:
+    """-1, 0 or 1; 0 of nan."""
+    above = _ONE if x > _f(0) else _f(0)
+    return -_ONE if x < _f(0) else above
 
 
 @inlined

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tensorlab.kernels.cpu.native.each import each, elementwise
-from tensorlab.kernels.cpu.native.maths import inlined
+from tensorlab.kernels.cpu.native.maths import sign
 
 _ZERO, _ONE, _INF = np.float32(0), np.float32(1), np.float32(np.inf)
 _THREE, _SIX, _HALF, _SIXTH = np.float32(3), np.float32(6), np.float32(0.5), np.float32(1 / 6)
@@ -81,23 +81,16 @@ def _hardswish_back(g, x, out):
         out[i] = _ZERO if x[i] <= -_THREE else inner
 
 
-@inlined
-def _sign_of(v):
-    """0 of nan."""
-    above = _ONE if v > _ZERO else _ZERO
-    return -_ONE if v < _ZERO else above
-
-
 @elementwise(_ONE_IN)
 def _sign(x, out):
     for i in range(len(out)):
-        out[i] = _sign_of(x[i])
+        out[i] = sign(x[i])
 
 
 @elementwise(_TWO_IN)
 def _abs_back(g, x, out):
     for i in range(len(out)):
-        out[i] = g[i] * _sign_of(x[i])
+        out[i] = g[i] * sign(x[i])
 
 
 @elementwise("void(float32[::1], float32[::1], float32, float32, float32)")
